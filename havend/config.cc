@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/config.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <set>
+#include <sstream>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+namespace haven::havend {
+
+namespace {
+
+using KeyFile = std::unique_ptr<GKeyFile, decltype(&g_key_file_free)>;
+constexpr char kGuestPrefix[] = "guest ";
+constexpr char kDiskPrefix[] = "disk.";
+constexpr size_t kMaxNameCharacters = 255;
+
+Status Invalid(const std::string& message) { return Status(StatusCode::kInvalid, message); }
+
+/// Handles one `key = value` of a group.
+using SetKey = std::function<Status(const std::string& key, const std::string& value)>;
+
+/// Calls `set` for each key of `group`; its errors get the group and key in front.
+Status ForEachKey(GKeyFile* keys, const std::string& group, const SetKey& set) {
+  std::unique_ptr<gchar*, decltype(&g_strfreev)> names(
+      g_key_file_get_keys(keys, group.c_str(), nullptr, nullptr), g_strfreev);
+  for (gchar** name = names.get(); name != nullptr && *name != nullptr; name++) {
+    // The raw value: the quoting of commands is the shell's, not the key file's.
+    std::unique_ptr<gchar, decltype(&g_free)> value(
+        g_key_file_get_value(keys, group.c_str(), *name, nullptr), g_free);
+    HAVEN_RETURN_IF_ERROR(set(*name, value ? value.get() : "").With("[" + group + "] " + *name));
+  }
+  return Status::Ok();
+}
+
+Status SetPath(std::string& out, const std::string& value) {
+  if (value.empty() || value[0] != '/') {
+    return Invalid("must be an absolute path, not '" + value + "'");
+  }
+  out = value;
+  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  return Status::Ok();
+}
+
+Status SetChoice(bool& out, const std::string& value, const char* if_false, const char* if_true) {
+  if (value != if_false && value != if_true) {
+    return Invalid(std::string("must be ") + if_false + " or " + if_true + ", not '" + value + "'");
+  }
+  out = value == if_true;
+  return Status::Ok();
+}
+
+Result<uint64_t> Number(const std::string& value, uint64_t least, uint64_t most) {
+  errno = 0;
+  char* end = nullptr;
+  uint64_t number = strtoull(value.c_str(), &end, 10);
+  bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+  if (!digits || errno != 0 || number < least || number > most) {
+    return Invalid("must be a whole number from " + std::to_string(least) + " to " +
+                   std::to_string(most) + ", not '" + value + "'");
+  }
+  return number;
+}
+
+Result<std::vector<std::string>> Words(const std::string& value) {
+  gint count = 0;
+  gchar** words = nullptr;
+  GError* error = nullptr;
+  if (!g_shell_parse_argv(value.c_str(), &count, &words, &error)) {
+    Status status = Invalid(std::string("cannot be split into words: ") + error->message);
+    g_error_free(error);
+    return status;
+  }
+  std::vector<std::string> result(words, words + count);
+  g_strfreev(words);
+  return result;
+}
+
+Status SetListen(Config& config, const std::string& value) {
+  size_t colon = value.rfind(':');
+  std::string host = value.substr(0, colon == std::string::npos ? 0 : colon);
+  bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (brackets) host = host.substr(1, host.size() - 2);
+  if (host.empty() || (!brackets && host.find(':') != std::string::npos)) {
+    return Invalid("must be HOST:PORT or [IPV6]:PORT, not '" + value + "'");
+  }
+  config.host = host;
+  config.port = value.substr(colon + 1);
+  return Number(config.port, 1, 65535).status().With("port");
+}
+
+Status SetCommand(GuestConfig& guest, const std::string& value) {
+  Result<std::vector<std::string>> words = Words(value);
+  if (!words.ok()) return words.status();
+  if (words.value()[0][0] != '/') {
+    return Invalid("must begin with the absolute path of a program, not '" + words.value()[0] + "'");
+  }
+  for (const std::string& word : words.value()) {
+    std::string option = word.substr(0, 2) == "--" ? word.substr(1) : word;
+    if (option == "-daemonize" || option == "-incoming") {
+      return Invalid("must not contain " + word + ": havend itself starts the guest and tells it " +
+                     "when to run");
+    }
+  }
+  guest.command = words.value();
+  return Status::Ok();
+}
+
+Status SetArbiter(GuestConfig& guest, const std::string& value) {
+  if (value == "none") return Status::Ok();
+  Result<std::vector<std::string>> words = Words(value);
+  if (!words.ok()) return words.status();
+  if (words.value()[0][0] != '/') {
+    return Invalid("must be none or begin with the absolute path of a program, not '" +
+                   words.value()[0] + "'");
+  }
+  guest.arbiter = value;
+  return Status::Ok();
+}
+
+Status SetDisk(GuestConfig& guest, const std::string& key, const std::string& value) {
+  std::string disk = key.substr(strlen(kDiskPrefix));
+  if (disk.empty()) return Invalid("must name a disk: disk.NAME = PATH");
+  return SetPath(guest.disks[disk], value);
+}
+
+Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string& value) {
+  if (key == "command") return SetCommand(guest, value);
+  if (key == "arbiter") return SetArbiter(guest, value);
+  if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
+  if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
+  if (key.compare(0, strlen(kDiskPrefix), kDiskPrefix) == 0) return SetDisk(guest, key, value);
+  if (key == "ram-region") {
+    // The name becomes part of QEMU options, where a comma separates.
+    if (value.empty() || value.find_first_of(",= /") != std::string::npos) {
+      return Invalid("must be the name of a memory region, such as pc.ram, not '" + value + "'");
+    }
+    guest.ram_region = value;
+    return Status::Ok();
+  }
+  if (key == "deadline-ms") {
+    Result<uint64_t> number = Number(value, 50, 60000);
+    if (number.ok()) guest.deadline = milliseconds(number.value());
+    return number.status();
+  }
+  if (key == "memory-limit-mb") {
+    Result<uint64_t> number = Number(value, 1, 16u << 20);
+    if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
+    return number.status();
+  }
+  return Invalid("is not a known key (known: command, ram-region, disk.NAME, disk-ack, promote, "
+                 "deadline-ms, arbiter, memory-limit-mb)");
+}
+
+Status CheckGuestName(const std::string& name) {
+  constexpr char kAllowed[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  if (name.empty() || name[0] == '.' || name[0] == '-' || name.size() > kMaxNameCharacters ||
+      name.find_first_not_of(kAllowed) != std::string::npos) {
+    return Invalid("a guest's name consists of letters, digits, '.', '_' and '-' and begins with a "
+                   "letter, digit or '_', not '" + name + "'");
+  }
+  return Status::Ok();
+}
+
+Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
+  GuestConfig guest;
+  guest.name = group.substr(strlen(kGuestPrefix));
+  HAVEN_RETURN_IF_ERROR(CheckGuestName(guest.name).With("[" + group + "]"));
+  HAVEN_RETURN_IF_ERROR(
+      ForEachKey(keys, group, [&guest](const std::string& key, const std::string& value) {
+        return SetGuestKey(guest, key, value);
+      }));
+  if (guest.command.empty()) {
+    return Invalid("[" + group + "] command: is missing; it says how the guest is started here");
+  }
+  if (guest.auto_promote && !g_key_file_has_key(keys, group.c_str(), "arbiter", nullptr)) {
+    return Invalid("[" + group + "] arbiter: is missing, and promote = auto needs it: give a command "
+                   "that decides which host may run the guest, or write arbiter = none to accept "
+                   "that the primary's silence alone decides, so that both copies may run when only "
+                   "the network between the hosts has failed");
+  }
+  config.guests.push_back(std::move(guest));
+  return Status::Ok();
+}
+
+Status ParseHavend(GKeyFile* keys, Config& config) {
+  bool insecure = false;
+  HAVEN_RETURN_IF_ERROR(
+      ForEachKey(keys, "havend", [&](const std::string& key, const std::string& value) -> Status {
+        if (key == "listen") return SetListen(config, value);
+        if (key == "state-dir") return SetPath(config.state_dir, value);
+        if (key == "run-dir") return SetPath(config.run_dir, value);
+        if (key == "insecure") return SetChoice(insecure, value, "no", "yes");
+        return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure)");
+      }));
+  if (config.host.empty()) return Invalid("[havend] listen: is missing; write listen = HOST:PORT");
+  if (!insecure) {
+    return Invalid("[havend] insecure: this version sends guest memory and disks over plain TCP, "
+                   "without encryption or authentication: put it on a network that only the two "
+                   "hosts can reach, and write insecure = yes to say that you did");
+  }
+  return Status::Ok();
+}
+
+/// GKeyFile silently takes the last of two equal keys and joins equal groups.
+Status RefuseDuplicates(const std::string& text) {
+  std::istringstream lines(text);
+  std::string line, group;
+  std::set<std::string> seen;
+  for (int number = 1; std::getline(lines, line); number++) {
+    line.erase(0, line.find_first_not_of(" \t"));
+    if (line.empty() || line[0] == '#') continue;
+    size_t equals = line.find('=');
+    std::string what;
+    if (line[0] == '[') {
+      what = group = line.substr(0, line.find(']') + 1);
+    } else if (equals != std::string::npos) {
+      std::string key = line.substr(0, equals);
+      key.erase(key.find_last_not_of(" \t") + 1);
+      what = group + " " + key;
+    } else {
+      continue;
+    }
+    if (!seen.insert(what).second) {
+      return Invalid("line " + std::to_string(number) + ": " + what + " is given a second time");
+    }
+  }
+  return Status::Ok();
+}
+
+/// Two guests that write one disk would destroy it.
+Status CheckTogether(const Config& config) {
+  std::map<std::string, std::string> users;
+  for (const GuestConfig& guest : config.guests) {
+    if (config.QmpPath(guest).size() >= sizeof(sockaddr_un::sun_path)) {
+      return Invalid("[havend] run-dir: " + config.QmpPath(guest) +
+                     " is too long for a socket; choose a shorter run-dir or guest name");
+    }
+    for (const auto& [disk, path] : guest.disks) {
+      std::string user = "[guest " + guest.name + "] " + kDiskPrefix + disk;
+      auto [at, fresh] = users.emplace(path, user);
+      if (!fresh) return Invalid(user + ": " + path + " is already used by " + at->second);
+    }
+  }
+  return Status::Ok();
+}
+
+Status ParseGroups(GKeyFile* keys, Config& config) {
+  if (!g_key_file_has_group(keys, "havend")) return Invalid("the group [havend] is missing");
+  std::unique_ptr<gchar*, decltype(&g_strfreev)> groups(g_key_file_get_groups(keys, nullptr),
+                                                        g_strfreev);
+  for (gchar** at = groups.get(); *at != nullptr; at++) {
+    std::string group = *at;
+    if (group == "havend") {
+      HAVEN_RETURN_IF_ERROR(ParseHavend(keys, config));
+    } else if (group.compare(0, strlen(kGuestPrefix), kGuestPrefix) == 0) {
+      HAVEN_RETURN_IF_ERROR(ParseGuest(keys, group, config));
+    } else {
+      return Invalid("[" + group + "] is not a known group (known: [havend], [guest NAME])");
+    }
+  }
+  if (config.guests.empty()) {
+    return Invalid("no guest is configured; add a group [guest NAME] for each guest to protect");
+  }
+  return CheckTogether(config);
+}
+
+}  // namespace
+
+Result<Config> ParseConfig(const std::string& text, const std::string& file) {
+  KeyFile keys(g_key_file_new(), g_key_file_free);
+  GError* error = nullptr;
+  if (!g_key_file_load_from_data(keys.get(), text.data(), text.size(), G_KEY_FILE_NONE, &error)) {
+    Status status = Invalid(error->message);
+    g_error_free(error);
+    return status.With(file);
+  }
+  Config config;
+  Status status = RefuseDuplicates(text);
+  if (status.ok()) status = ParseGroups(keys.get(), config);
+  if (!status.ok()) return status.With(file);
+  return config;
+}
+
+Result<Config> LoadConfig(const std::string& file) {
+  std::ifstream in(file);
+  if (!in) return Status::FromErrno(errno, "cannot read the configuration " + file);
+  std::stringstream text;
+  text << in.rdbuf();
+  Result<Config> config = ParseConfig(text.str(), file);
+  if (!config.ok()) return config;
+  for (const GuestConfig& guest : config.value().guests) {
+    if (access(guest.command[0].c_str(), X_OK) != 0) {
+      return Status::FromErrno(errno, file + ": [guest " + guest.name + "] command: cannot execute " +
+                                          guest.command[0]);
+    }
+  }
+  return config;
+}
+
+}  // namespace haven::havend

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_CONFIG_H
+#define HAVEN_HAVEND_CONFIG_H
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/status.h"
+
+namespace haven::havend {
+
+struct GuestConfig {
+  std::string name;
+  std::vector<std::string> command;  ///< argv of the device model; [0] is an absolute path
+  std::string ram_region = "pc.ram";
+  std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
+  bool durable = false;
+  bool auto_promote = false;
+  std::string arbiter;  ///< empty: none
+  milliseconds deadline{1000};
+  uint64_t memory_limit_bytes = 64ull << 30;
+};
+
+struct Config {
+  std::string host, port;  ///< to listen on
+  std::string state_dir = "/var/lib/haven";
+  std::string run_dir = "/run/haven";
+  std::vector<GuestConfig> guests;
+
+  std::string GuestStateDir(const GuestConfig& guest) const { return state_dir + "/" + guest.name; }
+  std::string QmpPath(const GuestConfig& guest) const { return run_dir + "/" + guest.name + ".qmp"; }
+};
+
+/// Reads a configuration; everything that is not known is an error.
+/// @param file  named in messages only.
+/// @return kInvalid with one sentence: file, group, key, what is wrong.
+Result<Config> ParseConfig(const std::string& text, const std::string& file);
+
+/// ParseConfig() of a file, and checks that the commands can be executed.
+Result<Config> LoadConfig(const std::string& file);
+
+}  // namespace haven::havend
+
+#endif
