@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test guest as a QEMU command line."""
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import network, paths
+
+APPEND = ("console=ttyS0 quiet panic=1 tsc=reliable nokaslr mitigations=off cryptomgr.notests "
+          "random.trust_cpu=on 8250.nr_uarts=1 no_timer_check "
+          f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
+MIB = 1 << 20
+
+
+@dataclass
+class Disk:
+    """A disk of the guest. `formats` says what a given host keeps it in."""
+    name: str
+    mib: int
+    formats: dict[str, str] = field(default_factory=dict)  # host -> raw | qcow2
+
+    def format_on(self, host: str) -> str:
+        return self.formats.get(host, "raw")
+
+
+@dataclass
+class GuestSpec:
+    name: str = "web1"
+    memory_mib: int = 128
+    nic: str = "virtio-net-pci"
+    disks: list[Disk] = field(default_factory=lambda: [Disk("disk0", 48), Disk("disk1", 16)])
+    extra: list[str] = field(default_factory=list)
+
+    def argv(self, host: str, disk_paths: dict[str, Path], serial: Path) -> list[str]:
+        words = [
+            str(paths.QEMU), "-name", self.name, "-machine", "pc", "-accel", "tcg", "-cpu", "qemu64",
+            "-m", str(self.memory_mib), "-smp", "1", "-nodefaults", "-no-user-config",
+            "-display", "none", "-serial", f"file:{serial}",
+            "-kernel", str(paths.GUEST / "vmlinux"), "-initrd", str(paths.GUEST / "initramfs"),
+            "-append", APPEND]
+        for folder in ("/usr/share/seabios", "/usr/share/qemu"):
+            if paths.PREFIX not in paths.QEMU.parents:
+                words += ["-L", folder]  # a device model that is not installed does not find them
+        for disk in self.disks:
+            words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
+                                f"format={disk.format_on(host)},if=none,cache=none,discard=unmap",
+                      "-device", f"virtio-blk-pci,drive={disk.name}"]
+        words += ["-netdev", "tap,id=net0,ifname=tap0,script=no,downscript=no",
+                  "-device", f"{self.nic},netdev=net0,mac=52:54:00:77:00:10,romfile="]
+        return words + self.extra
+
+
+def make_disk(path: Path, disk: Disk, format_name: str, with_filesystem: bool) -> None:
+    """An empty disk; disk0 gets its file system, whatever the format."""
+    raw = path if format_name == "raw" else path.with_suffix(".tmp")
+    with open(raw, "wb") as file:
+        file.truncate(disk.mib * MIB)
+    if with_filesystem:
+        subprocess.run([paths.tool("mke2fs"), "-q", "-F", "-t", "ext4", "-E", "nodiscard", str(raw)],
+                       check=True)
+    if format_name != "raw":
+        subprocess.run([paths.qemu_img(), "convert", "-O", format_name, str(raw), str(path)],
+                       check=True)
+        raw.unlink()
+
+
+def check_filesystem(path: Path) -> str:
+    """Empty when e2fsck -fn finds nothing, else what it says."""
+    done = subprocess.run([paths.tool("e2fsck"), "-fn", str(path)], capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"e2fsck: status {done.returncode}\n{done.stdout}"

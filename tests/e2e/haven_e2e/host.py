@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""One host: its havend, the device models on it, its disks, and `haven` run on it."""
+import json
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any, Optional
+
+from . import guest, network, paths
+from .processes import (Failure, Processes, alive, in_netns, kill_pid, wait_for_death, wait_until)
+from .qmp import Qmp, listener_pid
+
+PORT = 7789
+
+
+class Host:
+    def __init__(self, name: str, folder: Path, processes: Processes, spec: guest.GuestSpec) -> None:
+        self.name = name
+        self.address = network.REPLICATION[name]
+        self.folder = folder
+        self.run_dir = folder / "run"
+        self.state_dir = folder / "state"
+        self.spec = spec
+        self._processes = processes
+        self._havend: Optional[subprocess.Popen] = None
+        self._qemu: Optional[subprocess.Popen] = None
+        self._generation = 0
+        self.disk_paths: dict[str, Path] = {}
+        for path in (self.run_dir, self.state_dir):
+            path.mkdir(parents=True)
+
+    # --- disks ---
+
+    def make_disks(self, *, filled: bool) -> None:
+        """Fresh disks: with a file system (the primary's), or empty (a new backup's)."""
+        self._generation += 1
+        for path in self.disk_paths.values():
+            path.unlink(missing_ok=True)
+        for disk in self.spec.disks:
+            kind = disk.format_on(self.name) if filled else "raw"
+            path = self.folder / f"{disk.name}.{self._generation}.{kind}"
+            guest.make_disk(path, disk, kind, filled and disk.name == "disk0")
+            self.disk_paths[disk.name] = path
+
+    def check_filesystem(self) -> str:
+        return guest.check_filesystem(self.disk_paths["disk0"])
+
+    # --- device model started by hand, as the primary of a first run ---
+
+    @property
+    def qmp_path(self) -> Path:
+        return self.run_dir / f"{self.spec.name}.qmp"
+
+    @property
+    def serial(self) -> Path:
+        return self._processes.log_folder / f"{self.name}.console.log"
+
+    def qemu_argv(self, environment: dict[str, str]) -> list[str]:
+        words = self.spec.argv(self.name, self.disk_paths, self.serial)
+        assignments = [f"{key}={value}" for key, value in environment.items()]
+        return [paths.tool("env"), *assignments, *words] if assignments else words
+
+    def start_primary(self, environment: Optional[dict[str, str]] = None) -> None:
+        words = self.qemu_argv(environment or {})
+        words += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        self._qemu = self._processes.start(f"{self.name}.qemu", words, netns=self.name)
+        wait_until("QEMU opens its monitor", self._monitor_or_death, 20)
+
+    def _monitor_or_death(self) -> bool:
+        if self._qemu and self._qemu.poll() is not None:
+            log = self._processes.log_folder / f"{self.name}.qemu.log"
+            raise Failure(f"QEMU ended with {self._qemu.returncode}: {log.read_text()[-400:]}")
+        return self.qmp_path.exists() and listener_pid(self.qmp_path) is not None
+
+    def qmp(self) -> Qmp:
+        return Qmp(self.qmp_path)
+
+    def qemu_pid(self) -> Optional[int]:
+        """The device model that serves the guest's monitor here, whoever started it."""
+        pid = listener_pid(self.qmp_path) if self.qmp_path.exists() else None
+        return pid if pid and alive(pid) else None
+
+    def guest_status(self) -> str:
+        """QEMU's run state here, or `absent`."""
+        if self.qemu_pid() is None:
+            return "absent"
+        try:
+            with self.qmp() as monitor:
+                return str(monitor("query-status")["status"])
+        except OSError:
+            return "absent"
+
+    def kill_qemu(self) -> float:
+        """SIGKILL to the device model; the time of it."""
+        pid = self.qemu_pid()
+        if pid is None:
+            raise Failure(f"there is no device model on {self.name} to kill")
+        return kill_pid(pid)
+
+    def reap(self) -> None:
+        """Ends a device model that is still here, for example one that havend left behind."""
+        pid = self.qemu_pid()
+        if pid is not None:
+            kill_pid(pid)
+        self.qmp_path.unlink(missing_ok=True)
+
+    def wait_for_qemu_death(self, pid: int, seconds: float) -> float:
+        when = wait_for_death(pid, seconds)
+        if when is None:
+            raise Failure(f"the device model on {self.name} lives on after {seconds:g} s; it should "
+                          "have killed itself (HAVEN_KILL_AT)")
+        return when
+
+    # --- havend ---
+
+    def start_havend(self, *, environment: Optional[dict[str, str]] = None,
+                     guest_environment: Optional[dict[str, str]] = None, promote: str = "auto",
+                     arbiter: str = "none", deadline_ms: int = 1000, disk_ack: str = "received",
+                     ) -> None:
+        config = self.folder / "havend.conf"
+        lines = ["[havend]", f"listen = {self.address}:{PORT}", f"state-dir = {self.state_dir}",
+                 f"run-dir = {self.run_dir}", "insecure = yes", "", f"[guest {self.spec.name}]",
+                 f"command = {shlex.join(self.qemu_argv(guest_environment or {}))}",
+                 "ram-region = pc.ram",
+                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
+                 f"disk-ack = {disk_ack}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
+                 f"arbiter = {arbiter}", "memory-limit-mb = 1024", ""]
+        config.write_text("\n".join(lines))
+        self._havend = self._processes.start(f"{self.name}.havend",
+                                             [paths.HAVEND, "--config", config, "--foreground"],
+                                             netns=self.name, environment=environment)
+        wait_until("havend listens", self._havend_listens, 10)
+
+    def _havend_listens(self) -> bool:
+        assert self._havend
+        if self._havend.poll() is not None:
+            log = self._processes.log_folder / f"{self.name}.havend.log"
+            raise Failure(f"havend ended with {self._havend.returncode}: {log.read_text()[-400:]}")
+        listening = subprocess.run(in_netns(self.name, ["cat", "/proc/net/tcp"]),
+                                   capture_output=True, text=True).stdout
+        return f":{PORT:04X} 00000000:0000 0A" in listening
+
+    def stop_havend(self) -> None:
+        if self._havend and self._havend.poll() is None:
+            kill_pid(self._havend.pid)
+            self._havend.wait()
+        self._havend = None
+
+    def havend_pid(self) -> int:
+        assert self._havend
+        return self._havend.pid
+
+    def havend_alive(self) -> bool:
+        return bool(self._havend and self._havend.poll() is None)
+
+    # --- the haven command on this host ---
+
+    def haven(self, *words: object, seconds: float = 60) -> subprocess.CompletedProcess:
+        verb, *rest = words
+        return self._processes.run(f"{self.name}.haven",
+                                   [paths.HAVEN, verb, *rest, "--run-dir", self.run_dir],
+                                   netns=self.name, seconds=seconds)
+
+    def protect(self, other: "Host", *, interval_ms: int = 50, deadline_ms: int = 1000,
+                arbiter: str = "none", on_backup_loss: str = "continue", seconds: float = 60) -> None:
+        done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
+                          "--interval", interval_ms, "--deadline", deadline_ms,
+                          "--on-backup-loss", on_backup_loss,
+                          *(["--arbiter", arbiter] if arbiter != "none" else []), seconds=seconds)
+        if done.returncode != 0:
+            raise Failure(f"haven protect: {(done.stderr or done.stdout).strip()[-400:]}")
+
+    def status(self) -> Optional[dict[str, Any]]:
+        """This guest's entry of `haven status --json` here, or None."""
+        done = self.haven("status", self.spec.name, "--json", seconds=10)
+        if done.returncode != 0:
+            return None
+        try:
+            found = json.loads(done.stdout)["guests"]
+        except (ValueError, KeyError) as error:
+            raise Failure(f"haven status --json prints no such object: {error}: "
+                          f"{done.stdout[:200]}") from None
+        entries = [entry for entry in found if entry["name"] == self.spec.name]
+        # A host may know a guest twice for a moment; the primary's word counts.
+        entries.sort(key=lambda entry: entry["role"] != "primary")
+        return entries[0] if entries else None
+
+    def state(self) -> str:
+        entry = self.status()
+        return str(entry["state"]) if entry else "unknown"

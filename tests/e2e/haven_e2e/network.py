@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The network of a test, in name spaces:
+
+      client                 hostA              hostB
+        |lan0                  |lan0-br0-tap0     |lan0-br0-tap0      guests' traffic
+   =====+======================+==================+=====  br-lan (name space switch)
+                               |rep0              |rep0                replication
+                     ==========+==================+=====  br-rep (name space switch)
+
+A cut takes a host's port out of its bridge: both ends keep their carrier and
+every packet is lost without a trace, as when a switch dies."""
+import subprocess
+
+from . import paths
+from .processes import Processes, in_netns
+
+HOSTS = ("hostA", "hostB")
+CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
+GUEST4 = "10.77.0.10"
+REPLICATION = {"hostA": "10.78.0.1", "hostB": "10.78.0.2"}
+LINKS = ("lan", "rep")
+
+
+class Network:
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        for name in ("switch", "client", *HOSTS):
+            self._run(None, "netns", "add", name)
+            self._quiet(name)
+            self._run(name, "link", "set", "lo", "up")
+        for link in LINKS:
+            self._run("switch", "link", "add", f"br-{link}", "type", "bridge", "forward_delay", "0",
+                      "mcast_snooping", "0")
+            self._run("switch", "link", "set", f"br-{link}", "up")
+        self._attach("client", "lan")
+        self._run("client", "addr", "add", f"{CLIENT4}/24", "dev", "lan0")
+        self._run("client", "addr", "add", f"{CLIENT6}/64", "dev", "lan0", "nodad")
+        for host in HOSTS:
+            self._attach(host, "lan")
+            self._attach(host, "rep")
+            self._run(host, "addr", "add", f"{REPLICATION[host]}/24", "dev", "rep0")
+            self._run(host, "link", "add", "br0", "type", "bridge", "forward_delay", "0",
+                      "mcast_snooping", "0")
+            self._run(host, "link", "set", "br0", "up")
+            self._run(host, "link", "set", "lan0", "master", "br0")
+            self._run(host, "tuntap", "add", "dev", "tap0", "mode", "tap")
+            self._run(host, "link", "set", "tap0", "master", "br0", "up")
+
+    def cut(self, host: str, link: str) -> None:
+        self._run("switch", "link", "set", f"{link}-{host}", "nomaster")
+
+    def heal(self, host: str, link: str) -> None:
+        self._run("switch", "link", "set", f"{link}-{host}", "master", f"br-{link}")
+
+    def close(self) -> None:
+        for name in ("switch", "client", *HOSTS):
+            subprocess.run([paths.tool("ip"), "netns", "del", name], check=False,
+                           stderr=subprocess.DEVNULL)
+
+    def _attach(self, name: str, link: str) -> None:
+        port = f"{link}-{name}"
+        self._run("switch", "link", "add", port, "type", "veth", "peer", "name", f"{link}0",
+                  "netns", name)
+        self._run("switch", "link", "set", port, "master", f"br-{link}", "up")
+        self._run(name, "link", "set", f"{link}0", "up")
+
+    def _quiet(self, name: str) -> None:
+        # Only the client speaks IPv6; the hosts only carry the guest's frames.
+        if name != "client":
+            subprocess.run(in_netns(name, ["sh", "-c",
+                                           "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6"]),
+                           check=False, stderr=subprocess.DEVNULL)
+
+    def _run(self, netns: "str | None", *words: str) -> None:
+        command = [paths.tool("ip"), *(["-n", netns] if netns else []), *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A minimal QMP client. The socket takes one client at a time, and `haven` needs it
+too: connect, ask, close."""
+import json
+import socket
+import struct
+from pathlib import Path
+from typing import Any, Optional
+
+
+class QmpError(Exception):
+    """QEMU's answer was an error; the text is QEMU's."""
+
+
+class Qmp:
+    def __init__(self, path: Path, seconds: float = 10) -> None:
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(seconds)
+        self._socket.connect(str(path))
+        self._file = self._socket.makefile("rw")
+        self.events: list[dict[str, Any]] = []
+        self._read()
+        self("qmp_capabilities")
+
+    def __enter__(self) -> "Qmp":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def __call__(self, command: str, **arguments: Any) -> Any:
+        request: dict[str, Any] = {"execute": command}
+        if arguments:
+            request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
+        self._file.write(json.dumps(request) + "\n")
+        self._file.flush()
+        while True:
+            answer = self._read()
+            if "event" in answer:
+                self.events.append(answer)
+            elif "error" in answer:
+                raise QmpError(answer["error"]["desc"])
+            else:
+                return answer["return"]
+
+    def _read(self) -> dict[str, Any]:
+        line = self._file.readline()
+        if not line:
+            raise ConnectionError("QEMU closed its monitor")
+        return json.loads(line)
+
+
+def listener_pid(path: Path) -> Optional[int]:
+    """The process that listens on the socket, without speaking to it."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return None
+        raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        return struct.unpack("3i", raw)[0]
