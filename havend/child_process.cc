@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/child_process.h"
+
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace haven::havend {
+
+namespace {
+
+/// Both ends close by themselves.
+struct Pipe {
+  int fds[2] = {-1, -1};
+  Pipe() {
+    if (pipe2(fds, O_CLOEXEC) != 0) fds[0] = fds[1] = -1;
+  }
+  ~Pipe() {
+    CloseEnd(0);
+    CloseEnd(1);
+  }
+  bool ok() const { return fds[0] >= 0; }
+  void CloseEnd(int end) {
+    if (fds[end] >= 0) close(fds[end]);
+    fds[end] = -1;
+  }
+};
+
+/// havend's own test hook and notification socket are none of the guest's business.
+std::vector<char*> ChildEnvironment() {
+  std::vector<char*> environment;
+  for (char** at = environ; *at != nullptr; at++) {
+    bool own = strncmp(*at, "HAVEN_KILL_AT=", 14) == 0 || strncmp(*at, "NOTIFY_SOCKET=", 14) == 0;
+    if (!own) environment.push_back(*at);
+  }
+  environment.push_back(nullptr);
+  return environment;
+}
+
+struct ChildPlan {
+  std::vector<char*> argv;
+  std::vector<char*> environment;
+  std::vector<int> inherited;
+  int output = -1;
+  int go_read = -1, error_write = -1;
+};
+
+/// In the child, between fork and exec: async-signal-safe calls only.
+[[noreturn]] void RunChild(const ChildPlan& plan) {
+  char go;
+  if (read(plan.go_read, &go, 1) != 1) _exit(127);
+  setsid();
+  for (int signal = 1; signal < NSIG; signal++) std::signal(signal, SIG_DFL);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  int null = open("/dev/null", O_RDONLY);
+  bool ok = null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(plan.output, STDOUT_FILENO) >= 0 &&
+            dup2(plan.output, STDERR_FILENO) >= 0;
+  if (null > STDERR_FILENO) close(null);
+  for (int fd : plan.inherited) ok = ok && fcntl(fd, F_SETFD, 0) == 0;
+  if (ok) execve(plan.argv[0], plan.argv.data(), plan.environment.data());
+  int error = errno;
+  [[maybe_unused]] ssize_t told = write(plan.error_write, &error, sizeof(error));
+  _exit(127);
+}
+
+int OpenOutput(const std::string& path) {
+  // The last words of the run before this one are worth keeping.
+  rename(path.c_str(), (path + ".1").c_str());
+  return open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+}
+
+/// @return 0 when the program was executed, else the errno of the child.
+int ReadExecError(int fd) {
+  int error = 0;
+  ssize_t got;
+  do {
+    got = read(fd, &error, sizeof(error));
+  } while (got < 0 && errno == EINTR);
+  return got == sizeof(error) ? error : 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
+    const ChildSpec& spec, const std::function<Status(pid_t)>& before_exec) {
+  // One at a time: two children that hold the ends of each other's pipes would
+  // never see that this process is gone.
+  static std::mutex spawning;
+  std::lock_guard<std::mutex> lock(spawning);
+  Pipe go, error;
+  if (!go.ok() || !error.ok()) return Status::FromErrno(errno, "cannot make a pipe");
+  int output = OpenOutput(spec.output_path);
+  if (output < 0) return Status::FromErrno(errno, "cannot write " + spec.output_path);
+
+  ChildPlan plan;
+  for (const std::string& word : spec.argv) plan.argv.push_back(const_cast<char*>(word.c_str()));
+  plan.argv.push_back(nullptr);
+  plan.environment = ChildEnvironment();
+  plan.inherited = spec.inherited;
+  plan.output = output;
+  plan.go_read = go.fds[0];
+  plan.error_write = error.fds[1];
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(go.fds[1]);  // else the child would never see the end of its own pipe
+    RunChild(plan);
+  }
+  int fork_error = errno;
+  close(output);
+  if (pid < 0) return Status::FromErrno(fork_error, "cannot fork");
+  go.CloseEnd(0);
+  error.CloseEnd(1);
+
+  int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  Status status = pidfd < 0 ? Status::FromErrno(errno, "cannot watch a process") : before_exec(pid);
+  if (!status.ok()) {
+    go.CloseEnd(1);
+    waitpid(pid, nullptr, 0);
+    if (pidfd >= 0) close(pidfd);
+    return status;
+  }
+  std::unique_ptr<ChildProcess> child(new ChildProcess(pid, pidfd));
+  [[maybe_unused]] ssize_t told = write(go.fds[1], "g", 1);
+  if (int exec_error = ReadExecError(error.fds[0]); exec_error != 0) {
+    child->WaitForEnd(milliseconds(-1));
+    return Status::FromErrno(exec_error, "cannot execute " + spec.argv[0]);
+  }
+  return Result<std::unique_ptr<ChildProcess>>(std::move(child));
+}
+
+ChildProcess::~ChildProcess() { close(pidfd_); }
+
+void ChildProcess::Kill() {
+  if (ended_) return;
+  kill(pid_, SIGKILL);  // not reaped yet, so the pid is still ours
+  WaitForEnd(milliseconds(-1));
+}
+
+bool ChildProcess::WaitForEnd(milliseconds timeout) {
+  if (ended_) return true;
+  pollfd poller{pidfd_, POLLIN, 0};
+  int ready;
+  do {
+    ready = poll(&poller, 1, timeout.count() < 0 ? -1 : static_cast<int>(timeout.count()));
+  } while (ready < 0 && errno == EINTR);
+  if (ready <= 0) return false;
+  ended_ = waitpid(pid_, &wait_status_, 0) == pid_;
+  return true;
+}
+
+std::string ChildProcess::HowItEnded() const {
+  if (WIFSIGNALED(wait_status_)) {
+    int signal = WTERMSIG(wait_status_);
+    return "was ended by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
+  }
+  return "exited with status " + std::to_string(WEXITSTATUS(wait_status_));
+}
+
+}  // namespace haven::havend

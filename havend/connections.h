@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_CONNECTIONS_H
+#define HAVEN_HAVEND_CONNECTIONS_H
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "core/status.h"
+
+namespace haven::havend {
+
+/// Accepts connections of a listening socket and serves each on a short-lived
+/// thread; never more than `limit` at once, the rest is closed unserved.
+class Connections {
+ public:
+  /// @param handler  any thread; may block; owns the descriptor that it gets.
+  using Handler = std::function<void(int fd)>;
+
+  /// Takes over a listening socket. @param name  for the log.
+  Connections(std::string name, int listen_fd, size_t limit, Handler handler);
+  /// Accepts no more and waits for the handlers: what they wait for must have
+  /// been ended before.
+  ~Connections();
+
+  /// Accepts no more. Any thread, any number of times.
+  void Stop();
+
+ private:
+  void AcceptLoop();
+  void Serve(int fd);
+
+  const std::string name_;
+  const int listen_fd_;
+  const int stop_fd_;
+  const size_t limit_;
+  const Handler handler_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  size_t active_ = 0;  ///< under mutex_: handlers that run
+  std::thread accepter_;
+};
+
+}  // namespace haven::havend
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_CONTROL_SOCKET_H
+#define HAVEN_HAVEND_CONTROL_SOCKET_H
+
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+
+#include "core/status.h"
+#include "havend/connections.h"
+#include "qmp/json.h"
+
+namespace haven::havend {
+
+/// What can be asked and ordered. Any thread, several at once.
+class ControlTarget {
+ public:
+  virtual ~ControlTarget() = default;
+  /// An array with one object for each guest.
+  virtual qmp::Json QueryGuests() = 0;
+  /// Promotes; blocks until the guest runs. @return the guest's object.
+  virtual Result<qmp::Json> Failover(const std::string& guest, bool force) = 0;
+};
+
+/// Carries out one request of the control protocol.
+/// @param line  one JSON object: {"command":"status"} or
+///              {"command":"failover","guest":NAME,"force":BOOL}
+/// @return one JSON object on one line: {"ok":true,...} or {"ok":false,"error":...}
+std::string HandleControlLine(ControlTarget& target, const std::string& line);
+
+/// The protocol on a local socket that only havend's user may open.
+class ControlSocket {
+ public:
+  /// @return kRefused when another havend answers on this path.
+  static Result<std::unique_ptr<ControlSocket>> Open(const std::string& path,
+                                                     ControlTarget& target);
+  ~ControlSocket();
+
+ private:
+  ControlSocket(std::string path, int listen_fd, ControlTarget& target);
+  void Serve(int fd);
+
+  const std::string path_;
+  ControlTarget& target_;
+  std::mutex mutex_;
+  bool stopped_ = false;  ///< under mutex_
+  std::set<int> open_;    ///< under mutex_: connections that are served
+  std::unique_ptr<Connections> connections_;
+};
+
+}  // namespace haven::havend
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/listener.h"
+
+#include <cerrno>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "havend/log.h"
+
+namespace haven::havend {
+
+namespace {
+
+constexpr size_t kMaxHalfOpen = 64;
+constexpr int kBacklog = 64;
+
+Result<int> ListenOn(const addrinfo& address) {
+  int fd = socket(address.ai_family, address.ai_socktype | SOCK_CLOEXEC, address.ai_protocol);
+  if (fd < 0) return Status::FromErrno(errno, "cannot make a socket");
+  int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  if (bind(fd, address.ai_addr, address.ai_addrlen) == 0 && listen(fd, kBacklog) == 0) return fd;
+  int error = errno;
+  close(fd);
+  return Status::FromErrno(error, "cannot listen");
+}
+
+}  // namespace
+
+Result<int> ListenTcp(const std::string& host, const std::string& port) {
+  addrinfo hints{};
+  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
+  if (error != 0) {
+    return Status(StatusCode::kEnvironment,
+                  "listen = " + host + ":" + port + ": " + gai_strerror(error));
+  }
+  Result<int> fd = ListenOn(*found);
+  freeaddrinfo(found);
+  if (!fd.ok()) return fd.status().With("listen = " + host + ":" + port);
+  return fd;
+}
+
+Result<std::unique_ptr<Listener>> Listener::Open(const std::string& host, const std::string& port,
+                                                 milliseconds timeout, Attach attach) {
+  Result<int> fd = ListenTcp(host, port);
+  if (!fd.ok()) return fd.status();
+  return std::unique_ptr<Listener>(new Listener(fd.value(), timeout, std::move(attach)));
+}
+
+Listener::Listener(int listen_fd, milliseconds timeout, Attach attach)
+    : timeout_(timeout), attach_(std::move(attach)),
+      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen,
+                                                 [this](int fd) { Greet(fd); })) {}
+
+Listener::~Listener() {
+  connections_->Stop();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopped_ = true;
+    for (Link* link : waiting_) link->Close();
+  }
+  connections_.reset();
+}
+
+void Listener::Greet(int fd) {
+  auto link = std::make_unique<Link>(fd);
+  const std::string peer = link->PeerName();
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (stopped_) return;
+    waiting_.insert(link.get());
+  }
+  Record record;
+  Status received = link->Receive(record, timeout_);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    waiting_.erase(link.get());
+    if (stopped_) return;
+  }
+  if (received.ok() && record.header.type != wire::Type::kHello) {
+    received = Status(StatusCode::kProtocol, std::string("the first record must be HELLO, not ") +
+                                                 wire::TypeName(record.header.type));
+  }
+  Result<wire::Hello> hello = received.ok() ? wire::DecodeHello(record.body) : received;
+  if (!hello.ok()) {
+    Log("connection from " + peer + " refused: " + hello.status().message());
+    if (hello.status().code() == StatusCode::kProtocol) {
+      SendError(*link, wire::Error::kProtocol, hello.status().message());
+    }
+    return;
+  }
+  if (!attach_(link, hello.value())) {
+    std::string message = "this backup's configuration has no guest named '" + hello.value().guest +
+                          "': add a group [guest " + hello.value().guest + "] there";
+    Log("connection from " + peer + " refused: " + message);
+    SendError(*link, wire::Error::kUnknownGuest, message);
+  }
+}
+
+}  // namespace haven::havend

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_PID_FILE_H
+#define HAVEN_HAVEND_PID_FILE_H
+
+#include <optional>
+#include <string>
+#include <sys/types.h>
+
+#include "core/status.h"
+
+namespace haven::havend {
+
+/// Which process runs, or waits to run, a guest. It is on disk because that
+/// process outlives havend.
+struct PidRecord {
+  pid_t pid = 0;
+  /// Clock ticks after boot; with the pid it names one process for ever.
+  unsigned long long start_time = 0;
+  bool runs_guest = false;  ///< false: waits for a promotion, may be ended
+
+  bool operator==(const PidRecord&) const = default;
+};
+
+/// Replaces the file in one step. @return kEnvironment naming the path.
+Status WritePidFile(const std::string& path, const PidRecord& record);
+
+/// @return nothing when there is no file or it is not one of ours.
+std::optional<PidRecord> ReadPidFile(const std::string& path);
+
+/// The start time of a process, 0 when there is none (or a zombie).
+unsigned long long ProcessStartTime(pid_t pid);
+
+/// A pidfd of exactly the recorded process, -1 when it is gone. The caller closes it.
+int OpenRecordedProcess(const PidRecord& record);
+
+/// Kills the process behind `pidfd` and waits until it has ended, at most 10 s.
+Status EndProcess(int pidfd);
+
+}  // namespace haven::havend
+
+#endif

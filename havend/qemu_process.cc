@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/qemu_process.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "havend/log.h"
+#include "havend/pid_file.h"
+
+namespace haven::havend {
+
+namespace {
+
+constexpr milliseconds kFirstRestartDelay{1000};
+constexpr milliseconds kLastRestartDelay{60000};
+
+}  // namespace
+
+QemuProcess::QemuProcess(QemuOptions options)
+    : options_(std::move(options)), stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+
+QemuProcess::~QemuProcess() {
+  Discard();
+  StopWatching();
+  if (recovered_pidfd_ >= 0) close(recovered_pidfd_);
+  if (stop_fd_ >= 0) close(stop_fd_);
+}
+
+Status QemuProcess::Recover() {
+  if (stop_fd_ < 0) return Status(StatusCode::kEnvironment, "cannot make an eventfd");
+  std::optional<PidRecord> record = ReadPidFile(options_.PidPath());
+  if (!record) return Status::Ok();
+  int pidfd = OpenRecordedProcess(*record);
+  if (pidfd >= 0 && record->runs_guest) {
+    Log("guest " + options_.name + ": still runs here, as process " + std::to_string(record->pid));
+    phase_ = Phase::kRunning;
+    running_pid_ = record->pid;
+    recovered_pidfd_ = pidfd;
+    StartWatching(pidfd);
+    return Status::Ok();
+  }
+  if (pidfd >= 0) {
+    Log("guest " + options_.name + ": ending process " + std::to_string(record->pid) +
+        ", which waited for an earlier havend");
+    Status ended = EndProcess(pidfd);
+    close(pidfd);
+    HAVEN_RETURN_IF_ERROR(ended);
+  }
+  unlink(options_.PidPath().c_str());
+  return Status::Ok();
+}
+
+Status QemuProcess::RefuseIfRunning() {
+  pid_t pid = RunningPid();
+  if (pid == 0) return Status::Ok();
+  return Status(StatusCode::kRefused, "the guest runs on this host already, as process " +
+                                          std::to_string(pid) + ": end it first");
+}
+
+Status QemuProcess::Prepare(const memrep::GuestImage& image) {
+  HAVEN_RETURN_IF_ERROR(RefuseIfRunning());
+  Discard();
+  StopWatching();
+  std::lock_guard<std::mutex> lock(mutex_);
+  image_ = &image;
+  Status status = StartLocked();
+  if (status.ok()) {
+    StartWatching(qemu_->process().pidfd());
+  } else {
+    EndWaitingLocked();
+  }
+  return status;
+}
+
+Status QemuProcess::StartLocked() {
+  auto started = WaitingQemu::Start(options_, *image_);
+  if (!started.ok()) return started.status();
+  qemu_ = std::move(started.value());
+  phase_ = Phase::kWaiting;
+  Log("guest " + options_.name + ": process " + std::to_string(qemu_->process().pid()) +
+      " waits for it (machine " + qemu_->machine() + ")");
+  return Status::Ok();
+}
+
+Status QemuProcess::Activate(const memrep::GuestImage& image) {
+  HAVEN_RETURN_IF_ERROR(RefuseIfRunning());
+  StopWatching();
+  std::lock_guard<std::mutex> lock(mutex_);
+  image_ = &image;
+  Status status = ActivateLocked();
+  if (phase_ == Phase::kRunning) {
+    // Also when it failed after the guest may have run: never a second time.
+    StartWatching(qemu_->process().pidfd());
+  } else {
+    EndWaitingLocked();
+  }
+  return status;
+}
+
+Status QemuProcess::ActivateLocked() {
+  if (qemu_ == nullptr || qemu_->process().WaitForEnd(milliseconds(0))) {
+    Log("guest " + options_.name + ": no process waits for it, starting one");
+    HAVEN_RETURN_IF_ERROR(StartLocked());
+  }
+  bool ran = false;
+  Status status = qemu_->Run(*image_, ran);
+  if (ran) {
+    phase_ = Phase::kRunning;
+    running_pid_ = qemu_->process().pid();
+    image_ = nullptr;
+  }
+  return status;
+}
+
+void QemuProcess::Discard() {
+  bool waiting;
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    waiting = phase_ == Phase::kWaiting || image_ != nullptr;
+  }
+  if (!waiting) return;
+  StopWatching();
+  std::lock_guard<std::mutex> lock(mutex_);
+  EndWaitingLocked();
+}
+
+void QemuProcess::EndWaitingLocked() {
+  image_ = nullptr;
+  phase_ = Phase::kIdle;
+  if (qemu_ == nullptr) return;
+  qemu_->process().Kill();
+  qemu_.reset();
+  unlink(options_.PidPath().c_str());
+  unlink(options_.qmp_path.c_str());
+}
+
+pid_t QemuProcess::RunningPid() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return phase_ == Phase::kRunning ? running_pid_ : 0;
+}
+
+void QemuProcess::StartWatching(int pidfd) {
+  uint64_t drained;
+  [[maybe_unused]] ssize_t got = read(stop_fd_, &drained, sizeof(drained));
+  watcher_ = std::thread([this, pidfd] { Watch(pidfd); });
+}
+
+void QemuProcess::StopWatching() {
+  if (!watcher_.joinable()) return;
+  uint64_t one = 1;
+  [[maybe_unused]] ssize_t written = write(stop_fd_, &one, sizeof(one));
+  watcher_.join();
+}
+
+void QemuProcess::Watch(int pidfd) {
+  milliseconds delay = kFirstRestartDelay;
+  for (;;) {
+    pollfd pollers[2] = {{pidfd, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    if (poll(pollers, 2, -1) < 0 && errno == EINTR) continue;
+    if (pollers[1].revents != 0) return;
+    WatchedEnded();
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (phase_ != Phase::kWaiting) return;
+    }
+    if (!RestartLater(delay)) return;
+    std::lock_guard<std::mutex> lock(mutex_);
+    pidfd = qemu_->process().pidfd();
+  }
+}
+
+void QemuProcess::WatchedEnded() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  std::string how = "ended";
+  if (qemu_ != nullptr && qemu_->process().WaitForEnd(milliseconds(0))) {
+    how = qemu_->process().HowItEnded();
+  }
+  if (phase_ == Phase::kWaiting) {
+    Log("guest " + options_.name + ": the process that waits for it " + how + " (see " +
+        options_.LogPath() + "); starting another");
+    return;
+  }
+  Log("guest " + options_.name + ": the process that ran it here " + how);
+  phase_ = Phase::kIdle;
+  running_pid_ = 0;
+  qemu_.reset();
+  unlink(options_.PidPath().c_str());
+}
+
+bool QemuProcess::RestartLater(milliseconds& delay) {
+  for (;;) {
+    pollfd poller{stop_fd_, POLLIN, 0};
+    if (poll(&poller, 1, static_cast<int>(delay.count())) > 0) return false;
+    std::lock_guard<std::mutex> lock(mutex_);
+    Status status = StartLocked();
+    delay = std::min(delay * 2, kLastRestartDelay);
+    if (status.ok()) return true;
+    Log("guest " + options_.name + ": " + status.message() + "; trying again in " +
+        std::to_string(delay.count() / 1000) + " s");
+  }
+}
+
+}  // namespace haven::havend

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_QEMU_PROCESS_H
+#define HAVEN_HAVEND_QEMU_PROCESS_H
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "havend/waiting_qemu.h"
+#include "session/backup_guest.h"
+
+namespace haven::havend {
+
+/// The Activator of the embedded accelerator: keeps a QEMU waiting for each
+/// image and starts it again when it dies; after Activate() the process
+/// belongs to nobody and havend may end without harm to the guest.
+/// Calls one at a time, from any thread, as Activator says.
+class QemuProcess : public session::Activator {
+ public:
+  explicit QemuProcess(QemuOptions options);
+  /// Ends a QEMU that waits; a guest that runs goes on.
+  ~QemuProcess() override;
+
+  /// Once, before all else: ends what an earlier havend left waiting, and
+  /// finds the guest that an earlier havend promoted.
+  Status Recover();
+
+  Status Prepare(const memrep::GuestImage& image) override;
+  Status Activate(const memrep::GuestImage& image) override;
+  void Discard() override;
+
+  /// The process that runs the guest, 0 when it does not run here. Any thread.
+  pid_t RunningPid();
+
+ private:
+  enum class Phase { kIdle, kWaiting, kRunning };
+
+  Status RefuseIfRunning();
+  Status StartLocked();
+  Status ActivateLocked();
+  void EndWaitingLocked();
+  /// Ends the watching thread. Not under mutex_, which that thread takes.
+  void StopWatching();
+  void StartWatching(int pidfd);
+  void Watch(int pidfd);
+  void WatchedEnded();
+  bool RestartLater(milliseconds& delay);
+
+  const QemuOptions options_;
+  std::mutex mutex_;
+  Phase phase_ = Phase::kIdle;                  ///< under mutex_
+  std::unique_ptr<WaitingQemu> qemu_;           ///< under mutex_; empty if of an earlier havend
+  const memrep::GuestImage* image_ = nullptr;   ///< under mutex_; while kWaiting
+  pid_t running_pid_ = 0;                       ///< under mutex_; while kRunning
+  int stop_fd_ = -1;  ///< eventfd: the watching thread has to end
+  int recovered_pidfd_ = -1;
+  std::thread watcher_;
+};
+
+}  // namespace haven::havend
+
+#endif

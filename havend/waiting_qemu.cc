@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/waiting_qemu.h"
+
+#include <cerrno>
+#include <fstream>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "havend/incoming_stream.h"
+#include "havend/log.h"
+#include "havend/pid_file.h"
+#include "havend/qemu_arguments.h"
+
+namespace haven::havend {
+
+namespace {
+
+using qmp::Json;
+
+constexpr milliseconds kStartTimeout{30000};
+constexpr milliseconds kLoadTimeout{60000};
+constexpr milliseconds kEndGrace{500};
+constexpr char kStreamName[] = "haven-incoming";
+
+/// Closes a descriptor at the end of its scope.
+struct ScopedFd {
+  int fd = -1;
+  ~ScopedFd() {
+    if (fd >= 0) close(fd);
+  }
+};
+
+/// The last line that QEMU wrote, without its own name in front.
+std::string LastWords(const std::string& log_path) {
+  std::ifstream in(log_path);
+  std::string line, last;
+  while (std::getline(in, line)) {
+    if (!line.empty()) last = line;
+  }
+  constexpr size_t kMaxShown = 300;
+  return last.substr(0, kMaxShown);
+}
+
+const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image,
+                                             const std::string& name) {
+  for (const auto& region : image.regions()) {
+    if (region.name == name && region.fd >= 0) return &region;
+  }
+  return nullptr;
+}
+
+/// Two guests of one name on one host would fight for the monitor and the disks.
+Status RefuseIfNameIsTaken(const QemuOptions& options) {
+  if (!qmp::LineSocket::Connect(options.qmp_path).ok()) return Status::Ok();
+  return Status(StatusCode::kRefused,
+                "a guest named " + options.name + " already runs on this host (" +
+                    options.qmp_path + " answers): end it before it can be protected to here");
+}
+
+/// The switch learns of the move within milliseconds, also if the first
+/// announcements are lost.
+Json AnnounceParameters(const char* prefix) {
+  const std::string p = prefix;
+  return Json::Object().Set(p + "initial", 20).Set(p + "max", 200).Set(p + "rounds", 8).Set(
+      p + "step", 30);
+}
+
+Status WriteStream(int fd, const Bytes& stream) {
+  size_t at = 0;
+  while (at < stream.size()) {
+    ssize_t now = write(fd, stream.data() + at, stream.size() - at);
+    if (now < 0 && errno != EINTR) return Status::FromErrno(errno, "cannot write the state for QEMU");
+    if (now > 0) at += static_cast<size_t>(now);
+  }
+  if (lseek(fd, 0, SEEK_SET) != 0) return Status::FromErrno(errno, "cannot rewind the state");
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& options,
+                                                        const memrep::GuestImage& image) {
+  const memrep::GuestImage::Region* ram = FindRegion(image, options.ram_region);
+  if (ram == nullptr) {
+    return Status(StatusCode::kRefused, "the primary has no memory region " + options.ram_region +
+                                            ": set ram-region to the name of its main memory");
+  }
+  HAVEN_RETURN_IF_ERROR(RefuseIfNameIsTaken(options));
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    return Status::FromErrno(errno, "cannot make a socket pair");
+  }
+  ScopedFd theirs{pair[1]};
+  ChildSpec spec;
+  spec.argv = WaitingQemuCommand(options.command, {options.ram_region, ram->fd, ram->bytes,
+                                                   theirs.fd, options.qmp_path});
+  spec.inherited = {ram->fd, theirs.fd};
+  spec.output_path = options.LogPath();
+  auto child = ChildProcess::Spawn(spec, [&options](pid_t pid) {
+    return WritePidFile(options.PidPath(), {pid, ProcessStartTime(pid), false});
+  });
+  if (!child.ok()) {
+    close(pair[0]);
+    return child.status();
+  }
+  std::unique_ptr<WaitingQemu> qemu(new WaitingQemu(options, std::move(child.value())));
+  close(theirs.fd);  // so that the end of the process is the end of the connection
+  theirs.fd = -1;
+  Status status = qemu->Handshake(pair[0]);
+  if (!status.ok()) {
+    status = qemu->Explain(status);
+    qemu->process_->Kill();
+    return status.With("the waiting QEMU did not start");
+  }
+  return Result<std::unique_ptr<WaitingQemu>>(std::move(qemu));
+}
+
+Status WaitingQemu::Handshake(int control_fd) {
+  auto client = qmp::Client::Start(qmp::LineSocket(control_fd), kStartTimeout);
+  if (!client.ok()) return client.status();
+  qmp_ = std::move(client.value());
+  Json events = Json::Object().Set("capability", "events").Set("state", true);
+  Json list = Json::Array();
+  list.Append(events);
+  Result<Json> done = qmp_->Execute("migrate-set-capabilities",
+                                    Json::Object().Set("capabilities", list));
+  if (!done.ok()) return done.status();
+  done = qmp_->Execute("migrate-set-parameters", AnnounceParameters("announce-"));
+  if (!done.ok()) return done.status();
+  done = qmp_->Execute("qom-get", Json::Object().Set("path", "/machine").Set("property", "type"));
+  if (!done.ok()) return done.status();
+  machine_ = done.value().String();
+  const std::string suffix = "-machine";
+  if (machine_.size() > suffix.size() && machine_.ends_with(suffix)) {
+    machine_.resize(machine_.size() - suffix.size());
+  }
+  return Status::Ok();
+}
+
+Status WaitingQemu::Run(const memrep::GuestImage& image, bool& ran) {
+  std::vector<StreamRegion> regions;
+  for (const auto& region : image.regions()) {
+    if (region.name == options_.ram_region) continue;
+    regions.push_back({region.name, region.data, region.bytes});
+  }
+  Result<Bytes> stream = ComposeIncomingStream(machine_, regions, image.device_state());
+  if (!stream.ok()) return stream.status();
+  Status status = SendStream(stream.value());
+  if (status.ok()) status = WaitUntilLoaded();
+  if (!status.ok()) return Explain(status).With("QEMU did not accept the guest's state");
+  // On disk before the guest runs: a later havend must never end this process.
+  const pid_t pid = process_->pid();
+  HAVEN_RETURN_IF_ERROR(WritePidFile(options_.PidPath(), {pid, ProcessStartTime(pid), true}));
+  if (image.guest_paused()) {
+    Log("guest " + options_.name + ": stays paused, as an administrator had left it; its monitor is " +
+        options_.qmp_path);
+    ran = true;
+  } else {
+    status = Resume(ran);
+    if (!status.ok()) return Explain(status).With("the guest does not run");
+  }
+  qmp_.reset();
+  return Status::Ok();
+}
+
+Status WaitingQemu::SendStream(const Bytes& stream) {
+  ScopedFd memory{memfd_create(kStreamName, MFD_CLOEXEC)};
+  if (memory.fd < 0) return Status::FromErrno(errno, "cannot make memory for the state");
+  HAVEN_RETURN_IF_ERROR(WriteStream(memory.fd, stream));
+  Result<Json> done = qmp_->Execute("getfd", Json::Object().Set("fdname", kStreamName),
+                                    qmp::kCommandTimeout, memory.fd);
+  if (!done.ok()) return done.status();
+  const std::string uri = std::string("fd:") + kStreamName;
+  return qmp_->Execute("migrate-incoming", Json::Object().Set("uri", uri)).status();
+}
+
+Status WaitingQemu::WaitUntilLoaded() {
+  const Instant deadline = SteadyClock::now() + kLoadTimeout;
+  for (;;) {
+    auto left = std::chrono::ceil<milliseconds>(deadline - SteadyClock::now());
+    Result<Json> event = qmp_->NextEvent(std::max(milliseconds(0), left));
+    if (!event.ok()) return event.status();
+    if (event.value()["event"].String() != "MIGRATION") continue;
+    const std::string state = event.value()["data"]["status"].String();
+    if (state == "completed") return Status::Ok();
+    if (state == "failed") return Status(StatusCode::kEnvironment, "loading failed");
+  }
+}
+
+Status WaitingQemu::Resume(bool& ran) {
+  ran = true;
+  Result<Json> done = qmp_->Execute("cont");
+  // An answer that says no means that nothing was executed.
+  if (!done.ok()) {
+    ran = done.status().code() != StatusCode::kRefused;
+    return done.status();
+  }
+  Result<Json> state = qmp_->Execute("query-status");
+  if (!state.ok()) return state.status();
+  if (!state.value()["running"].Bool()) {
+    return Status(StatusCode::kEnvironment,
+                  "its run state is " + state.value()["status"].String("unknown"));
+  }
+  // The incoming side announced when the guest was not running yet, and then
+  // network back ends may hold the frames. Losing this one costs time, no guest.
+  if (!qmp_->Execute("announce-self", AnnounceParameters("")).ok()) {
+    Log("guest " + options_.name + ": runs, but its addresses could not be announced again");
+  }
+  return Status::Ok();
+}
+
+Status WaitingQemu::Explain(Status status) {
+  if (status.code() == StatusCode::kRefused || !process_->WaitForEnd(kEndGrace)) return status;
+  std::string words = LastWords(options_.LogPath());
+  return Status(StatusCode::kEnvironment,
+                "the process " + process_->HowItEnded() +
+                    (words.empty() ? "" : ", saying: " + words) + " (see " + options_.LogPath() + ")");
+}
+
+}  // namespace haven::havend

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_WAITING_QEMU_H
+#define HAVEN_HAVEND_WAITING_QEMU_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/status.h"
+#include "havend/child_process.h"
+#include "memrep/guest_image.h"
+#include "qmp/client.h"
+
+namespace haven::havend {
+
+/// How a guest is started on this host.
+struct QemuOptions {
+  std::string name;
+  std::vector<std::string> command;
+  std::string ram_region;
+  std::string state_dir;  ///< of this guest: qemu.pid, qemu.log
+  std::string qmp_path;
+
+  std::string PidPath() const { return state_dir + "/qemu.pid"; }
+  std::string LogPath() const { return state_dir + "/qemu.log"; }
+};
+
+/// A QEMU that shares a guest image's memory and waits for the rest of the
+/// guest's state. One thread at a time.
+class WaitingQemu {
+ public:
+  /// Starts it and waits until it answers; what can be done ahead of a
+  /// failover is done. @param image  outlives the process, or its memory does.
+  static Result<std::unique_ptr<WaitingQemu>> Start(const QemuOptions& options,
+                                                    const memrep::GuestImage& image);
+  /// Leaves the process alone.
+  ~WaitingQemu() = default;
+
+  /// Loads the state and lets the guest run (not if an administrator had
+  /// paused it); from then on the process belongs to nobody.
+  /// @param ran  becomes true when the guest may have executed something:
+  ///        then the image is spent, whatever is returned.
+  Status Run(const memrep::GuestImage& image, bool& ran);
+
+  ChildProcess& process() { return *process_; }
+  const std::string& machine() const { return machine_; }
+
+ private:
+  WaitingQemu(const QemuOptions& options, std::unique_ptr<ChildProcess> process)
+      : options_(options), process_(std::move(process)) {}
+  Status Handshake(int control_fd);
+  Status SendStream(const Bytes& stream);
+  Status WaitUntilLoaded();
+  Status Resume(bool& ran);
+  /// `status`, or what the process said when it died.
+  Status Explain(Status status);
+
+  const QemuOptions options_;
+  std::unique_ptr<ChildProcess> process_;
+  std::unique_ptr<qmp::Client> qmp_;
+  std::string machine_;
+};
+
+}  // namespace haven::havend
+
+#endif
