@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "blkrep/replica.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+namespace haven::blkrep {
+namespace {
+
+/// Block devices zero and deallocate in whole sectors of at most this size.
+constexpr uint64_t kDeviceAlignment = 4096;
+
+Status Failed(int error, const std::string& what) { return Status::FromErrno(error, what); }
+
+std::string Range(uint64_t offset, uint64_t bytes) {
+  return std::to_string(bytes) + " octets at octet " + std::to_string(offset);
+}
+
+Status WriteAll(int fd, ByteSpan data, uint64_t offset) {
+  while (!data.empty()) {
+    const ssize_t n = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0)
+      return Failed(n < 0 ? errno : ENOSPC, "cannot write " + Range(offset, data.size()));
+    data = data.subspan(n);
+    offset += static_cast<uint64_t>(n);
+  }
+  return Status::Ok();
+}
+
+Status WriteZeros(int fd, uint64_t offset, uint64_t bytes) {
+  static constexpr std::array<uint8_t, 256 * 1024> kZeros{};
+  while (bytes > 0) {
+    const uint64_t part = std::min<uint64_t>(bytes, kZeros.size());
+    HAVEN_RETURN_IF_ERROR(WriteAll(fd, ByteSpan(kZeros).first(part), offset));
+    offset += part;
+    bytes -= part;
+  }
+  return Status::Ok();
+}
+
+/// What an operation that is not there answers, depending on who lacks it.
+bool IsUnsupported(int error) {
+  return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == ENODEV ||
+         error == ENOTTY;
+}
+
+/// @return 0 or errno.
+int Fallocate(int fd, int mode, uint64_t offset, uint64_t bytes) {
+  while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                   static_cast<off_t>(bytes)) != 0) {
+    if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+int DeviceZeroOut(int fd, uint64_t offset, uint64_t bytes) {
+  uint64_t range[2] = {offset, bytes};
+  return ioctl(fd, BLKZEROOUT, range) == 0 ? 0 : errno;
+}
+
+/// Zeroes without writing zeros, by what the system offers. @return 0 or errno.
+int ZeroFast(int fd, bool device, bool may_unmap, uint64_t offset, uint64_t bytes) {
+  int error = EOPNOTSUPP;
+  if (may_unmap) error = Fallocate(fd, FALLOC_FL_PUNCH_HOLE, offset, bytes);
+  if (IsUnsupported(error)) error = Fallocate(fd, FALLOC_FL_ZERO_RANGE, offset, bytes);
+  if (IsUnsupported(error) && device) error = DeviceZeroOut(fd, offset, bytes);
+  return error;
+}
+
+struct Parts {
+  uint64_t head, middle, tail;  ///< octets
+};
+
+/// Splits a range so that the middle is aligned for a device.
+Parts Split(bool device, uint64_t offset, uint64_t bytes) {
+  if (!device) return {0, bytes, 0};
+  const uint64_t to_aligned = (kDeviceAlignment - offset % kDeviceAlignment) % kDeviceAlignment;
+  const uint64_t head = std::min(bytes, to_aligned);
+  const uint64_t middle = (bytes - head) / kDeviceAlignment * kDeviceAlignment;
+  return {head, middle, bytes - head - middle};
+}
+
+Status Zero(int fd, bool device, const Request& request) {
+  const Parts parts = Split(device, request.offset, request.bytes);
+  const uint64_t middle_at = request.offset + parts.head;
+  HAVEN_RETURN_IF_ERROR(WriteZeros(fd, request.offset, parts.head));
+  if (parts.middle > 0) {
+    const int error = ZeroFast(fd, device, request.may_unmap, middle_at, parts.middle);
+    if (IsUnsupported(error)) {
+      HAVEN_RETURN_IF_ERROR(WriteZeros(fd, middle_at, parts.middle));
+    } else if (error != 0) {
+      return Failed(error, "cannot zero " + Range(middle_at, parts.middle));
+    }
+  }
+  return WriteZeros(fd, middle_at + parts.middle, parts.tail);
+}
+
+/// By punching holes only, also on devices: the kernel then promises zeros,
+/// which BLKDISCARD does not. That it is not possible is no failure.
+Status Discard(int fd, bool device, const Request& request) {
+  const Parts parts = Split(device, request.offset, request.bytes);
+  if (parts.middle == 0) return Status::Ok();
+  const uint64_t at = request.offset + parts.head;
+  const int error = Fallocate(fd, FALLOC_FL_PUNCH_HOLE, at, parts.middle);
+  if (error == 0 || IsUnsupported(error)) return Status::Ok();
+  return Failed(error, "cannot discard " + Range(at, parts.middle));
+}
+
+Status SizeFile(int fd, uint64_t has, uint64_t wanted) {
+  if (has == wanted) return Status::Ok();
+  if (wanted > INT64_MAX || ftruncate(fd, static_cast<off_t>(wanted)) != 0)
+    return Failed(wanted > INT64_MAX ? EFBIG : errno,
+                  "cannot make it " + std::to_string(wanted) + " octets long");
+  // The length is part of the disk: it must not be younger than its content.
+  if (fsync(fd) != 0) return Failed(errno, "cannot sync");
+  return Status::Ok();
+}
+
+Status CheckDevice(int fd, uint64_t wanted) {
+  uint64_t has = 0;
+  if (ioctl(fd, BLKGETSIZE64, &has) != 0) return Failed(errno, "cannot get the device's size");
+  if (has >= wanted) return Status::Ok();
+  return Status(StatusCode::kInvalid, "the device has " + std::to_string(has) +
+                                          " octets, the guest's disk " + std::to_string(wanted) +
+                                          ": configure a larger one");
+}
+
+Status SyncFolder(const std::string& folder) {
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Failed(errno, "cannot open the folder " + folder);
+  const bool failed = fsync(fd) != 0 && errno != EINVAL;
+  const int error = errno;
+  close(fd);
+  return failed ? Failed(error, "cannot sync the folder " + folder) : Status::Ok();
+}
+
+/// A file that is missing is created. @return the descriptor.
+Result<int> OpenOrCreate(const std::string& path) {
+  struct stat st;
+  if (stat(path.c_str(), &st) == 0) {
+    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
+      return Status(StatusCode::kInvalid, "it is neither a file nor a block device");
+    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) return Failed(errno, "cannot open it");
+    return fd;
+  }
+  if (errno != ENOENT) return Failed(errno, "cannot examine it");
+  std::string folder = std::filesystem::path(path).parent_path().string();
+  if (folder.empty()) folder = ".";
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) return Failed(error.value(), "cannot create the folder " + folder);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return Failed(errno, "cannot create it");
+  const Status synced = SyncFolder(folder);
+  if (synced.ok()) return fd;
+  close(fd);
+  return synced;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Replica>> Replica::Open(const std::string& path, uint64_t bytes) {
+  const std::string fact = "the replica " + path;
+  Result<int> opened = OpenOrCreate(path);
+  if (!opened.ok()) return opened.status().With(fact);
+  const int fd = opened.value();
+  std::unique_ptr<Replica> replica(new Replica(fd, bytes, false));
+  struct stat st;
+  if (fstat(fd, &st) != 0) return Failed(errno, fact + ": cannot examine it");
+  replica->device_ = S_ISBLK(st.st_mode);
+  const Status fits = replica->device_ ? CheckDevice(fd, bytes)
+                                       : SizeFile(fd, static_cast<uint64_t>(st.st_size), bytes);
+  if (!fits.ok()) return fits.With(fact);
+  return replica;
+}
+
+Replica::~Replica() { close(fd_); }
+
+Status Replica::Apply(const Request& request, ByteSpan data) {
+  if (request.offset > bytes_ || request.bytes > bytes_ - request.offset) {
+    return Status(StatusCode::kProtocol,
+                  "a request of " + Range(request.offset, request.bytes) +
+                      " leaves its disk of " + std::to_string(bytes_) + " octets");
+  }
+  const uint64_t data_bytes = request.kind == Request::Kind::kWrite ? request.bytes : 0;
+  if (data.size() != data_bytes) {
+    return Status(StatusCode::kProtocol, "a request for " + std::to_string(data_bytes) +
+                                             " octets of data comes with " +
+                                             std::to_string(data.size()));
+  }
+  if (request.bytes == 0) return Status::Ok();
+  switch (request.kind) {
+    case Request::Kind::kWrite:
+      return WriteAll(fd_, data, request.offset);
+    case Request::Kind::kZero:
+      return Zero(fd_, device_, request);
+    case Request::Kind::kDiscard:
+      return Discard(fd_, device_, request);
+  }
+  return Status(StatusCode::kProtocol, "a disk request of an unknown kind");
+}
+
+Status Replica::Sync() {
+  if (fdatasync(fd_) == 0) return Status::Ok();
+  return Failed(errno, "cannot sync the replica");
+}
+
+}  // namespace haven::blkrep
