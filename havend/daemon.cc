@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "havend/daemon.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "havend/log.h"
+
+namespace haven::havend {
+
+namespace {
+
+using qmp::Json;
+using session::BackupGuestOptions;
+using session::BackupState;
+using session::BackupStatus;
+
+/// A HELLO is one small packet; a primary sends it at once.
+constexpr milliseconds kHelloTimeout{5000};
+
+Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return Status(StatusCode::kEnvironment, "cannot make " + path + ": " + error.message());
+  return Status::Ok();
+}
+
+/// Journals and logs hold what the guest wrote: nobody else's business.
+Status MakePrivateFolder(const std::string& path) {
+  HAVEN_RETURN_IF_ERROR(MakeFolder(path));
+  if (chmod(path.c_str(), 0700) != 0) return Status::FromErrno(errno, "cannot protect " + path);
+  return Status::Ok();
+}
+
+QemuOptions ToQemuOptions(const Config& config, const GuestConfig& guest) {
+  return {guest.name, guest.command, guest.ram_region, config.GuestStateDir(guest),
+          config.QmpPath(guest)};
+}
+
+BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& guest) {
+  BackupGuestOptions options;
+  options.name = guest.name;
+  options.state_dir = config.GuestStateDir(guest);
+  options.ram_region = guest.ram_region;
+  options.disks = guest.disks;
+  options.durable = guest.durable;
+  options.auto_promote = guest.auto_promote;
+  options.arbiter = guest.arbiter;
+  options.deadline = guest.deadline;
+  options.memory_limit_bytes = guest.memory_limit_bytes;
+  return options;
+}
+
+}  // namespace
+
+struct Daemon::Guest {
+  Guest(const Config& config, const GuestConfig& guest)
+      : name(guest.name), qemu(ToQemuOptions(config, guest)) {}
+
+  const std::string name;
+  QemuProcess qemu;  // outlives `backup`
+  std::unique_ptr<session::BackupGuest> backup;
+  BackupState logged_state = BackupState::kWaiting;
+  std::string logged_message;
+
+  Json ToJson();
+};
+
+Json Daemon::Guest::ToJson() {
+  const BackupStatus status = backup->Query();
+  Json json = Json::Object();
+  json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(status.state));
+  json.Set("epoch", status.epoch).Set("message", status.message).Set("primary", status.primary);
+  json.Set("memory_wire_bytes", status.memory_bytes).Set("disk_wire_bytes", status.disk_bytes);
+  json.Set("journal_bytes", status.journal_bytes).Set("failover_ms", status.failover_ms);
+  json.Set("promoted_epoch", status.promoted_epoch);
+  json.Set("pid", static_cast<int64_t>(qemu.RunningPid()));
+  return json;
+}
+
+Daemon::Daemon(const Config& config) : config_(config) {}
+
+Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
+  std::unique_ptr<Daemon> daemon(new Daemon(config));
+  HAVEN_RETURN_IF_ERROR(MakeFolder(config.state_dir));
+  HAVEN_RETURN_IF_ERROR(MakeFolder(config.run_dir));
+  HAVEN_RETURN_IF_ERROR(daemon->LockStateDir());
+  for (const GuestConfig& guest : config.guests) {
+    HAVEN_RETURN_IF_ERROR(daemon->AddGuest(guest).With("guest " + guest.name));
+  }
+  auto control = ControlSocket::Open(config.run_dir + "/havend.sock", *daemon);
+  if (!control.ok()) return control.status();
+  daemon->control_ = std::move(control.value());
+  auto listener = Listener::Open(
+      config.host, config.port, kHelloTimeout,
+      [raw = daemon.get()](std::unique_ptr<Link>& link, const wire::Hello& hello) {
+        return raw->Attach(link, hello);
+      });
+  if (!listener.ok()) return listener.status();
+  daemon->listener_ = std::move(listener.value());
+  return Result<std::unique_ptr<Daemon>>(std::move(daemon));
+}
+
+Daemon::~Daemon() {
+  listener_.reset();
+  control_.reset();
+  guests_.clear();
+  if (lock_fd_ >= 0) close(lock_fd_);
+}
+
+/// Two daemons on one state folder would mix up journals and end each other's processes.
+Status Daemon::LockStateDir() {
+  const std::string path = config_.state_dir + "/havend.lock";
+  lock_fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock_fd_ < 0) return Status::FromErrno(errno, "cannot open " + path);
+  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK) return Status::FromErrno(errno, "cannot lock " + path);
+    return Status(StatusCode::kRefused, "another havend uses " + config_.state_dir +
+                                            ": end it, or give this one another state-dir");
+  }
+  return Status::Ok();
+}
+
+Status Daemon::AddGuest(const GuestConfig& config) {
+  HAVEN_RETURN_IF_ERROR(MakePrivateFolder(config_.GuestStateDir(config)));
+  auto guest = std::make_unique<Guest>(config_, config);
+  HAVEN_RETURN_IF_ERROR(guest->qemu.Recover());
+  guest->backup =
+      std::make_unique<session::BackupGuest>(ToBackupOptions(config_, config), guest->qemu);
+  guests_.push_back(std::move(guest));
+  return Status::Ok();
+}
+
+Daemon::Guest* Daemon::Find(const std::string& name) {
+  for (auto& guest : guests_) {
+    if (guest->name == name) return guest.get();
+  }
+  return nullptr;
+}
+
+bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
+  Guest* guest = Find(hello.guest);
+  if (guest == nullptr) return false;
+  guest->backup->Attach(std::move(link), hello);
+  return true;
+}
+
+void Daemon::LogChanges() {
+  for (auto& guest : guests_) {
+    const BackupStatus now = guest->backup->Query();
+    if (now.state == guest->logged_state && now.message == guest->logged_message) continue;
+    guest->logged_state = now.state;
+    guest->logged_message = now.message;
+    std::string line = "guest " + guest->name + ": " + session::BackupStateName(now.state);
+    if (!now.primary.empty()) line += ", primary " + now.primary;
+    if (now.epoch != kSyncEpoch) line += ", epoch " + std::to_string(now.epoch);
+    if (now.state == BackupState::kPromoted && now.failover_ms != 0) {
+      line += ", " + std::to_string(now.failover_ms) + " ms after the decision";
+    }
+    Log(now.message.empty() ? line : line + ": " + now.message);
+  }
+}
+
+Json Daemon::QueryGuests() {
+  Json list = Json::Array();
+  for (auto& guest : guests_) list.Append(guest->ToJson());
+  return list;
+}
+
+Result<Json> Daemon::Failover(const std::string& name, bool force) {
+  Guest* guest = Find(name);
+  if (guest == nullptr) {
+    return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
+  }
+  Log("guest " + name + ": failover ordered" + (force ? " by force" : ""));
+  Status status = guest->backup->Failover(force);
+  if (!status.ok()) {
+    Log("guest " + name + ": no failover: " + status.message());
+    return status;
+  }
+  return guest->ToJson();
+}
+
+}  // namespace haven::havend

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_HAVEND_DAEMON_H
+#define HAVEN_HAVEND_DAEMON_H
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "havend/config.h"
+#include "havend/control_socket.h"
+#include "havend/listener.h"
+#include "havend/qemu_process.h"
+#include "session/backup_guest.h"
+
+namespace haven::havend {
+
+/// All of havend but its command line and signals. Made, polled and ended by
+/// one thread; the sockets' threads call into it.
+class Daemon : private ControlTarget {
+ public:
+  /// Makes the folders, ends or finds what an earlier havend left, listens.
+  static Result<std::unique_ptr<Daemon>> Start(const Config& config);
+  /// Takes no more connections, ends the sessions and the processes that
+  /// wait; guests that run go on.
+  ~Daemon() override;
+
+  /// Logs the state changes since the last call.
+  void LogChanges();
+
+ private:
+  struct Guest;
+
+  explicit Daemon(const Config& config);
+  Status LockStateDir();
+  Status AddGuest(const GuestConfig& guest);
+  Guest* Find(const std::string& name);
+  bool Attach(std::unique_ptr<Link>& link, const wire::Hello& hello);
+
+  qmp::Json QueryGuests() override;
+  Result<qmp::Json> Failover(const std::string& guest, bool force) override;
+
+  const Config config_;
+  int lock_fd_ = -1;
+  std::vector<std::unique_ptr<Guest>> guests_;  ///< fixed after Start()
+  std::unique_ptr<ControlSocket> control_;
+  std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace haven::havend
+
+#endif
