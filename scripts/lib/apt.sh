@@ -50,6 +50,6 @@ fetch_qemu_source() {
   apt-get "${options[@]}" update
   (cd "$apt/download" && apt-get "${options[@]}" source --download-only qemu)
   rm -rf "$QEMU_SRC_DIR.new"
-  dpkg-source --no-check -x "$apt"/download/qemu_7.2*.dsc "$QEMU_SRC_DIR.new"
+  dpkg-source --no-check --no-copy -x "$apt"/download/qemu_7.2*.dsc "$QEMU_SRC_DIR.new"
   mv "$QEMU_SRC_DIR.new" "$QEMU_SRC_DIR"
 }

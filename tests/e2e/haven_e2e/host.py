@@ -2,6 +2,7 @@
 """One host: its havend, the device models on it, its disks, and `haven` run on it."""
 import json
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Optional
@@ -103,6 +104,14 @@ class Host:
         if pid is not None:
             kill_pid(pid)
         self.qmp_path.unlink(missing_ok=True)
+
+    def forget(self) -> None:
+        """havend's state is gone, as on a new host; what its QEMU said is kept with the logs."""
+        for log in self.state_dir.glob("**/*.log"):
+            with open(self._processes.log_folder / f"{self.name}.{log.name}", "ab") as kept:
+                kept.write(log.read_bytes())
+        shutil.rmtree(self.state_dir, ignore_errors=True)
+        self.state_dir.mkdir()
 
     def wait_for_qemu_death(self, pid: int, seconds: float) -> float:
         when = wait_for_death(pid, seconds)

@@ -47,8 +47,9 @@ class Lab:
     # --- steps ---
 
     def boot(self, environment: Optional[dict[str, str]] = None, *, client: bool = True,
-             **client_options: Any) -> None:
-        self.primary.make_disks(filled=True)
+             fresh_disks: bool = True, **client_options: Any) -> None:
+        if fresh_disks:
+            self.primary.make_disks(filled=True)
         self.primary.start_primary(environment)
         if client:
             self.client = Client(self.processes, **client_options)
@@ -62,11 +63,10 @@ class Lab:
                        fresh_disks: bool = True, **policy: Any) -> None:
         """A new backup: fresh state, fresh disks, a fresh havend."""
         self.backup.stop_havend()
-        self.backup.reap()
         if fresh_disks:
+            self.backup.reap()
             self.backup.make_disks(filled=False)
-            shutil.rmtree(self.backup.state_dir, ignore_errors=True)
-            self.backup.state_dir.mkdir()
+            self.backup.forget()
         self.backup.start_havend(environment=havend_environment, guest_environment=guest_environment,
                                  deadline_ms=DEADLINE_MS, **policy)
 
@@ -136,7 +136,7 @@ class Lab:
 
     def log_tails(self, lines: int = 15) -> str:
         text = []
-        for path in sorted(self.logs.glob("*.log")):
+        for path in sorted([*self.logs.glob("*.log"), *self.folder.glob("host*/state/**/*.log")]):
             tail = subprocess.run(["tail", "-n", str(lines), str(path)], capture_output=True,
                                   text=True, errors="replace").stdout
             text.append(f"--- {path}\n{tail}")

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Counts of tests from what the test programs print: "PASSED FAILED".
+# shellcheck shell=bash
+
+# tally_make_check BUILD: over all test programs of automake's `make check`. A CppUTest
+# program counts with each of its tests, any other one as one test.
+tally_make_check() {
+  find "$1" -name '*.trs' -not -path '*/root/*' | sort | while read -r trs; do
+    log=${trs%.trs}.log
+    summary=$(grep -aE '^(OK|Errors) \(.*tests' "$log" 2>/dev/null | tail -n 1 || true)
+    result=$(sed -n 's/^:global-test-result: *//p' "$trs")
+    if [ -n "$summary" ]; then
+      echo "$summary" | awk -v result="$result" '{
+        ran = 0; bad = 0
+        n = split($0, word, /[ (,]+/)
+        for (i = 2; i <= n; i++) {
+          if (word[i] == "ran") ran = word[i - 1]
+          if (word[i] ~ /^failures?$/) bad = word[i - 1]
+        }
+        # the program failed after its last test, e.g. in a sanitizer
+        if (bad == 0 && result != "PASS") bad = 1
+        print (ran > bad ? ran - bad : 0), bad
+      }'
+    elif [ "$result" = PASS ]; then
+      echo "1 0"
+    elif [ "$result" != SKIP ]; then
+      echo "0 1"
+    fi
+  done | awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
+}
+
+# tally_e2e FILE: from the last line of tests/e2e/run; a run that did not end failed.
+tally_e2e() {
+  sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1 | grep . || echo "0 1"
+}

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The primary's process is killed before and after each step of an epoch.
+
+The guest is under memory, disk and network load and a client keeps one TCP
+connection. The primary kills itself with SIGKILL at the point. Each time: the backup
+takes over by itself, the client's connection goes on, everything acknowledged is there,
+no output was seen that the surviving state does not contain, and memory and both disks
+agree. Then the survivor is protected towards the other host, which starts with empty
+disks, and dies at the next point: one guest goes through all of them."""
+from typing import Optional
+
+from haven_e2e.demo import POINTS
+from haven_e2e.lab import DEADLINE_MS, Lab
+from haven_e2e.processes import Failure
+from haven_e2e.scenario import Chain, Notes
+
+# Detection plus promotion; the issue's target of deadline + 300 ms is measured by the
+# bench on a quiet machine, here the guest, both hosts and the client share two cores.
+ALLOWED_MS = DEADLINE_MS + 2000
+
+
+def kill_at(point: Optional[str]) -> dict[str, str]:
+    return {"HAVEN_KILL_AT": f"{point}:25"} if point else {}
+
+
+class KillPrimary(Chain):
+    names = POINTS
+    end_name = "the disk of the last survivor is clean"
+
+    def begin(self, lab: Lab, first: str) -> None:
+        lab.boot(kill_at(first))
+
+    def step(self, lab: Lab, name: str, following: Optional[str], t: Notes) -> None:
+        client = lab.the_client()
+        client.load()
+        lab.prepare_backup(guest_environment=kill_at(following))
+        doomed = lab.primary.qemu_pid()
+        assert doomed
+        lab.protect()
+        killed_at = lab.primary.wait_for_qemu_death(doomed, 30)
+        failover_ms = lab.expect_failover(killed_at)
+        client.wait_for_progress(50, 20)
+        report = lab.check_everything()
+        t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+        if failover_ms > ALLOWED_MS:
+            raise Failure(f"the client waited {failover_ms:.0f} ms, more than {ALLOWED_MS} ms")
+
+    def end(self, lab: Lab) -> None:
+        lab.shut_down_and_fsck()
+
+
+CHAINS = [KillPrimary()]

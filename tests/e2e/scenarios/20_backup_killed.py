@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The backup's daemon is killed before and after each step of its epoch.
+
+The guest must not stop for longer than the heartbeat deadline plus one second, loses
+nothing, and is protected again by itself once the daemon is back, on the state that
+the killed one left. That the new protection is worth something is shown by a failover."""
+import time
+from typing import Optional
+
+from haven_e2e.lab import DEADLINE_MS, Lab
+from haven_e2e.processes import Failure, wait_for_death
+from haven_e2e.scenario import Chain, Notes
+
+POINTS = [f"{when}-{what}" for what in ("epoch-end", "commit", "committed-sent", "apply")
+          for when in ("before", "after")]
+ALLOWED_MS = DEADLINE_MS + 1000
+
+
+class KillBackup(Chain):
+    names = [f"{point} of the backup" for point in POINTS]
+    end_name = "the disk of the last survivor is clean"
+
+    def begin(self, lab: Lab, first: str) -> None:
+        lab.boot()
+
+    def step(self, lab: Lab, name: str, following: Optional[str], t: Notes) -> None:
+        point = name.split()[0]
+        client = lab.the_client()
+        client.load()
+        lab.prepare_backup(havend_environment={"HAVEN_KILL_AT": f"{point}:25"})
+        lab.protect()
+        killed_at = wait_for_death(lab.backup.havend_pid(), 30)
+        if killed_at is None:
+            raise Failure(f"havend lives on; it should have killed itself at {point}")
+        lab.wait_for_state(lab.primary, "unprotected", 10)
+        client.wait_for_progress(50, 10)
+        gap_ms = client.stats(after=killed_at)["longest_gap_ms"]
+        if gap_ms > ALLOWED_MS:
+            raise Failure(f"the guest stood still for {gap_ms:.0f} ms, more than {ALLOWED_MS} ms")
+        client.require_clean()
+        again = time.monotonic()
+        lab.prepare_backup(fresh_disks=False)
+        lab.wait_for_state(lab.primary, "protected", 40)
+        t(gap_ms=round(gap_ms), protected_again_s=round(time.monotonic() - again, 1))
+        lab.wait_for_epochs(20)
+        failover_ms = lab.expect_failover(lab.primary.kill_qemu())
+        report = lab.check_everything()
+        t(failover_ms=round(failover_ms), lost=report["lost"])
+
+    def end(self, lab: Lab) -> None:
+        lab.shut_down_and_fsck()
+
+
+CHAINS = [KillBackup()]

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Links that lose every packet without a trace: no FIN, no RST, the carrier stays.
+
+With both links of both hosts cut each side sees only silence. An arbiter that both
+reach decides, and exactly one copy of the guest may run, whoever wins; the client's
+connection goes on when its network is back. The arbiter is a folder (tests/e2e/arbiter);
+to force a winner the claim is made beforehand."""
+import time
+from pathlib import Path
+
+from haven_e2e import paths
+from haven_e2e.lab import DEADLINE_MS, Lab
+from haven_e2e.network import HOSTS, LINKS
+from haven_e2e.processes import Failure, wait_until
+from haven_e2e.scenario import Notes, case
+
+
+def protected_with_arbiter(lab: Lab) -> Path:
+    folder = lab.folder / "arbiter"
+    folder.mkdir()
+
+    def command(name: str) -> str:
+        return f"{paths.ARBITER} {folder} {name}"
+    lab.boot(stall=30)
+    lab.the_client().load()
+    lab.prepare_backup(arbiter=command("hostB"))
+    lab.protect(arbiter=command("hostA"))
+    lab.wait_for_epochs(10)
+    return folder
+
+
+def cut_everything(lab: Lab) -> float:
+    assert lab.network
+    for host in HOSTS:
+        for link in LINKS:
+            lab.network.cut(host, link)
+    return time.monotonic()
+
+
+def winner_of(folder: Path) -> str:
+    path = folder / "claim" / "winner"
+    return str(wait_until("one side has asked the arbiter and won",
+                          lambda: path.exists() and path.read_text().strip(), 15))
+
+
+def require_one_copy(lab: Lab, winner: str, seconds: float) -> None:
+    wait_until(f"the guest runs on {winner} and only there",
+               lambda: lab.running_copies() == [winner], 15, every=0.1)
+    end, absent = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        running = lab.running_copies()
+        # A checkpoint may stop the winner just when it is asked; the loser never runs.
+        absent = 0 if winner in running else absent + 1
+        if set(running) - {winner} or absent > 5:
+            raise Failure(f"the guest runs on {running or 'no host'}, the arbiter said {winner}")
+        time.sleep(0.1)
+
+
+def cut_and_heal(lab: Lab, folder: Path, t: Notes) -> str:
+    client = lab.the_client()
+    acked = client.acked()
+    cut_everything(lab)
+    winner = winner_of(folder)
+    require_one_copy(lab, winner, 2)
+    assert lab.network
+    for host in HOSTS:
+        lab.network.heal(host, "lan")
+    client.wait_for_progress(50, 30)
+    for host in HOSTS:
+        lab.network.heal(host, "rep")
+    require_one_copy(lab, winner, 3)
+    if winner == lab.backup.name:
+        lab.swap_roles()
+    report = lab.check_everything()
+    t(winner=winner, acked_before=acked, acked=report["acked"], lost=report["lost"])
+    return winner
+
+
+def claim(folder: Path, name: str) -> None:
+    (folder / "claim").mkdir()
+    (folder / "claim" / "winner").write_text(name + "\n")
+
+
+@case("both links cut: whoever wins, one copy runs")
+def race(lab: Lab, t: Notes) -> None:
+    cut_and_heal(lab, protected_with_arbiter(lab), t)
+    lab.shut_down_and_fsck()
+
+
+@case("both links cut, the arbiter prefers the primary")
+def primary_wins(lab: Lab, t: Notes) -> None:
+    folder = protected_with_arbiter(lab)
+    claim(folder, "hostA")
+    if cut_and_heal(lab, folder, t) != "hostA":
+        raise Failure("the backup promoted itself although it lost")
+
+
+@case("both links cut, the arbiter prefers the backup")
+def backup_wins(lab: Lab, t: Notes) -> None:
+    folder = protected_with_arbiter(lab)
+    claim(folder, "hostB")
+    if cut_and_heal(lab, folder, t) != "hostB":
+        raise Failure("the primary went on although it lost")
+    lab.shut_down_and_fsck()
+
+
+@case("only the replication link cut: the guest goes on and is protected again")
+def replication_only(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    client = lab.the_client()
+    client.load()
+    lab.prepare_backup(promote="manual")
+    lab.protect()
+    lab.wait_for_epochs(10)
+    assert lab.network
+    lab.network.cut("hostB", "rep")
+    when = time.monotonic()
+    lab.wait_for_state(lab.primary, "unprotected", 10)
+    client.wait_for_progress(50, 15)
+    gap_ms = client.stats(after=when)["longest_gap_ms"]
+    if gap_ms > DEADLINE_MS + 1000:
+        raise Failure(f"the guest stood still for {gap_ms:.0f} ms")
+    lab.network.heal("hostB", "rep")
+    lab.wait_for_state(lab.primary, "protected", 40)
+    client.load()
+    lab.wait_for_epochs(20)
+    killed_at = lab.primary.kill_qemu()
+    lab.wait_for_state(lab.backup, "primary-lost", 10)
+    done = lab.backup.haven("failover", lab.spec.name)
+    if done.returncode != 0:
+        raise Failure(f"haven failover: {done.stderr.strip()}")
+    failover_ms = lab.expect_failover(killed_at)
+    report = lab.check_everything()
+    t(gap_ms=round(gap_ms), failover_ms=round(failover_ms), lost=report["lost"])

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an administrator does with a protected guest, and what it may look like."""
+import time
+
+from haven_e2e.guest import Disk, GuestSpec
+from haven_e2e.lab import Lab
+from haven_e2e.processes import Failure, wait_until
+from haven_e2e.qmp import QmpError
+from haven_e2e.scenario import Notes, case
+
+
+def protected(lab: Lab, **policy: str) -> None:
+    lab.boot()
+    lab.the_client().load()
+    lab.prepare_backup(**policy)
+    lab.protect()
+    lab.wait_for_epochs(10)
+
+
+def fail_over_and_check(lab: Lab, t: Notes) -> None:
+    failover_ms = lab.expect_failover(lab.primary.kill_qemu())
+    report = lab.check_everything()
+    t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+    lab.shut_down_and_fsck()
+
+
+@case("unprotect and protect again while the guest runs")
+def again(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    for _ in range(2):
+        done = lab.primary.haven("unprotect", lab.spec.name)
+        if done.returncode != 0:
+            raise Failure(f"haven unprotect: {done.stderr.strip()}")
+        lab.the_client().wait_for_progress(50, 10)
+        lab.protect()
+        lab.wait_for_epochs(10)
+    fail_over_and_check(lab, t)
+
+
+@case("a guest that powers off is not brought back by the backup")
+def powered_off(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    client, pid = lab.the_client(), lab.primary.qemu_pid()
+    assert pid
+    client.ask("pause")
+    client.control("finish")
+    client.control("poweroff")
+    lab.primary.wait_for_qemu_death(pid, 30)
+    end = time.monotonic() + 4
+    while time.monotonic() < end:
+        if lab.running_copies():
+            raise Failure("the backup runs a guest that had powered off")
+        time.sleep(0.2)
+    t(backup=lab.backup.state())
+    problem = lab.primary.check_filesystem()
+    if problem:
+        raise Failure(problem)
+
+
+@case("with promote = manual the backup waits for haven failover")
+def manual(lab: Lab, t: Notes) -> None:
+    protected(lab, promote="manual")
+    killed_at = lab.primary.kill_qemu()
+    lab.wait_for_state(lab.backup, "primary-lost", 10)
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        if lab.running_copies():
+            raise Failure("the backup promoted itself although its policy is manual")
+        time.sleep(0.2)
+    ordered = time.monotonic()
+    done = lab.backup.haven("failover", lab.spec.name)
+    if done.returncode != 0:
+        raise Failure(f"haven failover: {done.stderr.strip()}")
+    lab.expect_failover(killed_at)
+    report = lab.check_everything()
+    t(after_order_ms=round((time.monotonic() - ordered) * 1000), lost=report["lost"])
+
+
+@case("haven failover is refused while the primary answers, and obeyed with --force")
+def forced(lab: Lab, t: Notes) -> None:
+    protected(lab, promote="manual")
+    done = lab.backup.haven("failover", lab.spec.name)
+    if done.returncode != 1 or not done.stderr.strip():
+        raise Failure(f"status {done.returncode}, stderr {done.stderr!r}; a refusal was due")
+    ordered = time.monotonic()
+    done = lab.backup.haven("failover", lab.spec.name, "--force")
+    if done.returncode != 0:
+        raise Failure(f"haven failover --force: {done.stderr.strip()}")
+    wait_until("the guest runs on hostB only", lambda: lab.running_copies() == ["hostB"], 15)
+    lab.the_client().wait_for_progress(20, 20)
+    lab.swap_roles()
+    report = lab.check_everything()
+    t(seconds=round(time.monotonic() - ordered, 1), lost=report["lost"])
+
+
+def mixed_disks() -> GuestSpec:
+    return GuestSpec(disks=[Disk("disk0", 48, {"hostA": "qcow2"}), Disk("disk1", 16),
+                            Disk("disk2", 8, {"hostA": "qcow2"})])
+
+
+@case("three disks, qcow2 and raw", spec=mixed_disks)
+def formats(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    fail_over_and_check(lab, t)
+
+
+@case("disks that are replicated durably")
+def durable(lab: Lab, t: Notes) -> None:
+    protected(lab, disk_ack="durable")
+    fail_over_and_check(lab, t)
+
+
+@case("an e1000 network card", spec=lambda: GuestSpec(nic="e1000"))
+def e1000(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    fail_over_and_check(lab, t)
+
+
+@case("hot-plugging while protected is refused or covered")
+def hot_plug(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    with lab.primary.qmp() as monitor:
+        for command, arguments in (
+                ("netdev_add", {"type": "socket", "id": "net9", "udp": "127.0.0.1:9",
+                                "localaddr": "127.0.0.1:10"}),
+                ("blockdev_add", {"driver": "null-co", "node_name": "disk9", "size": 1 << 20}),
+                ("device_add", {"driver": "virtio-net-pci", "id": "nic9"})):
+            try:
+                monitor(command, **arguments)
+            except QmpError as error:
+                t(**{command: f"'{str(error)[:40]}'"})
+                continue
+            if command == "device_add":
+                raise Failure("a network card was added to a protected guest without a word")
+    fail_over_and_check(lab, t)
+
+
+@case("a second protect of a protected guest is refused with the reason")
+def twice(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    done = lab.primary.haven("protect", lab.spec.name, "--to", f"{lab.backup.address}:7789")
+    if done.returncode == 0 or not done.stderr.strip():
+        raise Failure(f"status {done.returncode}, stderr {done.stderr!r}; a refusal was due")
+    t(says=f"'{done.stderr.strip()[:60]}'")
+    lab.wait_for_state(lab.primary, "protected", 5)
+    lab.the_client().wait_for_progress(20, 10)
+    lab.the_client().require_clean()
