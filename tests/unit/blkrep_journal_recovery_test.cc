@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A journal that was cut off, damaged or forged anywhere. The story that is
+// recorded uses every kind of record and both files.
+
+#include <sys/resource.h>
+
+#include <csignal>
+#include <functional>
+
+#include "blkrep/journal.h"
+#include "blkrep/journal_format.h"
+#include "core/crc32c.h"
+#include "tests/unit/blkrep_support.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::blkrep;
+using namespace haven::blkrep::test;
+
+namespace {
+
+constexpr uint64_t kSegment = 700;  // the story switches files several times
+
+/// What a journal promises: its last commit, and what is left to apply.
+struct Promise {
+  Epoch committed = 0;
+  std::vector<Taken> pending;
+  bool operator==(const Promise&) const = default;
+};
+
+/// The files and the promise after each step.
+struct Step {
+  Files files;
+  Promise promise;
+};
+
+class Story {
+ public:
+  explicit Story(const std::string& path) : path_(path) {
+    auto opened = Journal::Open(path, kSegment);
+    CHECK_TEXT(opened.ok(), opened.status().message().c_str());
+    journal_ = std::move(opened.value());
+    Done();
+    for (Epoch epoch = 1; epoch <= 8; epoch++) Tell(epoch);
+  }
+
+  std::vector<Step> steps;
+  std::vector<Promise> commits{Promise{}};  ///< everything ever committed, as of each commit
+
+ private:
+  void Tell(Epoch epoch) {
+    const auto seed = static_cast<uint8_t>(epoch * 10);
+    Append({epoch, WriteOf(epoch * 4096, 60), Pattern(60, seed)});
+    if (epoch % 3 == 0) {
+      Check(journal_->DiscardUncommitted());
+      staged_.clear();
+      Done();
+      Append({epoch, WriteOf(epoch * 4096, 50), Pattern(50, seed + 1)});
+    }
+    Append({epoch, {Request::Kind::kZero, true, 1, 0, 1 << 20}, {}});
+    Append({epoch + 1, {Request::Kind::kDiscard, false, 2, 512, 512}, {}});
+    Check(journal_->Commit(epoch, epoch % 2 == 0));
+    promise_.committed = epoch;
+    MoveCommitted(epoch);
+    Done();
+    commits.push_back(promise_);
+    if (epoch % 4 == 1) return;  // applying falls behind for a while
+    std::vector<Taken> taken;
+    Check(TakeAll(*journal_, taken));
+    Check(journal_->MarkApplied(epoch));
+    promise_.pending.clear();
+    Done();
+  }
+  void Append(const Taken& taken) {
+    Check(journal_->Append(taken.epoch, taken.request, taken.data));
+    staged_.push_back(taken);
+    Done();
+  }
+  void MoveCommitted(Epoch epoch) {
+    while (!staged_.empty() && staged_.front().epoch <= epoch) {
+      promise_.pending.push_back(staged_.front());
+      staged_.erase(staged_.begin());
+    }
+  }
+  void Done() { steps.push_back({Files::Of(path_), promise_}); }
+  static void Check(const Status& status) { CHECK_TEXT(status.ok(), status.message().c_str()); }
+
+  std::string path_;
+  std::unique_ptr<Journal> journal_;
+  Promise promise_;
+  std::vector<Taken> staged_;
+};
+
+Bytes Cut(const Bytes& file, size_t bytes) { return {file.begin(), file.begin() + bytes}; }
+
+/// Offsets of the records of a file.
+std::vector<size_t> RecordsOf(const Bytes& file) {
+  std::vector<size_t> out;
+  for (size_t at = journal::kFileHeaderBytes; at < file.size();) {
+    out.push_back(at);
+    const auto header = journal::DecodeRecordHeader(
+        ByteSpan(file).subspan(at, journal::kRecordHeaderBytes));
+    at += journal::kRecordHeaderBytes + header.value().DataBytes();
+  }
+  return out;
+}
+
+/// Makes the checksum of the record at `at` fit its octets.
+void MendRecord(Bytes& file, size_t at) {
+  const ByteSpan header = ByteSpan(file).subspan(at, journal::kRecordHeaderBytes);
+  const uint32_t crc = Crc32c(header.subspan(8), Crc32c(header.first(4)));
+  for (int i = 0; i < 4; i++) file[at + 4 + i] = static_cast<uint8_t>(crc >> (8 * i));
+}
+
+void MendFileHeader(Bytes& file) {
+  const ByteSpan header = ByteSpan(file).first(journal::kFileHeaderBytes);
+  const uint32_t crc = Crc32c(header.subspan(8), Crc32c(header.first(4)));
+  for (int i = 0; i < 4; i++) file[4 + i] = static_cast<uint8_t>(crc >> (8 * i));
+}
+
+}  // namespace
+
+TEST_GROUP(JournalRecovery) {
+  TempFolder folder;
+  std::string path = folder.File("j");
+
+  Result<std::unique_ptr<Journal>> Open(const Files& files) {
+    files.Restore(path);
+    return Journal::Open(path, kSegment);
+  }
+  Promise PromiseOf(Journal& journal) {
+    Promise out{journal.LastCommitted(), {}};
+    const Status status = TakeAll(journal, out.pending);
+    CHECK_TEXT(status.ok(), status.message().c_str());
+    return out;
+  }
+  /// Opens, compares, and checks that the journal goes on from there: dropped
+  /// requests stay dropped when their epoch is committed after all.
+  void CheckIsOneOf(const Files& files, const Promise& before, const Promise& after) {
+    auto opened = Open(files);
+    CHECK_TEXT(opened.ok(), opened.status().message().c_str());
+    std::unique_ptr<Journal> journal = std::move(opened.value());
+    STRCMP_EQUAL("", journal->Damage().c_str());
+    Promise promise = PromiseOf(*journal);
+    CHECK(promise == before || promise == after);
+    const Taken more{promise.committed + 2, WriteOf(7, 5), Pattern(5, 7)};
+    CHECK(journal->Append(more.epoch, more.request, more.data).ok());
+    CHECK(journal->Commit(more.epoch, false).ok());
+    journal.reset();
+    auto again = Journal::Open(path, kSegment);
+    CHECK_TEXT(again.ok(), again.status().message().c_str());
+    promise.committed = more.epoch;
+    promise.pending.push_back(more);
+    CHECK(PromiseOf(*again.value()) == promise);
+  }
+  /// The journal holds epochs 1 and 2; in one file.
+  Files Simple() {
+    auto opened = Journal::Open(path);
+    for (Epoch epoch = 1; epoch <= 2; epoch++) {
+      CHECK(opened.value()->Append(epoch, WriteOf(0, 20), Pattern(20, 1)).ok());
+      CHECK(opened.value()->Commit(epoch, false).ok());
+    }
+    return Files::Of(path);
+  }
+  void CheckRefused(const Files& files, const char* why) {
+    const auto opened = Open(files);
+    CHECK(opened.status().code() == StatusCode::kInvalid);
+    STRCMP_CONTAINS(why, opened.status().message().c_str());
+    CHECK(ReadFile(path) == files.first);  // refused is not destroyed
+  }
+};
+
+// A process can die after any octet of a step. What it wrote before stays: the
+// journal promises what it did before the step, or after it, and nothing else.
+TEST(JournalRecovery, KeepsItsPromiseWhenTheProcessDiesAfterAnyOctet) {
+  const Story story(folder.File("story"));
+  bool used_second = false;
+  for (size_t i = 1; i < story.steps.size(); i++) {
+    const Step& before = story.steps[i - 1];
+    const Step& after = story.steps[i];
+    const auto check = [&](const Files& files) {
+      CheckIsOneOf(files, before.promise, after.promise);
+    };
+    const auto grown = [](const Bytes& a, const Bytes& b) { return b.size() > a.size(); };
+    check(after.files);
+    // Files grow before others are cleared, so a file that shrank was whole
+    // until then; a growing one has any length.
+    for (size_t n = before.files.first.size();
+         grown(before.files.first, after.files.first) && n < after.files.first.size(); n++)
+      check({Cut(after.files.first, n), before.files.second});
+    for (size_t n = before.files.second.size();
+         grown(before.files.second, after.files.second) && n < after.files.second.size(); n++)
+      check({before.files.first, Cut(after.files.second, n)});
+    used_second = used_second || !after.files.second.empty();
+  }
+  CHECK(used_second);
+}
+
+TEST(JournalRecovery, PromisesACommittedPrefixWhereverEitherFileIsCutOrDamaged) {
+  const Story story(folder.File("story"));
+  const Step* both = nullptr;
+  for (const Step& step : story.steps)
+    if (!step.files.first.empty() && !step.files.second.empty()) both = &step;
+  CHECK(both != nullptr);
+  const Files& whole = both->files;
+  const auto check = [&](const Files& files) {
+    auto opened = Open(files);
+    if (!opened.ok()) {  // a file header that was there, but is damaged
+      STRCMP_CONTAINS("as a journal", opened.status().message().c_str());
+      return;
+    }
+    CHECK(opened.value()->LastCommitted() <= both->promise.committed);
+    const Promise promise = PromiseOf(*opened.value());
+    for (size_t i = 0; i < promise.pending.size(); i++) {
+      const Taken& taken = promise.pending[i];
+      CHECK(taken.epoch <= promise.committed);
+      bool known = false;
+      for (const Promise& commit : story.commits)
+        for (const Taken& t : commit.pending) known = known || t == taken;
+      CHECK(known);
+    }
+  };
+  for (size_t n = 0; n < whole.first.size(); n++) check({Cut(whole.first, n), whole.second});
+  for (size_t n = 0; n < whole.second.size(); n++) check({whole.first, Cut(whole.second, n)});
+  for (size_t n = 0; n < whole.first.size() + whole.second.size(); n++) {
+    Files files = whole;
+    (n < whole.first.size() ? files.first[n] : files.second[n - whole.first.size()]) ^= 0x10;
+    check(files);
+  }
+}
+
+TEST(JournalRecovery, NoticesEveryFlippedOctetAndLosesNothingBeforeIt) {
+  auto opened = Journal::Open(path);
+  std::vector<Promise> promises(1);
+  std::vector<size_t> ends{journal::kFileHeaderBytes};
+  for (Epoch epoch = 1; epoch <= 4; epoch++) {
+    const Taken taken{epoch, WriteOf(epoch, 30), Pattern(30, static_cast<uint8_t>(epoch))};
+    CHECK(opened.value()->Append(epoch, taken.request, taken.data).ok());
+    CHECK(opened.value()->Commit(epoch, false).ok());
+    promises.push_back({epoch, promises.back().pending});
+    promises.back().pending.push_back(taken);
+    ends.push_back(opened.value()->FileBytes());
+  }
+  opened.value().reset();
+  const Files whole = Files::Of(path);
+  for (size_t at = 0; at < whole.first.size(); at++) {
+    Files flipped = whole;
+    flipped.first[at] ^= static_cast<uint8_t>(1 << (at % 8));
+    auto result = Open(flipped);
+    if (at < journal::kFileHeaderBytes) {
+      CHECK(result.status().code() == StatusCode::kInvalid);
+      continue;
+    }
+    CHECK(result.ok());
+    size_t kept = 0;
+    while (ends[kept + 1] <= at) kept++;
+    CHECK(PromiseOf(*result.value()) == promises[kept]);
+    STRCMP_CONTAINS("checksum", result.value()->Damage().c_str());
+  }
+}
+
+TEST(JournalRecovery, SaysWhichOctetIsDamaged) {
+  Files files = Simple();
+  files.first[journal::kFileHeaderBytes + journal::kRecordHeaderBytes] ^= 1;
+  auto opened = Open(files);
+  STRCMP_EQUAL((path + ", record at octet 64: its data does not match its checksum").c_str(),
+               opened.value()->Damage().c_str());
+  CHECK_EQUAL(0, opened.value()->LastCommitted());
+}
+
+TEST(JournalRecovery, RefusesARecordThatChecksButThatItDoesNotUnderstand) {
+  const Files whole = Simple();
+  const struct {
+    size_t at;  // in the record header
+    uint8_t value;
+    const char* why;
+  } kForgeries[] = {
+      {24, 9, "unknown kind 9"},        {24, 20, "unknown kind 20"},
+      {25, 2, "unknown flags 2"},       {25, 1, "unknown flags 1"},
+      {26, 1, "reserved bits set"},     {27, 1, "reserved bits set"},
+      {52, 1, "reserved bits set"},     {39, 0x80, "ends beyond any disk"},
+      {47, 0x80, "ends beyond any disk"},
+  };
+  for (const auto& forgery : kForgeries) {
+    Files files = whole;
+    const size_t at = RecordsOf(files.first)[2];
+    files.first[at + forgery.at] = forgery.value;
+    MendRecord(files.first, at);
+    CheckRefused(files, forgery.why);
+    CheckRefused(files, ("record at octet " + std::to_string(at)).c_str());
+  }
+}
+
+TEST(JournalRecovery, RefusesMarksThatCarryWhatMarksDoNotHave) {
+  const Files whole = Simple();
+  const struct {
+    size_t at;
+    const char* why;
+  } kForgeries[] = {{28, "a disk range in a mark"},
+                    {32, "a disk range in a mark"},
+                    {40, "a disk range in a mark"},
+                    {48, "a data checksum in a record without data"}};
+  for (const auto& forgery : kForgeries) {
+    Files files = whole;
+    const size_t at = RecordsOf(files.first)[1];
+    files.first[at + forgery.at] = 1;
+    MendRecord(files.first, at);
+    CheckRefused(files, forgery.why);
+  }
+}
+
+TEST(JournalRecovery, RefusesRecordsThatCheckButContradictEachOther) {
+  const Files whole = Simple();  // write 1, commit 1, write 2, commit 2
+  const struct {
+    size_t record;
+    size_t at;
+    uint8_t value;
+    const char* why;
+  } kForgeries[] = {
+      {2, 16, 1, "a request of epoch 1, which is committed already"},
+      {3, 16, 0, "a commit of epoch 0 after that of a later epoch"},
+      {3, 24, 17, "epoch 2 is marked applied but not committed"},
+      {3, 24, 18, "an epoch in a mark that has none"},
+      {3, 23, 0xFF, "impossible epoch"},
+  };
+  for (const auto& forgery : kForgeries) {
+    Files files = whole;
+    const size_t at = RecordsOf(files.first)[forgery.record];
+    files.first[at + forgery.at] = forgery.value;
+    if (forgery.value == 0xFF) std::fill_n(files.first.begin() + at + 16, 8, 0xFF);
+    MendRecord(files.first, at);
+    CheckRefused(files, forgery.why);
+  }
+}
+
+TEST(JournalRecovery, CutsAtARecordWithAnotherSequenceNumber) {
+  Files files = Simple();
+  const size_t at = RecordsOf(files.first)[2];
+  files.first[at + 8] = 9;
+  MendRecord(files.first, at);
+  auto opened = Open(files);
+  STRCMP_CONTAINS("it has sequence number 9 where 3 is due", opened.value()->Damage().c_str());
+  CHECK_EQUAL(1, opened.value()->LastCommitted());
+}
+
+TEST(JournalRecovery, RefusesFilesThatAreNotItsOwnAndLeavesThemAlone) {
+  CheckRefused({Pattern(5000, 3), {}}, "it is not a HAVEN journal");
+  CheckRefused({Bytes(5000), {}}, "it is not a HAVEN journal");  // an empty disk image
+  CheckRefused({{'h', 'i', '\n'}, {}}, "it is not a HAVEN journal");
+}
+
+TEST(JournalRecovery, RefusesAHeaderOfAnotherVersionOrWithReservedBits) {
+  const Files whole = Simple();
+  const struct {
+    size_t at;
+    uint8_t value;
+    const char* why;
+  } kForgeries[] = {{8, 2, "it has format version 2, this program reads version 1"},
+                    {10, 2, "reserved bits set"},
+                    {12, 1, "reserved bits set"},
+                    {63, 1, "reserved bits set"},
+                    {16, 0, "contradicts itself"},
+                    {40, 5, "contradicts itself"}};
+  for (const auto& forgery : kForgeries) {
+    Files files = whole;
+    files.first[forgery.at] = forgery.value;
+    MendFileHeader(files.first);
+    CheckRefused(files, forgery.why);
+  }
+}
+
+TEST(JournalRecovery, RefusesTwoFilesOfTheSameGeneration) {
+  Files files = Simple();
+  files.second = files.first;
+  CheckRefused(files, "do not belong together");
+}
+
+TEST(JournalRecovery, SaysThatAFileIsMissing) {
+  const Story story(folder.File("story"));
+  bool seen = false;
+  for (const Step& step : story.steps) {
+    const Files& files = step.files;
+    if (files.first.empty() || files.second.empty()) continue;
+    seen = true;
+    const bool second_is_newer = files.second[16] > files.first[16];
+    auto opened = Open(second_is_newer ? Files{{}, files.second} : Files{files.first, {}});
+    CHECK_TEXT(opened.ok(), opened.status().message().c_str());
+    STRCMP_CONTAINS("needs the file before it", opened.value()->Damage().c_str());
+    CHECK(opened.value()->LastCommitted() < step.promise.committed ||
+          step.promise.pending.empty());
+    CHECK_EQUAL(0, opened.value()->TakeCommitted().size());
+  }
+  CHECK(seen);
+}
+
+// The file size limit stands for a full disk: it stops a write in its middle.
+TEST(JournalRecovery, IsAsBeforeWhenAWriteDoesNotFit) {
+  auto opened = Journal::Open(path);
+  Journal& journal = *opened.value();
+  CHECK(journal.Append(1, WriteOf(0, 1000), Pattern(1000, 1)).ok());
+  CHECK(journal.Commit(1, false).ok());
+  CHECK(journal.Append(2, WriteOf(0, 1000), Pattern(1000, 2)).ok());
+  const uint64_t bytes = journal.FileBytes();
+
+  rlimit old_limit;
+  LONGS_EQUAL(0, getrlimit(RLIMIT_FSIZE, &old_limit));
+  const auto old_handler = signal(SIGXFSZ, SIG_IGN);
+  const rlimit limit{bytes + 100, old_limit.rlim_max};
+  LONGS_EQUAL(0, setrlimit(RLIMIT_FSIZE, &limit));
+  const Status data_status = journal.Append(2, WriteOf(0, 1000), Pattern(1000, 3));
+  const uint64_t bytes_after = journal.FileBytes();
+  const Bytes file_after = ReadFile(path);
+  const rlimit tighter{bytes + 10, old_limit.rlim_max};
+  LONGS_EQUAL(0, setrlimit(RLIMIT_FSIZE, &tighter));
+  const Status commit_status = journal.Commit(2, false);
+  const Status discard_status = journal.DiscardUncommitted();
+  LONGS_EQUAL(0, setrlimit(RLIMIT_FSIZE, &old_limit));
+  signal(SIGXFSZ, old_handler);
+
+  CHECK(data_status.code() == StatusCode::kEnvironment);
+  STRCMP_CONTAINS(("cannot write to the journal " + path).c_str(), data_status.message().c_str());
+  CHECK_EQUAL(bytes, bytes_after);
+  CHECK_EQUAL(bytes, file_after.size());
+  CHECK(commit_status.code() == StatusCode::kEnvironment);
+  CHECK_EQUAL(1, journal.LastCommitted());
+  CHECK(discard_status.ok());  // a failover needs no space
+  CHECK(journal.Append(2, WriteOf(0, 10), Pattern(10, 4)).ok());
+  CHECK(journal.Commit(2, false).ok());
+  opened.value().reset();
+  auto again = Journal::Open(path);
+  const Promise promise = PromiseOf(*again.value());
+  CHECK_EQUAL(2, promise.committed);
+  CHECK_EQUAL(2, promise.pending.size());
+  CHECK(promise.pending[1].data == Pattern(10, 4));
+}
