@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finds the disks of the guest and puts a filter over each. */
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "block/block_int.h"
+#include "hw/qdev-core.h"
+#include "sysemu/block-backend.h"
+#include "haven-int.h"
+
+/* The device with an id: a transport's backend device has none of its own. */
+static const char *device_id(DeviceState *dev)
+{
+    Object *obj = OBJECT(dev);
+
+    for (; obj; obj = obj->parent) {
+        dev = (DeviceState *)object_dynamic_cast(obj, TYPE_DEVICE);
+        if (dev && dev->id) {
+            return dev->id;
+        }
+    }
+    return NULL;
+}
+
+static const char *disk_name(BlockBackend *blk, DeviceState *dev, Error **errp)
+{
+    g_autofree char *path = NULL;
+    const char *name = blk_name(blk);
+
+    if (name && *name) {
+        return name;
+    }
+    name = device_id(dev);
+    if (!name) {
+        path = object_get_canonical_path(OBJECT(dev));
+        error_setg(errp, "haven: the disk of %s has no name; give the device "
+                   "or its drive an id", path);
+    }
+    return name;
+}
+
+/*
+ * A disk served by another thread may have raised an interrupt that the main
+ * thread has not delivered when the checkpoint is cut.
+ */
+static bool check_thread(const char *name, BlockBackend *blk, DeviceState *dev,
+                         Error **errp)
+{
+    BusState *bus;
+
+    if (blk_get_aio_context(blk) != qemu_get_aio_context()) {
+        goto refuse;
+    }
+    while (dev) {
+        if (object_property_find(OBJECT(dev), "iothread") &&
+            object_property_get_link(OBJECT(dev), "iothread", NULL)) {
+            goto refuse;
+        }
+        bus = dev->parent_bus;
+        dev = bus ? bus->parent : NULL;
+    }
+    return true;
+
+refuse:
+    error_setg(errp, "haven: disk %s is served by an iothread, which cannot "
+               "be replicated; remove iothread= from its device", name);
+    return false;
+}
+
+static bool name_is_taken(const HavenDisks *disks, const char *name)
+{
+    for (size_t i = 0; i < disks->count; i++) {
+        if (!strcmp(disks->disk[i]->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool insert_one(HavenDisks *disks, BlockBackend *blk, Error **errp)
+{
+    BlockDriverState *node = blk_bs(blk);
+    DeviceState *dev = blk_get_attached_dev(blk);
+    const char *name = disk_name(blk, dev, errp);
+    HavenDisk *disk;
+    int64_t bytes;
+
+    if (!name || !check_thread(name, blk, dev, errp)) {
+        return false;
+    }
+    if (name_is_taken(disks, name)) {
+        error_setg(errp, "haven: two disks are named %s; give one of them "
+                   "another id", name);
+        return false;
+    }
+    bytes = bdrv_getlength(node);
+    if (bytes < 0) {
+        error_setg_errno(errp, -bytes, "haven: cannot get the size of disk %s",
+                         name);
+        return false;
+    }
+
+    disk = g_new0(HavenDisk, 1);
+    disk->name = g_strdup(name);
+    disk->bytes = bytes;
+    disk->index = disks->count;
+    if (!haven_block_insert(disk, node, errp)) {
+        g_free(disk->name);
+        g_free(disk);
+        return false;
+    }
+    disks->disk = g_renew(HavenDisk *, disks->disk, disks->count + 1);
+    disks->disk[disks->count++] = disk;
+    return true;
+}
+
+bool haven_disks_insert(HavenDisks *disks, Error **errp)
+{
+    BlockBackend *blk;
+
+    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
+        BlockDriverState *node = blk_bs(blk);
+
+        if (!node || !blk_get_attached_dev(blk) || !blk_is_writable(blk)) {
+            continue;
+        }
+        /* Two devices may share a disk: the filter is above it for both. */
+        if (haven_block_is_filter(node)) {
+            continue;
+        }
+        if (!insert_one(disks, blk, errp)) {
+            haven_disks_remove(disks);
+            return false;
+        }
+    }
+    return true;
+}
+
+void haven_disks_remove(HavenDisks *disks)
+{
+    for (size_t i = 0; i < disks->count; i++) {
+        HavenDisk *disk = disks->disk[i];
+
+        haven_copy_stop(disk);
+        haven_block_remove(disk);
+        g_free(disk->name);
+        g_free(disk);
+    }
+    g_free(disks->disk);
+    *disks = (HavenDisks) { 0 };
+}
+
+void haven_disks_set_session(HavenDisks *disks, haven_session *session)
+{
+    for (size_t i = 0; i < disks->count; i++) {
+        disks->disk[i]->session = session;
+    }
+}

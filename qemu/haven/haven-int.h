@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Shared by the files of this folder.  Everything here runs on the main thread
+ * with the BQL held unless a comment says otherwise.
+ */
+#ifndef HAVEN_INT_H
+#define HAVEN_INT_H
+
+#include <haven.h>
+
+#include "block/block.h"
+#include "block/reqlist.h"
+#include "exec/cpu-common.h"
+#include "net/filter.h"
+
+/* haven-memory.c: guest memory as the library's regions. */
+typedef struct HavenMemory HavenMemory;
+
+HavenMemory *haven_memory_new(Error **errp);
+void haven_memory_free(HavenMemory *mem);
+size_t haven_memory_regions(HavenMemory *mem, struct haven_region **regions);
+/* Turning it on counts every page as written. */
+void haven_memory_log(HavenMemory *mem, bool on);
+/* The vCPUs are stopped. */
+int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
+                         size_t words);
+/* The next harvest begins a new sweep over the regions. */
+void haven_memory_new_sweep(HavenMemory *mem);
+/* False once a block was resized: the layout that the backup knows is void. */
+bool haven_memory_valid(HavenMemory *mem);
+
+/*
+ * haven-block.c: the filter over one disk.  Its requests and its copier run in
+ * coroutines of the disk's AioContext.
+ */
+typedef struct HavenDisk {
+    char *name;
+    BlockDriverState *filter;   /* we hold a reference */
+    BlockDriverState *node;     /* what it protects; kept alive by the filter */
+    uint32_t index;
+    int64_t bytes;
+
+    haven_session *session;     /* NULL: requests pass */
+
+    CoMutex lock;               /* protects @requests */
+    BlockReqList requests;      /* writes and copies in flight never overlap */
+
+    bool copying;               /* the copier's coroutine exists */
+    bool copy_again;            /* start it once more when it ends */
+    bool copy_stop;
+    int copies_in_flight;       /* handed to the library, not done yet */
+    Coroutine *copy_waiter;     /* the copier, while it waits for one of them */
+} HavenDisk;
+
+/* Puts a filter above @node for all its users.  @disk->name is set. */
+bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp);
+/* Drains and removes it; the session lets everything pass by now. */
+void haven_block_remove(HavenDisk *disk);
+bool haven_block_is_filter(BlockDriverState *bs);
+
+void coroutine_fn haven_block_lock_range(HavenDisk *disk, BlockReq *req,
+                                         int64_t offset, int64_t bytes);
+void coroutine_fn haven_block_unlock_range(HavenDisk *disk, BlockReq *req);
+
+/*
+ * One call of the library that a coroutine waits for.  The library's thread
+ * only schedules a bottom half; that, and the coroutine, run in the same
+ * AioContext, so the two never race.
+ */
+typedef struct HavenWait {
+    AioContext *ctx;
+    Coroutine *waiter;
+    bool done;
+} HavenWait;
+
+void haven_wait_init(HavenWait *wait, BlockDriverState *bs);
+void haven_wait_done(void *wait);                 /* any thread */
+/* @pending: what the library's call returned. */
+void coroutine_fn haven_wait_for(HavenWait *wait, int pending);
+
+/* haven-copy.c */
+void haven_copy_start(HavenDisk *disk);
+void haven_copy_stop(HavenDisk *disk);
+
+/* haven-disks.c: every writable disk of the guest. */
+typedef struct HavenDisks {
+    HavenDisk **disk;
+    size_t count;
+} HavenDisks;
+
+bool haven_disks_insert(HavenDisks *disks, Error **errp);
+void haven_disks_remove(HavenDisks *disks);
+void haven_disks_set_session(HavenDisks *disks, haven_session *session);
+
+/* haven-net.c: every NIC of the guest. */
+typedef struct HavenNics {
+    GPtrArray *filters;
+} HavenNics;
+
+bool haven_nics_insert(HavenNics *nics, Error **errp);
+void haven_nics_remove(HavenNics *nics);
+void haven_nics_set_session(HavenNics *nics, haven_session *session);
+void haven_nic_send(void *nic, unsigned flags, const uint8_t *data,
+                    size_t bytes);
+
+/* haven-checks.c: what cannot be replicated, apart from disks and NICs. */
+bool haven_check_guest(Error **errp);
+
+/* haven-guest.c: the one guest of this process. */
+typedef struct HavenGuest HavenGuest;
+
+bool haven_guest_start(const struct haven_options *options, Error **errp);
+bool haven_guest_stop(int reason, Error **errp);
+/* Of the running session, else of the last one. */
+void haven_guest_query(struct haven_status *status);
+
+/* haven-qmp.c */
+void haven_qmp_state_changed(const struct haven_status *status);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the rest of the device model asks HAVEN before it changes the guest.
+ * All of it needs the BQL.  Without CONFIG_HAVEN, and while no guest is
+ * protected, every question is answered with yes.
+ */
+#ifndef SYSEMU_HAVEN_HOOKS_H
+#define SYSEMU_HAVEN_HOOKS_H
+
+#ifdef CONFIG_HAVEN
+
+/*
+ * May devices, media, network backends or filters be added or removed, or
+ * snapshots be loaded?  A protected guest has the devices that the backup
+ * knows.  @what completes "cannot ...".
+ */
+bool haven_change_allowed(const char *what, Error **errp);
+
+/* May the vCPUs of the paused guest be started? */
+bool haven_run_allowed(Error **errp);
+
+#else
+
+static inline bool haven_change_allowed(const char *what, Error **errp)
+{
+    return true;
+}
+
+static inline bool haven_run_allowed(Error **errp)
+{
+    return true;
+}
+
+#endif
+#endif
