@@ -25,7 +25,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import Any, Optional
+from typing import Any
 
 DATA_PORT, CONTROL_PORT, CHATTER_PORT, ETHERTYPE = 7000, 7001, 9999, 0x88B5
 FNV_START, FNV_PRIME, MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1

@@ -12,7 +12,7 @@ every packet is lost without a trace, as when a switch dies."""
 import subprocess
 
 from . import paths
-from .processes import Processes, in_netns
+from .processes import Processes, Skip, in_netns
 
 HOSTS = ("hostA", "hostB")
 CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
@@ -51,6 +51,14 @@ class Network:
 
     def heal(self, host: str, link: str) -> None:
         self._run("switch", "link", "set", f"{link}-{host}", "master", f"br-{link}")
+
+    def slow_down(self, host: str, link: str, megabits: int) -> None:
+        """Limits what `host` sends on the link, with a queue of 200 ms."""
+        command = [paths.tool("tc"), "qdisc", "replace", "dev", f"{link}0", "root", "tbf", "rate",
+                   f"{megabits}mbit", "burst", "64k", "latency", "200ms"]
+        done = subprocess.run(in_netns(host, command), capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Skip(f"this kernel cannot limit a link's rate: {done.stderr.strip()}")
 
     def close(self) -> None:
         for name in ("switch", "client", *HOSTS):

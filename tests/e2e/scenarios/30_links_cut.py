@@ -5,6 +5,8 @@ With both links of both hosts cut each side sees only silence. An arbiter that b
 reach decides, and exactly one copy of the guest may run, whoever wins; the client's
 connection goes on when its network is back. The arbiter is a folder (tests/e2e/arbiter);
 to force a winner the claim is made beforehand."""
+import os
+import signal
 import time
 from pathlib import Path
 
@@ -132,3 +134,56 @@ def replication_only(lab: Lab, t: Notes) -> None:
     failover_ms = lab.expect_failover(killed_at)
     report = lab.check_everything()
     t(gap_ms=round(gap_ms), failover_ms=round(failover_ms), lost=report["lost"])
+
+
+@case("a primary that froze and wakes up does not run on")
+def frozen_primary(lab: Lab, t: Notes) -> None:
+    protected_with_arbiter(lab)
+    client, pid = lab.the_client(), lab.primary.qemu_pid()
+    assert pid
+    when = time.monotonic()
+    os.kill(pid, signal.SIGSTOP)
+    failover_ms = lab.expect_failover(when)
+    os.kill(pid, signal.SIGCONT)
+    client.wait_for_progress(50, 20)
+    require_one_copy(lab, lab.primary.name, 3)
+    report = lab.check_everything()
+    t(failover_ms=round(failover_ms), lost=report["lost"])
+
+
+@case("a backup that froze costs protection, not the guest")
+def frozen_backup(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    client = lab.the_client()
+    client.load()
+    lab.prepare_backup(promote="manual")
+    lab.protect()
+    lab.wait_for_epochs(10)
+    when, pid = time.monotonic(), lab.backup.havend_pid()
+    os.kill(pid, signal.SIGSTOP)
+    lab.wait_for_state(lab.primary, "unprotected", 10)
+    client.wait_for_progress(50, 15)
+    gap_ms = client.stats(after=when)["longest_gap_ms"]
+    os.kill(pid, signal.SIGCONT)
+    if gap_ms > DEADLINE_MS + 1000:
+        raise Failure(f"the guest stood still for {gap_ms:.0f} ms")
+    lab.wait_for_state(lab.primary, "protected", 40)
+    client.require_clean()
+    report = lab.check_everything()
+    t(gap_ms=round(gap_ms), lost=report["lost"])
+
+
+@case("a replication link of 30 Mbit/s slows the guest and loses nothing", seconds=180)
+def slow_link(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    client = lab.the_client()
+    client.load(memory_pages_s=300)
+    lab.prepare_backup()
+    assert lab.network
+    lab.network.slow_down("hostA", "rep", 30)
+    lab.protect(seconds=110)
+    lab.wait_for_epochs(10, 60)
+    client.wait_for_progress(50, 30)
+    failover_ms = lab.expect_failover(lab.primary.kill_qemu(), within=30)
+    report = lab.check_everything()
+    t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])

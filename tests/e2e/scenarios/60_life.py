@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What an administrator does with a protected guest, and what it may look like."""
+import json
 import time
+from typing import Any
 
 from haven_e2e.guest import Disk, GuestSpec
 from haven_e2e.lab import Lab
@@ -9,7 +11,7 @@ from haven_e2e.qmp import QmpError
 from haven_e2e.scenario import Notes, case
 
 
-def protected(lab: Lab, **policy: str) -> None:
+def protected(lab: Lab, **policy: Any) -> None:
     lab.boot()
     lab.the_client().load()
     lab.prepare_backup(**policy)
@@ -120,11 +122,12 @@ def e1000(lab: Lab, t: Notes) -> None:
 def hot_plug(lab: Lab, t: Notes) -> None:
     protected(lab)
     with lab.primary.qmp() as monitor:
-        for command, arguments in (
+        plugs: tuple[tuple[str, dict[str, Any]], ...] = (
                 ("netdev_add", {"type": "socket", "id": "net9", "udp": "127.0.0.1:9",
                                 "localaddr": "127.0.0.1:10"}),
-                ("blockdev_add", {"driver": "null-co", "node_name": "disk9", "size": 1 << 20}),
-                ("device_add", {"driver": "virtio-net-pci", "id": "nic9"})):
+                ("blockdev-add", {"driver": "null-co", "node_name": "disk9", "size": 1 << 20}),
+                ("device_add", {"driver": "virtio-net-pci", "id": "nic9"}))
+        for command, arguments in plugs:
             try:
                 monitor(command, **arguments)
             except QmpError as error:
@@ -143,5 +146,60 @@ def twice(lab: Lab, t: Notes) -> None:
         raise Failure(f"status {done.returncode}, stderr {done.stderr!r}; a refusal was due")
     t(says=f"'{done.stderr.strip()[:60]}'")
     lab.wait_for_state(lab.primary, "protected", 5)
+    lab.the_client().wait_for_progress(20, 10)
+    lab.the_client().require_clean()
+
+
+@case("with on-backup-loss = pause the guest waits for a backup")
+def pause(lab: Lab, t: Notes) -> None:
+    lab.boot(stall=30)
+    client = lab.the_client()
+    client.load()
+    lab.prepare_backup()
+    lab.protect(on_backup_loss="pause")
+    lab.wait_for_epochs(10)
+    lab.backup.stop_havend()
+    lab.wait_for_state(lab.primary, "unprotected", 10)
+    time.sleep(0.5)
+    before = client.acked()
+    time.sleep(2)
+    if client.acked() != before:
+        raise Failure("the guest's output left although the policy is to wait for a backup")
+    lab.prepare_backup(fresh_disks=False)
+    lab.wait_for_state(lab.primary, "protected", 40)
+    client.wait_for_progress(50, 20)
+    client.require_clean()
+    fail_over_and_check(lab, t)
+
+
+@case("haven status tells people and programs the same")
+def status(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    entry = lab.primary.status()
+    missing = [key for key in ("name", "role", "state", "epoch", "pause_p50_us", "pause_p99_us",
+                               "memory_wire_bytes", "disk_wire_bytes", "lag_us")
+               if key not in (entry or {})]
+    if not entry or missing or entry["role"] != "primary" or entry["state"] != "protected":
+        raise Failure(f"haven status --json lacks {missing}: {json.dumps(entry)[:300]}")
+    backup = lab.backup.status()
+    if not backup or backup["role"] != "backup" or backup["state"] != "protecting":
+        raise Failure(f"the backup's haven status --json says {json.dumps(backup)[:300]}")
+    text = lab.primary.haven("status").stdout
+    if lab.spec.name not in text or "protected" not in text:
+        raise Failure(f"haven status prints {text!r}")
+    t(pause_p50_us=entry["pause_p50_us"], pause_p99_us=entry["pause_p99_us"])
+
+
+@case("mistakes are answered by one sentence and a status")
+def mistakes(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    for words, wanted in ((("unprotect", "nobody"), 1), (("protect", lab.spec.name), 2),
+                          (("failover", "nobody"), 1), (("frobnicate", "x"), 2),
+                          (("protect", lab.spec.name, "--to", "10.78.0.2:1"), 1)):
+        done = lab.primary.haven(*words, seconds=30)
+        lines = done.stderr.strip().splitlines()
+        if done.returncode != wanted or not lines or (wanted == 1 and len(lines) > 1):
+            raise Failure(f"haven {' '.join(words)}: status {done.returncode} (not {wanted}), says "
+                          f"{done.stderr!r}")
     lab.the_client().wait_for_progress(20, 10)
     lab.the_client().require_clean()
