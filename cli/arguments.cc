@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/arguments.h"
+
+#include <cerrno>
+#include <cstdlib>
+#include <functional>
+#include <map>
+
+namespace haven::cli {
+
+namespace {
+
+Status Invalid(const std::string& message) { return Status(StatusCode::kInvalid, message); }
+
+Status SetNumber(uint32_t& out, const std::string& value, uint32_t least, uint32_t most) {
+  errno = 0;
+  bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
+  unsigned long number = strtoul(value.c_str(), nullptr, 10);
+  if (!digits || errno != 0 || number < least || number > most) {
+    return Invalid("must be a whole number from " + std::to_string(least) + " to " +
+                   std::to_string(most) + ", not '" + value + "'");
+  }
+  out = static_cast<uint32_t>(number);
+  return Status::Ok();
+}
+
+/// HOST, HOST:PORT, [IPV6] or [IPV6]:PORT.
+Status SetPeer(Arguments& arguments, const std::string& value) {
+  std::string host = value, port = kDefaultPort;
+  if (!value.empty() && value[0] == '[') {
+    size_t end = value.find(']');
+    if (end == std::string::npos) return Invalid("has no ']': '" + value + "'");
+    host = value.substr(1, end - 1);
+    std::string rest = value.substr(end + 1);
+    if (!rest.empty() && rest[0] != ':') return Invalid("must be [IPV6]:PORT, not '" + value + "'");
+    if (!rest.empty()) port = rest.substr(1);
+  } else if (size_t colon = value.find(':'); colon != std::string::npos) {
+    if (value.find(':', colon + 1) != std::string::npos) {
+      return Invalid("needs brackets around an IPv6 address: [" + value + "]");
+    }
+    host = value.substr(0, colon);
+    port = value.substr(colon + 1);
+  }
+  if (host.empty()) return Invalid("must be HOST or HOST:PORT, not '" + value + "'");
+  uint32_t number;
+  HAVEN_RETURN_IF_ERROR(SetNumber(number, port, 1, 65535).With("port"));
+  arguments.host = host;
+  arguments.port = port;
+  return Status::Ok();
+}
+
+Status SetOnBackupLoss(Arguments& arguments, const std::string& value) {
+  if (value != "continue" && value != "pause") {
+    return Invalid("must be continue or pause, not '" + value + "'");
+  }
+  arguments.on_backup_loss = value;
+  return Status::Ok();
+}
+
+Status SetText(std::string& out, const std::string& value) {
+  if (value.empty()) return Invalid("must not be empty");
+  out = value;
+  return Status::Ok();
+}
+
+using SetOption = std::function<Status(Arguments&, const std::string& value)>;
+struct Option {
+  std::string commands;  ///< that take it, each with a blank behind
+  bool takes_value;
+  SetOption set;
+};
+
+SetOption Flag(bool Arguments::*member, bool value) {
+  return [=](Arguments& a, const std::string&) { return a.*member = value, Status::Ok(); };
+}
+
+SetOption Text(std::string Arguments::*member) {
+  return [=](Arguments& a, const std::string& v) { return SetText(a.*member, v); };
+}
+
+SetOption NumberOption(uint32_t Arguments::*member, uint32_t least, uint32_t most) {
+  return [=](Arguments& a, const std::string& v) { return SetNumber(a.*member, v, least, most); };
+}
+
+const std::map<std::string, Option>& Options() {
+  static const std::map<std::string, Option> options = {
+      {"--to", {"protect ", true, SetPeer}},
+      {"--interval", {"protect ", true, NumberOption(&Arguments::interval_ms, 1, 60000)}},
+      {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
+      {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
+      {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},
+      {"--timeout", {"protect ", true, NumberOption(&Arguments::timeout_s, 1, 86400)}},
+      {"--no-wait", {"protect ", false, Flag(&Arguments::wait, false)}},
+      {"--json", {"status ", false, Flag(&Arguments::json, true)}},
+      {"--force", {"failover ", false, Flag(&Arguments::force, true)}},
+      {"--qmp", {"protect status unprotect ", true, Text(&Arguments::qmp)}},
+      {"--run-dir", {"protect status failover unprotect ", true, Text(&Arguments::run_dir)}},
+  };
+  return options;
+}
+
+bool IsCommand(const std::string& word) {
+  return word == "protect" || word == "status" || word == "failover" || word == "unprotect";
+}
+
+/// Handles the option at words[at], and moves `at` to its last word.
+Status ParseOption(const std::vector<std::string>& words, size_t& at, Arguments& arguments) {
+  std::string name = words[at], value;
+  size_t equals = name.find('=');
+  bool attached = equals != std::string::npos;
+  if (attached) {
+    value = name.substr(equals + 1);
+    name.resize(equals);
+  }
+  auto found = Options().find(name);
+  if (found == Options().end() ||
+      found->second.commands.find(arguments.command + " ") == std::string::npos) {
+    return Invalid("haven " + arguments.command + " has no option " + name);
+  }
+  const Option& option = found->second;
+  if (!option.takes_value && attached) return Invalid(name + " takes no value");
+  if (option.takes_value && !attached) {
+    if (at + 1 == words.size()) return Invalid(name + " needs a value");
+    value = words[++at];
+  }
+  return option.set(arguments, value).With(name);
+}
+
+Status CheckGuest(const Arguments& arguments) {
+  if (arguments.guest.find('/') != std::string::npos || arguments.guest == "." ||
+      arguments.guest == "..") {
+    return Invalid("'" + arguments.guest + "' is not the name of a guest");
+  }
+  if (arguments.guest.empty() && arguments.command != "status") {
+    return Invalid("haven " + arguments.command + " needs the name of a guest");
+  }
+  if (arguments.command == "protect" && arguments.host.empty()) {
+    return Invalid("haven protect needs --to HOST[:PORT], the host that runs havend");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<Arguments> ParseArguments(const std::vector<std::string>& words,
+                                 const char* environment_run_dir) {
+  Arguments arguments;
+  bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
+  arguments.run_dir = given ? environment_run_dir : "/run/haven";
+  if (words.empty()) return Invalid("no command is given (protect, status, failover, unprotect)");
+  bool options_end = false;
+  for (size_t at = 0; at < words.size(); at++) {
+    const std::string& word = words[at];
+    if (!options_end && (word == "--help" || word == "-h")) {
+      arguments.help = true;
+      return arguments;
+    }
+    if (at == 0) {
+      if (word == "--version" || word == "-V") {
+        arguments.version = true;
+        return arguments;
+      }
+      if (!IsCommand(word)) {
+        return Invalid("'" + word + "' is no command (protect, status, failover, unprotect)");
+      }
+      arguments.command = word;
+    } else if (!options_end && word == "--") {
+      options_end = true;
+    } else if (!options_end && word.size() > 1 && word[0] == '-') {
+      HAVEN_RETURN_IF_ERROR(ParseOption(words, at, arguments));
+    } else if (arguments.guest.empty() && !word.empty()) {
+      arguments.guest = word;
+    } else {
+      return Invalid("'" + word + "' is one argument too many");
+    }
+  }
+  HAVEN_RETURN_IF_ERROR(CheckGuest(arguments));
+  return arguments;
+}
+
+}  // namespace haven::cli

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_CLI_COMMANDS_H
+#define HAVEN_CLI_COMMANDS_H
+
+#include "cli/arguments.h"
+#include "core/status.h"
+
+namespace haven::cli {
+
+// One function a command. They print to standard output; an error is the one
+// sentence for standard error.
+
+Status Protect(const Arguments& arguments);
+Status Unprotect(const Arguments& arguments);
+Status ShowStatus(const Arguments& arguments);
+Status Failover(const Arguments& arguments);
+
+}  // namespace haven::cli
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <cstdio>
+
+#include "cli/commands.h"
+#include "cli/guest_query.h"
+
+namespace haven::cli {
+
+using qmp::Json;
+
+Status Failover(const Arguments& arguments) {
+  Json request = Json::Object().Set("command", "failover").Set("guest", arguments.guest);
+  request.Set("force", arguments.force);
+  Result<Json> answer = AskHavend(arguments.ControlPath(), request);
+  if (!answer.ok()) return answer.status();
+  printf("%s runs here, from its checkpoint %lld: failover_ms %lld\n", arguments.guest.c_str(),
+         static_cast<long long>(answer.value()["promoted_epoch"].Int()),
+         static_cast<long long>(answer.value()["failover_ms"].Int()));
+  return Status::Ok();
+}
+
+Status Unprotect(const Arguments& arguments) {
+  Status status = AskGuest(arguments.QmpPath(), "haven-stop").status();
+  if (status.ok()) printf("%s is not protected any more\n", arguments.guest.c_str());
+  return status;
+}
+
+}  // namespace haven::cli

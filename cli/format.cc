@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/format.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace haven::cli {
+
+namespace {
+
+using qmp::Json;
+
+std::string Scaled(double value, const char* unit) {
+  char text[48];
+  int digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  snprintf(text, sizeof(text), "%.*f %s", digits, value, unit);
+  return text;
+}
+
+uint64_t Number(const Json& guest, const char* name) {
+  return static_cast<uint64_t>(guest[name].Int());
+}
+
+std::vector<std::string> GuestRow(const Json& guest) {
+  const bool primary = guest["role"].String() == "primary";
+  std::string state = guest["state"].String("unknown");
+  if (state == "stopped") state = "not protected";
+  if (uint64_t total = Number(guest, "sync_total_bytes"); state == "syncing" && total != 0) {
+    state += " " + std::to_string(Percent(Number(guest, "sync_done_bytes"), total)) + "%";
+  }
+  std::vector<std::string> row = {guest["name"].String(), guest["role"].String(), state,
+                                  std::to_string(Number(guest, "epoch"))};
+  const bool measured = primary && guest.Has("pause_p50_us") && Number(guest, "epochs") != 0;
+  row.push_back(measured ? FormatMicros(Number(guest, "pause_p50_us")) : "-");
+  row.push_back(measured ? FormatMicros(Number(guest, "pause_p99_us")) : "-");
+  row.push_back(measured ? FormatMicros(Number(guest, "lag_us")) : "-");
+  row.push_back(FormatBytes(Number(guest, "memory_wire_bytes")));
+  row.push_back(FormatBytes(Number(guest, "disk_wire_bytes")));
+  return row;
+}
+
+/// A message may carry what a peer said: no control characters to the terminal.
+std::string Printable(std::string text) {
+  for (char& c : text) {
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string FormatBytes(uint64_t bytes) {
+  static const char* const kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes < 1024) return std::to_string(bytes) + " B";
+  double value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < std::size(kUnits); unit++) value /= 1024;
+  return Scaled(value, kUnits[unit]);
+}
+
+std::string FormatMicros(uint64_t micros) {
+  if (micros < 1000) return std::to_string(micros) + " us";
+  if (micros < 1000000) return Scaled(static_cast<double>(micros) / 1e3, "ms");
+  return Scaled(static_cast<double>(micros) / 1e6, "s");
+}
+
+int Percent(uint64_t done, uint64_t total) {
+  if (total == 0 || done >= total) return 100;
+  return std::min(99, static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total)));
+}
+
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], row[i].size());
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); i++) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 2, ' ');
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string FormatGuests(const std::vector<Json>& guests) {
+  std::vector<std::vector<std::string>> rows = {{"GUEST", "ROLE", "STATE", "EPOCH", "PAUSE p50",
+                                                 "PAUSE p99", "LAG", "MEMORY", "DISK"}};
+  std::string reasons;
+  for (const Json& guest : guests) {
+    rows.push_back(GuestRow(guest));
+    std::string message = Printable(guest["message"].String());
+    if (!message.empty()) reasons += guest["name"].String() + ": " + message + "\n";
+  }
+  return FormatTable(rows) + reasons;
+}
+
+}  // namespace haven::cli

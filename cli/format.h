@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_CLI_FORMAT_H
+#define HAVEN_CLI_FORMAT_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "qmp/json.h"
+
+namespace haven::cli {
+
+// Text for people. Pure.
+
+/// "512 B", "1.5 KiB", "23.4 GiB".
+std::string FormatBytes(uint64_t bytes);
+/// "850 us", "1.25 ms", "52 ms", "3.4 s".
+std::string FormatMicros(uint64_t micros);
+/// Whole percents, 100 only when all is done.
+int Percent(uint64_t done, uint64_t total);
+
+/// Columns as wide as their widest cell, two blanks between; each row one line.
+std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
+
+/// The table of `haven status`, then a line for each guest that has a message.
+std::string FormatGuests(const std::vector<qmp::Json>& guests);
+
+}  // namespace haven::cli
+
+#endif

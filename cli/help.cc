@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/arguments.h"
+
+namespace haven::cli {
+
+namespace {
+
+constexpr char kAll[] =
+    "Usage: haven COMMAND [ARGUMENTS]\n"
+    "Keeps a copy of a running guest on another host.\n"
+    "\n"
+    "On the host that runs the guest:\n"
+    "  haven protect GUEST --to HOST    begin to replicate the guest to HOST\n"
+    "  haven unprotect GUEST            end that\n"
+    "On the host that keeps the copy:\n"
+    "  haven failover GUEST             run the guest here\n"
+    "On both:\n"
+    "  haven status [GUEST]             show what is protected, and how well\n"
+    "\n"
+    "haven COMMAND --help tells more; see also haven(1).\n";
+
+constexpr char kRunDir[] =
+    "      --run-dir DIR          where the sockets are (default: environment variable\n"
+    "                             HAVEN_RUN_DIR, else /run/haven)\n";
+
+constexpr char kQmp[] =
+    "      --qmp SOCKET           the guest's QMP socket (default: RUN-DIR/GUEST.qmp)\n";
+
+constexpr char kProtect[] =
+    "Usage: haven protect GUEST --to HOST[:PORT] [OPTIONS]\n"
+    "Replicates a guest that runs here to the havend on HOST (default port 7789), and\n"
+    "returns when it is protected. When the backup refuses, says why and undoes it.\n"
+    "\n"
+    "      --to HOST[:PORT]       the backup; [IPV6]:PORT for an IPv6 address\n"
+    "      --interval MS          between checkpoints, 1 to 60000 (default 50)\n"
+    "      --deadline MS          of silence until the backup counts as lost, 50 to 60000\n"
+    "                             (default 1000)\n"
+    "      --on-backup-loss continue|pause\n"
+    "                             what the guest does while no backup answers\n"
+    "                             (default continue)\n"
+    "      --arbiter COMMAND      must exit with 0 before output leaves after the backup\n"
+    "                             was lost (default: none)\n"
+    "      --timeout S            give up when no backup answers for S seconds\n"
+    "                             (default 30)\n"
+    "      --no-wait              return at once; haven status shows how it goes on\n";
+
+constexpr char kStatus[] =
+    "Usage: haven status [GUEST] [OPTIONS]\n"
+    "Shows the guests that this host runs under protection, and those it keeps a copy of.\n"
+    "\n"
+    "      --json                 for programs: {\"guests\":[{\"name\":...},...]}\n";
+
+constexpr char kFailover[] =
+    "Usage: haven failover GUEST [OPTIONS]\n"
+    "Runs the guest here, from its last committed checkpoint, when its primary is lost.\n"
+    "\n"
+    "      --force                also when the primary still answers; it is told that it\n"
+    "                             lost the guest\n";
+
+constexpr char kUnprotect[] =
+    "Usage: haven unprotect GUEST [OPTIONS]\n"
+    "Ends the protection of a guest that runs here. The guest goes on.\n"
+    "\n";
+
+}  // namespace
+
+std::string HelpText(const std::string& command) {
+  if (command == "protect") return std::string(kProtect) + kQmp + kRunDir;
+  if (command == "status") return std::string(kStatus) + kQmp + kRunDir;
+  if (command == "failover") return std::string(kFailover) + kRunDir;
+  if (command == "unprotect") return std::string(kUnprotect) + kQmp + kRunDir;
+  return kAll;
+}
+
+}  // namespace haven::cli

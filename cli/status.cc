@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+
+#include "cli/commands.h"
+#include "cli/format.h"
+#include "cli/guest_query.h"
+
+namespace haven::cli {
+
+namespace {
+
+using qmp::Json;
+
+std::vector<std::string> NamesOfSockets(const std::string& run_dir) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(run_dir, error)) {
+    if (entry.path().extension() == ".qmp") names.push_back(entry.path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+/// A guest whose device model is there, but cannot say how it is.
+Json UnknownPrimary(const std::string& name, const std::string& message) {
+  return Json::Object().Set("name", name).Set("role", "primary").Set("state", "unknown").Set(
+      "message", message);
+}
+
+/// @return false: nobody is behind the socket; it is a left-over.
+bool AddPrimary(const std::string& name, const std::string& path, std::vector<Json>& primaries,
+                Status& why_not) {
+  Result<Json> answer = AskGuest(path, "query-haven");
+  why_not = answer.status();
+  if (answer.ok()) {
+    primaries.push_back(FlattenPrimaryStatus(name, answer.value()));
+  } else if (answer.status().code() == StatusCode::kEnvironment) {
+    return false;
+  } else {
+    primaries.push_back(UnknownPrimary(name, answer.status().message()));
+  }
+  return true;
+}
+
+std::vector<Json> QueryBackups(const Arguments& arguments) {
+  std::error_code error;
+  if (!std::filesystem::exists(arguments.ControlPath(), error)) return {};
+  Result<Json> answer = AskHavend(arguments.ControlPath(), Json::Object().Set("command", "status"));
+  if (!answer.ok()) {
+    fprintf(stderr, "haven: %s\n", answer.status().message().c_str());
+    return {};
+  }
+  return answer.value()["guests"].Elements();
+}
+
+void Print(const std::vector<Json>& guests, bool as_json) {
+  if (as_json) {
+    Json list = Json::Array();
+    for (const Json& guest : guests) list.Append(guest);
+    printf("%s\n", Json::Object().Set("guests", list).ToString().c_str());
+  } else if (guests.empty()) {
+    printf("No guests.\n");
+  } else {
+    fputs(FormatGuests(guests).c_str(), stdout);
+  }
+}
+
+}  // namespace
+
+Status ShowStatus(const Arguments& arguments) {
+  std::vector<Json> primaries;
+  Status why_not;
+  if (!arguments.qmp.empty()) {
+    std::string name = arguments.guest.empty() ? arguments.qmp : arguments.guest;
+    if (!AddPrimary(name, arguments.qmp, primaries, why_not)) return why_not;
+    Print(primaries, arguments.json);
+    return Status::Ok();
+  }
+  for (const std::string& name : NamesOfSockets(arguments.run_dir)) {
+    if (!arguments.guest.empty() && name != arguments.guest) continue;
+    AddPrimary(name, arguments.run_dir + "/" + name + ".qmp", primaries, why_not);
+  }
+  std::vector<Json> backups = QueryBackups(arguments);
+  if (!arguments.guest.empty()) {
+    std::erase_if(backups,
+                  [&](const Json& guest) { return guest["name"].String() != arguments.guest; });
+  }
+  std::vector<Json> guests = MergeGuests(primaries, backups);
+  if (guests.empty() && !arguments.guest.empty()) {
+    std::string message = "no guest " + arguments.guest + " is known in " + arguments.run_dir;
+    if (!why_not.ok()) message += " (" + why_not.message() + ")";
+    return Status(StatusCode::kEnvironment, message);
+  }
+  Print(guests, arguments.json);
+  return Status::Ok();
+}
+
+}  // namespace haven::cli
