@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "config.h"
+
 #include "core/failpoint.h"
 
 #include <atomic>
@@ -18,9 +20,20 @@ constexpr unsigned long kDefaultCount = 20;
 std::atomic<bool> g_armed{false};
 std::atomic<unsigned long> g_reached{0};
 
+/// Packages are built without the test hooks: an environment variable must not
+/// be able to switch off what protects a guest.
+const char* TestEnvironment(const char* name) {
+#ifdef HAVEN_FAILPOINTS
+  return getenv(name);
+#else
+  (void)name;
+  return nullptr;
+#endif
+}
+
 /// A typing error in a test must not look like a guest that survived.
 FailPointSpec ParseEnvironmentOrExit() {
-  const char* text = getenv("HAVEN_KILL_AT");
+  const char* text = TestEnvironment("HAVEN_KILL_AT");
   if (text == nullptr || *text == '\0') return {};
   FailPointSpec spec = ParseFailPoint(text);
   if (spec.count == 0) {
@@ -55,6 +68,11 @@ void ReachFailPoint(const char* name) {
 }  // namespace internal
 
 void ArmFailPoints() { g_armed.store(true, std::memory_order_relaxed); }
+
+bool BreakRequested(const char* what) {
+  static const char* wanted = TestEnvironment("HAVEN_BREAK");
+  return wanted != nullptr && strcmp(wanted, what) == 0;
+}
 
 FailPointSpec ParseFailPoint(const char* text) {
   FailPointSpec spec;

@@ -23,6 +23,11 @@ inline void FailPoint(const char* name) {
 /// Counting begins: call it after the first commit. Any thread, any number of times.
 void ArmFailPoints();
 
+/// Whether HAVEN_BREAK=`what` is in the environment: breaks an invariant on
+/// purpose, so that the end-to-end tests can show that they would notice.
+/// Any thread; a string comparison.
+bool BreakRequested(const char* what);
+
 /// What HAVEN_KILL_AT asks for.
 struct FailPointSpec {
   char point[64] = {};

@@ -1,0 +1,11 @@
+lib_LTLIBRARIES += libhaven.la
+include_HEADERS += capi/haven.h
+libhaven_la_SOURCES = capi/haven.cc capi/haven.h
+libhaven_la_LIBADD = libhavenengine.la
+libhaven_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(HAVEN_ABI_INFO) \
+	-Wl,--version-script=$(top_srcdir)/capi/haven.map
+libhaven_la_DEPENDENCIES = libhavenengine.la capi/haven.map
+EXTRA_DIST += capi/haven.map
+
+pkgconfigdir = $(libdir)/pkgconfig
+pkgconfig_DATA = capi/haven.pc

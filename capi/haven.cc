@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "capi/haven.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+
+#include "session/primary_session.h"
+
+using haven::Status;
+using haven::StatusCode;
+namespace session = haven::session;
+namespace blkrep = haven::blkrep;
+
+struct haven_buffer {
+  haven::Bytes& bytes;
+};
+
+namespace {
+
+void CopyText(char* to, size_t size, const std::string& text) {
+  snprintf(to, size, "%s", text.c_str());
+}
+
+haven_status ToC(const session::PrimaryStatus& from) {
+  haven_status to{};
+  to.size = sizeof(to);
+  to.state = static_cast<int>(from.state);
+  to.epoch = from.epoch;
+  to.sync_done_bytes = from.sync_done_bytes;
+  to.sync_total_bytes = from.sync_total_bytes;
+  to.epochs = from.epochs;
+  to.losses = from.losses;
+  to.pause_p50_us = from.pause_us.p50;
+  to.pause_p99_us = from.pause_us.p99;
+  to.pause_max_us = from.pause_us.max;
+  to.stop_p50_us = from.stop_us.p50;
+  to.stop_p99_us = from.stop_us.p99;
+  to.device_p50_us = from.device_us.p50;
+  to.device_p99_us = from.device_us.p99;
+  to.harvest_p50_us = from.harvest_us.p50;
+  to.harvest_p99_us = from.harvest_us.p99;
+  to.copy_p50_us = from.copy_us.p50;
+  to.copy_p99_us = from.copy_us.p99;
+  to.resume_p50_us = from.resume_us.p50;
+  to.resume_p99_us = from.resume_us.p99;
+  to.commit_p50_us = from.commit_us.p50;
+  to.commit_p99_us = from.commit_us.p99;
+  to.dirty_pages_last = from.dirty_pages_last;
+  to.dirty_pages_total = from.dirty_pages_total;
+  to.memory_wire_bytes = from.memory_wire_bytes;
+  to.disk_wire_bytes = from.disk_wire_bytes;
+  to.wire_bytes_last = from.wire_bytes_last;
+  to.frames_held = from.frames_held;
+  to.frames_released = from.frames_released;
+  to.frames_dropped = from.frames_dropped;
+  to.lag_us = static_cast<uint64_t>(from.lag.count());
+  to.cpu_us = static_cast<uint64_t>(from.cpu.count());
+  CopyText(to.message, sizeof(to.message), from.message);
+  return to;
+}
+
+static_assert(HAVEN_CONNECTING == static_cast<int>(session::PrimaryState::kConnecting));
+static_assert(HAVEN_SYNCING == static_cast<int>(session::PrimaryState::kSyncing));
+static_assert(HAVEN_PROTECTED == static_cast<int>(session::PrimaryState::kProtected));
+static_assert(HAVEN_UNPROTECTED == static_cast<int>(session::PrimaryState::kUnprotected));
+static_assert(HAVEN_REFUSED == static_cast<int>(session::PrimaryState::kRefused));
+static_assert(HAVEN_LOST == static_cast<int>(session::PrimaryState::kLost));
+static_assert(HAVEN_STOPPED == static_cast<int>(session::PrimaryState::kStopped));
+
+Status FromErrno(int result, const char* what) {
+  return result >= 0 ? Status::Ok() : Status::FromErrno(-result, what);
+}
+
+/// The device model's callbacks as a Guest.
+class CGuest : public session::Guest {
+ public:
+  CGuest(const haven_guest_ops& ops, void* opaque, const haven_region* regions, size_t count)
+      : ops_(ops), opaque_(opaque) {
+    for (size_t i = 0; i < count; i++) regions_.push_back({regions[i].name, regions[i].host, regions[i].bytes});
+  }
+
+  void RunOnMain(void (*fn)(void*), void* arg) override { ops_.run_on_main(opaque_, fn, arg); }
+  const std::vector<haven::memrep::MemoryRegion>& regions() const override { return regions_; }
+  Status SetDirtyLog(bool on) override {
+    return FromErrno(ops_.set_dirty_log(opaque_, on), "cannot track the guest's memory");
+  }
+  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) override {
+    return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size()),
+                     "cannot read which memory the guest has written");
+  }
+  haven::Result<bool> Stop() override {
+    int result = ops_.stop(opaque_);
+    if (result < 0) return FromErrno(result, "cannot stop the guest");
+    return result == 1;
+  }
+  void Resume() override { ops_.resume(opaque_); }
+  Status SaveDeviceState(haven::Bytes& out) override {
+    haven_buffer buffer{out};
+    return FromErrno(ops_.save_device_state(opaque_, &buffer), "cannot save the device state");
+  }
+  void SendFrame(const haven::netrep::Frame& frame) override {
+    ops_.send_frame(opaque_, frame.nic, frame.flags, frame.data.get(), frame.bytes);
+  }
+  void StartDiskCopy(uint32_t disk) override { ops_.start_disk_copy(opaque_, disk); }
+  void StateChanged(const session::PrimaryStatus& status) override {
+    haven_status c_status = ToC(status);
+    ops_.state_changed(opaque_, &c_status);
+  }
+  void Halt() override { ops_.halt(opaque_); }
+
+ private:
+  const haven_guest_ops ops_;
+  void* const opaque_;
+  std::vector<haven::memrep::MemoryRegion> regions_;
+};
+
+Status Invalid(const std::string& why) { return {StatusCode::kInvalid, why}; }
+
+haven::Result<session::PrimaryOptions> ReadOptions(const haven_options& from) {
+  if (from.guest == nullptr || *from.guest == '\0') return Invalid("a guest name is required");
+  if (strlen(from.guest) > haven::wire::kMaxNameBytes) return Invalid("the guest name is too long");
+  if (from.host == nullptr || *from.host == '\0') return Invalid("the backup's host is required");
+  if (from.port == nullptr || *from.port == '\0') return Invalid("the backup's port is required");
+  if (from.interval_ms < 1 || from.interval_ms > 60000) return Invalid("the interval must be 1 to 60000 ms");
+  if (from.deadline_ms < 50 || from.deadline_ms > 60000) return Invalid("the deadline must be 50 to 60000 ms");
+  session::PrimaryOptions to;
+  to.connect = {from.guest, from.host, from.port, haven::milliseconds(from.deadline_ms)};
+  to.interval = haven::milliseconds(from.interval_ms);
+  to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
+  if (from.arbiter != nullptr) to.arbiter = from.arbiter;
+  if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
+  return to;
+}
+
+Status CheckRegions(const haven_region* regions, size_t count) {
+  if (count == 0 || count > haven::wire::kMaxRegions) return Invalid("the guest has no memory, or too many regions of it");
+  for (size_t i = 0; i < count; i++) {
+    if (regions[i].bytes == 0 || regions[i].bytes % haven::kPageBytes != 0) {
+      return Invalid(std::string("memory region ") + regions[i].name + " is not a whole number of pages");
+    }
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+struct haven_session {
+  haven_session(session::PrimaryOptions options, const haven_guest_ops& ops, void* opaque, const haven_region* regions,
+                size_t region_count, std::vector<blkrep::DiskReplicator::Disk> disks)
+      : guest(ops, opaque, regions, region_count), primary(std::move(options), guest, std::move(disks)) {}
+
+  CGuest guest;
+  session::PrimarySession primary;
+};
+
+int haven_abi_version(void) { return HAVEN_ABI_VERSION; }
+
+haven_session* haven_session_start(const haven_options* options, const haven_guest_ops* ops, void* opaque,
+                                   const haven_region* regions, size_t region_count, const haven_disk* disks,
+                                   size_t disk_count, haven_error* error) try {
+  Status status;
+  if (options->size < sizeof(*options) || ops->size < sizeof(*ops)) status = Invalid("the caller was built for another libhaven");
+  auto parsed = status.ok() ? ReadOptions(*options) : haven::Result<session::PrimaryOptions>(status);
+  status = parsed.ok() ? CheckRegions(regions, region_count) : parsed.status();
+  if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
+  if (!status.ok()) {
+    CopyText(error->message, sizeof(error->message), status.message());
+    return nullptr;
+  }
+  std::vector<blkrep::DiskReplicator::Disk> list;
+  for (size_t i = 0; i < disk_count; i++) list.push_back({disks[i].name, disks[i].bytes});
+  return new haven_session(std::move(parsed.value()), *ops, opaque, regions, region_count, std::move(list));
+} catch (const std::exception& e) {
+  CopyText(error->message, sizeof(error->message), std::string("cannot start the session: ") + e.what());
+  return nullptr;
+}
+
+void haven_session_stop(haven_session* s, int reason) {
+  s->primary.Stop(reason == HAVEN_STOP_GUEST_OFF ? haven::wire::Goodbye::kGuestPoweredOff
+                                                 : haven::wire::Goodbye::kUnprotect);
+}
+
+void haven_session_free(haven_session* s) { delete s; }
+
+void haven_session_query(haven_session* s, haven_status* status) {
+  haven_status full = ToC(s->primary.Query());
+  size_t size = std::min(status->size, sizeof(full));
+  full.size = size;
+  memcpy(status, &full, size);
+}
+
+void haven_buffer_append(haven_buffer* buffer, const void* data, size_t bytes) {
+  auto* octets = static_cast<const uint8_t*>(data);
+  buffer->bytes.insert(buffer->bytes.end(), octets, octets + bytes);
+}
+
+int haven_disk_write(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, const iovec* iov, int iov_count,
+                     size_t iov_skip, haven_done_fn done, void* arg) {
+  blkrep::Request request{blkrep::Request::Kind::kWrite, false, disk, offset, bytes};
+  return s->primary.disks().Submit(request, iov, iov_count, iov_skip, done, arg);
+}
+
+int haven_disk_zero(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, int may_unmap,
+                    haven_done_fn done, void* arg) {
+  blkrep::Request request{blkrep::Request::Kind::kZero, may_unmap != 0, disk, offset, bytes};
+  return s->primary.disks().Submit(request, nullptr, 0, 0, done, arg);
+}
+
+int haven_disk_discard(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, haven_done_fn done, void* arg) {
+  blkrep::Request request{blkrep::Request::Kind::kDiscard, false, disk, offset, bytes};
+  return s->primary.disks().Submit(request, nullptr, 0, 0, done, arg);
+}
+
+int haven_disk_flush(haven_session* s, uint32_t disk, haven_done_fn done, void* arg) {
+  return s->primary.disks().Flush(disk, done, arg);
+}
+
+int haven_disk_next_copy(haven_session* s, uint32_t disk, uint64_t* offset, uint64_t* bytes) {
+  auto piece = s->primary.disks().NextCopy(disk);
+  if (!piece) return 0;
+  *offset = piece->offset;
+  *bytes = piece->bytes;
+  return 1;
+}
+
+int haven_disk_copy(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, const void* data,
+                    haven_done_fn done, void* arg) {
+  return s->primary.disks().SendCopy(disk, {offset, bytes}, data, done, arg);
+}
+
+void haven_disk_copy_failed(haven_session* s, uint32_t disk, uint64_t offset, int error) {
+  const auto& name = s->primary.disks().disks()[disk].name;
+  s->primary.Fail(session::EndOf(
+      Status::FromErrno(error < 0 ? -error : error, "cannot read disk " + name + " at offset " + std::to_string(offset))));
+}
+
+int haven_net_output(haven_session* s, void* nic, unsigned flags, const iovec* iov, int iov_count) {
+  return s->primary.Output(nic, flags, iov, iov_count);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * haven.h - the C interface of libhaven, used by a device model to replicate
+ * the guest that it runs (primary side).
+ *
+ * Rules:
+ *  - Handles are opaque. Structs that cross the interface begin with their size;
+ *    new fields are added at the end only.
+ *  - No exception leaves the library. Functions that can fail return 0 or -1
+ *    and fill a haven_error.
+ *  - "main thread" is the device model's thread that holds the guest's lock
+ *    (QEMU: the main loop with the BQL). Each callback says on which thread
+ *    it is called.
+ */
+#ifndef HAVEN_H
+#define HAVEN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HAVEN_ABI_VERSION 1
+#define HAVEN_EXPORT __attribute__((visibility("default")))
+
+typedef struct haven_session haven_session;
+typedef struct haven_buffer haven_buffer;
+
+/* Why a call failed: one sentence for people, always terminated. */
+struct haven_error {
+    char message[512];
+};
+
+/* A piece of guest memory that is contiguous in this process. Both pointers
+ * stay valid until haven_session_free(). bytes is a multiple of 4096. */
+struct haven_region {
+    const char *name;
+    uint8_t *host;
+    uint64_t bytes;
+};
+
+struct haven_disk {
+    const char *name; /* the same on primary and backup */
+    uint64_t bytes;
+};
+
+enum haven_state {
+    HAVEN_CONNECTING = 0,   /* no backup yet; the guest is not protected */
+    HAVEN_SYNCING = 1,      /* first copy of memory and disks is under way */
+    HAVEN_PROTECTED = 2,    /* at least one checkpoint of this session committed */
+    HAVEN_UNPROTECTED = 3,  /* the backup was lost; retrying */
+    HAVEN_REFUSED = 4,      /* the backup said no; message says why; not retried */
+    HAVEN_LOST = 5,         /* the backup runs the guest; this copy is halted */
+    HAVEN_STOPPED = 6,      /* haven_session_stop() */
+};
+
+/* What to do with the guest while no backup answers. */
+enum haven_on_backup_loss {
+    HAVEN_LOSS_CONTINUE = 0, /* go on unprotected, release output */
+    HAVEN_LOSS_PAUSE = 1,    /* hold output and disk writes until a backup is back */
+};
+
+struct haven_status {
+    size_t size;
+    int state;           /* enum haven_state */
+    uint64_t epoch;      /* last committed */
+    uint64_t sync_done_bytes, sync_total_bytes;
+    uint64_t epochs;     /* checkpoints taken since the session began */
+    uint64_t losses;     /* how often the backup was lost */
+    /* Parts of the pause, microseconds, over the last (at most 4096) epochs. */
+    uint64_t pause_p50_us, pause_p99_us, pause_max_us;
+    uint64_t stop_p50_us, device_p50_us, harvest_p50_us, copy_p50_us, resume_p50_us;
+    uint64_t stop_p99_us, device_p99_us, harvest_p99_us, copy_p99_us, resume_p99_us;
+    uint64_t commit_p50_us, commit_p99_us; /* cut to COMMITTED */
+    uint64_t dirty_pages_last, dirty_pages_total;
+    uint64_t memory_wire_bytes, disk_wire_bytes;
+    uint64_t wire_bytes_last;              /* of the last epoch's memory */
+    uint64_t frames_held, frames_released, frames_dropped;
+    uint64_t lag_us;     /* age of the oldest output not yet released */
+    uint64_t cpu_us;     /* CPU time of the library's own threads */
+    char message[256];   /* why, for the states that have a reason */
+};
+
+/* What the device model does for the session. All members are required.
+ * `opaque` is the value given to haven_session_start(). */
+struct haven_guest_ops {
+    size_t size;
+    /* Any thread: run fn(arg) on the main thread soon, in order of the calls. */
+    void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
+    /* Main thread: begin or end tracking of written pages. 0 or -errno.
+     * After it begins, every page counts as written once. */
+    int (*set_dirty_log)(void *opaque, int on);
+    /* Main thread: set in `bitmap` (bit i of word i/64: page i; all zero
+     * before) the pages of region `index` written since the last call, and
+     * forget them. 0 or -errno. */
+    int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words);
+    /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
+     * inactivation, no event. Returns 1 if the guest was running, 0 if an
+     * administrator had already paused it, -errno on failure. */
+    int (*stop)(void *opaque);
+    /* Main thread: undo a stop() that returned 1. */
+    void (*resume)(void *opaque);
+    /* Main thread, guest stopped: haven_buffer_append() all device state. 0 or -errno. */
+    int (*save_device_state)(void *opaque, haven_buffer *out);
+    /* Main thread: let one held frame go on to the network. `nic` is the value
+     * given to haven_net_output(). */
+    void (*send_frame)(void *opaque, void *nic, unsigned flags, const uint8_t *data, size_t bytes);
+    /* Main thread: begin copying disk `index` to the backup: read it with
+     * haven_disk_next_copy() until that returns 0. */
+    void (*start_disk_copy)(void *opaque, uint32_t index);
+    /* Main thread: the state has changed. */
+    void (*state_changed)(void *opaque, const struct haven_status *status);
+    /* Main thread: the backup runs the guest. Stop it here for good. */
+    void (*halt)(void *opaque);
+};
+
+struct haven_options {
+    size_t size;
+    const char *guest;          /* the guest's name in the backup's configuration */
+    const char *host, *port;    /* of the backup's havend */
+    uint32_t interval_ms;       /* between checkpoints, 1 .. 60000 */
+    uint32_t deadline_ms;       /* of silence until the backup is lost, 50 .. 60000 */
+    int on_backup_loss;         /* enum haven_on_backup_loss */
+    const char *arbiter;        /* command that must exit 0 before output is released
+                                   after a loss; NULL: none */
+    uint64_t output_limit_bytes; /* of held frames; 0: 64 MiB */
+};
+
+/* The version this library was built with. Any thread. */
+HAVEN_EXPORT int haven_abi_version(void);
+
+/* Main thread. Starts to protect the guest; returns at once, connection and
+ * copy go on by themselves and report through state_changed(). All arguments
+ * are copied, except ops' functions, opaque and the regions' memory.
+ * @return the session, or NULL with `error` filled. */
+HAVEN_EXPORT haven_session *haven_session_start(
+    const struct haven_options *options, const struct haven_guest_ops *ops, void *opaque,
+    const struct haven_region *regions, size_t region_count,
+    const struct haven_disk *disks, size_t disk_count, struct haven_error *error);
+
+/* Why a session ends. */
+enum haven_stop_reason {
+    HAVEN_STOP_UNPROTECT = 1,
+    HAVEN_STOP_GUEST_OFF = 2, /* the guest powered itself off or was shut down */
+};
+
+/* Main thread. Tells the backup, lets all output and disk requests go. After
+ * it the session does nothing; the disk and net calls below pass through.
+ * A no-op on a session that is stopped or lost. */
+HAVEN_EXPORT void haven_session_stop(haven_session *, int reason);
+
+/* Main thread, when no filter uses it any more: ends the library's threads
+ * and frees it. Calls haven_session_stop(UNPROTECT) if that was not done. */
+HAVEN_EXPORT void haven_session_free(haven_session *);
+
+/* Main thread. Fills up to status->size octets. */
+HAVEN_EXPORT void haven_session_query(haven_session *, struct haven_status *status);
+
+/* Device state under save_device_state(). Main thread. */
+HAVEN_EXPORT void haven_buffer_append(haven_buffer *, const void *data, size_t bytes);
+
+/* Disk requests. Any thread. Call before or while the local request runs, and
+ * complete the guest's request only when both are done.
+ * @return 0: nothing to wait for; 1: done(arg) will be called exactly once, on
+ *         any thread, maybe before the call returns.
+ * The data is copied before the call returns. Requests that overlap must not
+ * be in flight together: the caller serialises them.
+ * offset and bytes are octets; `iov` holds at least `bytes`. */
+typedef void (*haven_done_fn)(void *arg);
+HAVEN_EXPORT int haven_disk_write(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
+                                  const struct iovec *iov, int iov_count, size_t iov_skip,
+                                  haven_done_fn done, void *arg);
+HAVEN_EXPORT int haven_disk_zero(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
+                                 int may_unmap, haven_done_fn done, void *arg);
+HAVEN_EXPORT int haven_disk_discard(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
+                                    haven_done_fn done, void *arg);
+HAVEN_EXPORT int haven_disk_flush(haven_session *, uint32_t disk, haven_done_fn done, void *arg);
+
+/* The next piece of `disk` to copy in the first synchronisation. Any thread,
+ * one caller a disk. Between this call and the return of haven_disk_copy()
+ * no guest write to the piece may be in flight.
+ * @return 1 and the piece (at most 256 KiB), or 0: nothing (more) to copy. */
+HAVEN_EXPORT int haven_disk_next_copy(haven_session *, uint32_t disk, uint64_t *offset, uint64_t *bytes);
+/* Sends what was read. data == NULL: the piece reads as zeros. Returns as
+ * haven_disk_write(). */
+HAVEN_EXPORT int haven_disk_copy(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
+                                 const void *data, haven_done_fn done, void *arg);
+/* The piece could not be read (-errno): the session reports it and gives up. Any thread. */
+HAVEN_EXPORT void haven_disk_copy_failed(haven_session *, uint32_t disk, uint64_t offset, int error);
+
+/* A frame that the guest sends, of any ethertype. Main thread.
+ * @return 1: the session holds (or has dropped) the frame, it comes back
+ *         through send_frame(); 0: not protected, send it now. */
+HAVEN_EXPORT int haven_net_output(haven_session *, void *nic, unsigned flags,
+                                  const struct iovec *iov, int iov_count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

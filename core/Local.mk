@@ -1,0 +1,15 @@
+# Everything below capi is one convenience library; the direction of
+# dependence between the folders is checked by tests/unit/include-direction.
+noinst_LTLIBRARIES += libhavenengine.la
+libhavenengine_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS)
+libhavenengine_la_SOURCES = \
+	core/assert.cc core/assert.h \
+	core/bytes.cc core/bytes.h \
+	core/clock.h \
+	core/crc32c.cc core/crc32c.h \
+	core/epoch.h \
+	core/failpoint.cc core/failpoint.h \
+	core/link.cc core/link.h \
+	core/records.cc core/records.h \
+	core/status.cc core/status.h \
+	core/wire.h

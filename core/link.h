@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_CORE_LINK_H
+#define HAVEN_CORE_LINK_H
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <sys/uio.h>
+
+#include "core/clock.h"
+#include "core/records.h"
+
+namespace haven {
+
+/// One record as it came: the header and its body, whose CRC was checked.
+struct Record {
+  wire::Header header;
+  Bytes body;
+};
+
+/// Takes records on their way to the peer. Implemented by Link and by tests.
+class RecordSender {
+ public:
+  virtual ~RecordSender() = default;
+  /// Any thread. The body is the concatenation of `parts`.
+  /// @return kPeerLost when the connection is gone.
+  virtual Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) = 0;
+
+  Status Send(wire::Type type, Epoch epoch, ByteSpan body) {
+    return Send(type, epoch, std::span<const ByteSpan>(&body, 1));
+  }
+};
+
+/// A TCP connection that carries records. Blocking calls: one thread may
+/// receive while others send; Close() from any thread ends both at once.
+class Link : public RecordSender {
+ public:
+  /// Takes over a connected stream socket.
+  explicit Link(int fd);
+  ~Link() override;
+  Link(const Link&) = delete;
+  Link& operator=(const Link&) = delete;
+
+  /// Connects within `timeout`. @param host  name or address, @param port  number or service.
+  static Result<std::unique_ptr<Link>> Connect(const std::string& host, const std::string& port,
+                                               milliseconds timeout);
+
+  using RecordSender::Send;
+  Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) override;
+
+  /// Waits for the next record and checks header, sequence and CRC. Records
+  /// of an unknown optional type are passed over.
+  /// @param record  its body's memory is used again.
+  /// @param timeout  negative: for ever; else kPeerLost when nothing whole came in time.
+  /// @return kPeerLost at the end of the stream, kProtocol on bad octets.
+  Status Receive(Record& record, milliseconds timeout = milliseconds(-1));
+
+  /// Wakes and fails every Send and Receive. Any thread, any number of times.
+  void Close();
+
+  uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
+  /// "address:port" of the peer, for people.
+  std::string PeerName() const;
+
+ private:
+  Status ReadExactly(uint8_t* out, size_t bytes, Instant deadline, bool has_deadline);
+  Status WriteAll(std::vector<iovec>& parts);
+
+  const int fd_;
+  std::atomic<bool> closed_{false};
+  std::atomic<uint64_t> sent_bytes_{0};
+  std::mutex send_mutex_;  ///< keeps records whole; held across the write of one record
+  uint32_t send_sequence_ = 0;
+  uint32_t receive_sequence_ = 0;
+};
+
+/// Sends an ERROR record that says why the session ends; failure is ignored.
+void SendError(RecordSender& link, wire::Error code, const std::string& message);
+
+}  // namespace haven
+
+#endif

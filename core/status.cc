@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/status.h"
+
+#include <cstring>
+
+namespace haven {
+
+Status Status::FromErrno(int error, const std::string& what) {
+  return {StatusCode::kEnvironment, what + ": " + strerror(error)};
+}
+
+Status Status::With(const std::string& fact) const {
+  if (ok()) return *this;
+  return {code_, fact + ": " + message_};
+}
+
+}  // namespace haven

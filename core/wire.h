@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_CORE_WIRE_H
+#define HAVEN_CORE_WIRE_H
+
+#include <cstdint>
+
+// The constants of the wire protocol. Mirrors docs/wire-protocol.md; a change
+// is one commit with the document, the codec, the golden bytes, the
+// independent decoder (scripts/haven-wire-dump) and the fuzz seeds.
+
+namespace haven::wire {
+
+constexpr uint32_t kMagic = 0x314E5648;  // "HVN1" on the wire
+constexpr uint16_t kVersionMin = 1;
+constexpr uint16_t kVersionMax = 1;
+
+constexpr uint32_t kHeaderBytes = 32;
+constexpr uint32_t kMaxBodyBytes = 4u << 20;
+constexpr uint16_t kOptionalTypeBit = 0x8000;
+
+constexpr uint32_t kSessionTokenBytes = 16;
+constexpr uint32_t kMaxNameBytes = 255;
+constexpr uint32_t kMaxMessageBytes = 1024;
+constexpr uint32_t kMaxRegions = 256;
+constexpr uint32_t kMaxDisks = 64;
+constexpr uint32_t kMaxPagesPerRecord = 512;
+constexpr uint32_t kMaxDiskDataBytes = 2u << 20;
+constexpr uint32_t kMaxDeviceStateBytes = 256u << 20;
+
+enum class Type : uint16_t {
+  // any connection
+  kHello = 1,
+  kHelloReply = 2,
+  kError = 3,
+  // control connection
+  kLayout = 8,
+  kLayoutReply = 9,
+  kHeartbeat = 10,
+  kCommitted = 11,
+  kGoodbye = 12,
+  // disk connection
+  kDiskWrite = 16,
+  kDiskZero = 17,
+  kDiskDiscard = 18,
+  kDiskFlush = 19,
+  kDiskAck = 20,
+  // memory connection
+  kPages = 32,
+  kDeviceState = 33,
+  kEpochEnd = 34,
+};
+
+/// Which of a session's three connections this is.
+enum class Connection : uint8_t { kControl = 1, kDisk = 2, kMemory = 3 };
+
+// Feature bits of HELLO: the session uses the intersection.
+constexpr uint64_t kFeatureZeroPages = 1u << 0;
+constexpr uint64_t kFeaturesKnown = kFeatureZeroPages;
+
+/// Codes of ERROR.
+enum class Error : uint16_t {
+  kProtocol = 1,      ///< a record was malformed or out of order
+  kVersion = 2,       ///< no common version
+  kUnknownGuest = 3,  ///< the backup's configuration has no such guest
+  kLayout = 4,        ///< memory or disks do not fit the backup's configuration
+  kPromoted = 5,      ///< the backup runs the guest: the primary has lost
+  kBusy = 6,          ///< another primary is connected
+  kEnvironment = 7,   ///< the sender's system failed (disk full, ...)
+};
+
+/// Flags of a disk write, zero or discard.
+constexpr uint32_t kDiskSync = 1u << 0;      ///< part of the initial copy, not of an epoch
+constexpr uint32_t kDiskMayUnmap = 1u << 1;  ///< zero may deallocate
+
+/// How a page of PAGES is coded: high byte of its 64-bit entry.
+enum class PageCode : uint8_t { kRaw = 0, kZero = 1 };
+
+/// Why the primary ends a session for good (GOODBYE).
+enum class Goodbye : uint16_t { kUnprotect = 1, kGuestPoweredOff = 2 };
+
+/// Flags of EPOCH_END.
+constexpr uint32_t kGuestPaused = 1u << 0;  ///< an administrator has paused the guest
+
+}  // namespace haven::wire
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_MEMREP_PAGE_SNAPSHOT_H
+#define HAVEN_MEMREP_PAGE_SNAPSHOT_H
+
+#include <string>
+#include <vector>
+
+#include "memrep/page_codec.h"
+
+namespace haven::memrep {
+
+/// A piece of guest memory in this process, see haven_region.
+struct MemoryRegion {
+  std::string name;
+  uint8_t* host = nullptr;
+  uint64_t bytes = 0;
+
+  uint64_t pages() const { return bytes / kPageBytes; }
+  uint64_t bitmap_words() const { return (pages() + 63) / 64; }
+};
+
+/// Copies of guest pages, made while the guest stands still, sent while it
+/// runs again. The copy is the pause's main cost, so the memory that it goes
+/// to is touched beforehand. Callers serialise.
+class PageSnapshot {
+ public:
+  explicit PageSnapshot(const std::vector<MemoryRegion>& regions);
+  ~PageSnapshot();
+  PageSnapshot(const PageSnapshot&) = delete;
+  PageSnapshot& operator=(const PageSnapshot&) = delete;
+
+  /// Makes room for `pages` without page faults later. Outside of the pause.
+  void Reserve(uint64_t pages);
+  void Clear();
+  /// Copies the pages of `region` whose bit is set.
+  /// @param bitmap  MemoryRegion::bitmap_words() words; bits past the end are ignored.
+  void Copy(uint32_t region, std::span<const uint64_t> bitmap);
+
+  uint64_t page_count() const { return page_count_; }
+
+  /// The copies of one region, in the order of their index.
+  struct Group {
+    uint32_t region;
+    std::vector<PageRef> pages;
+  };
+  const std::vector<Group>& groups() const { return groups_; }
+
+ private:
+  void CopyRun(Group& group, const MemoryRegion& region, uint64_t first, uint64_t count);
+
+  std::vector<MemoryRegion> regions_;
+  uint8_t* arena_ = nullptr;
+  uint64_t arena_pages_ = 0;
+  uint64_t warm_pages_ = 0;
+  uint64_t page_count_ = 0;
+  std::vector<Group> groups_;
+};
+
+}  // namespace haven::memrep
+
+#endif

@@ -1,0 +1,14 @@
+libhavenengine_la_SOURCES += \
+	session/arbiter.cc session/arbiter.h \
+	session/backup_guest.cc session/backup_guest.h \
+	session/backup_session.cc session/backup_session.h \
+	session/backup_store.cc session/backup_store.h \
+	session/checkpointer.cc session/checkpointer.h \
+	session/epoch_history.cc session/epoch_history.h \
+	session/guest.h \
+	session/heartbeat.cc session/heartbeat.h \
+	session/main_thread.cc session/main_thread.h \
+	session/memory_sender.cc session/memory_sender.h \
+	session/primary_connection.cc session/primary_connection.h \
+	session/primary_session.cc session/primary_session.h \
+	session/primary_status.h

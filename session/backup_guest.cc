@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/backup_guest.h"
+
+#include <atomic>
+
+#include "core/assert.h"
+#include "session/arbiter.h"
+#include "session/heartbeat.h"
+#include "session/primary_connection.h"
+
+namespace haven::session {
+namespace {
+
+constexpr milliseconds kArbiterRetryInterval{1000};
+/// How long a peer gets to read an ERROR before the connection is closed.
+constexpr milliseconds kErrorLinger{500};
+
+/// Says why and waits until the peer has closed: closing with unread octets in
+/// our socket would reset the connection and take the ERROR with it.
+void Reject(Link& link, wire::Error code, const std::string& message) {
+  SendError(link, code, message);
+  Instant deadline = SteadyClock::now() + kErrorLinger;
+  Record record;
+  while (SteadyClock::now() < deadline && link.Receive(record, kErrorLinger).ok()) {
+  }
+  link.Close();
+}
+
+wire::Error ErrorCodeOf(const Status& status) {
+  switch (status.code()) {
+    case StatusCode::kRefused:
+    case StatusCode::kInvalid: return wire::Error::kLayout;
+    case StatusCode::kEnvironment: return wire::Error::kEnvironment;
+    default: return wire::Error::kProtocol;
+  }
+}
+
+}  // namespace
+
+struct BackupGuest::Live {
+  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in)
+      : control(std::move(link)), session(events, *control), deadline(deadline_in), heartbeat(*control, deadline_in) {}
+
+  std::unique_ptr<Link> control;
+  BackupSession session;
+  milliseconds deadline;
+  wire::Token token{};
+  std::string peer;
+
+  std::mutex mutex;  ///< guards what follows
+  std::unique_ptr<Link> disk, memory;
+  std::thread disk_thread, memory_thread;
+  bool ended = false;
+  Status end;
+
+  Heartbeat heartbeat;  // last: its thread uses `control`
+};
+
+const char* BackupStateName(BackupState state) {
+  switch (state) {
+    case BackupState::kWaiting: return "waiting";
+    case BackupState::kSyncing: return "syncing";
+    case BackupState::kProtecting: return "protecting";
+    case BackupState::kPrimaryLost: return "primary-lost";
+    case BackupState::kPromoting: return "promoting";
+    case BackupState::kPromoted: return "promoted";
+    case BackupState::kFailed: return "failed";
+  }
+  HAVEN_ASSERT(false);
+}
+
+BackupGuest::BackupGuest(BackupGuestOptions options, Activator& activator)
+    : options_(std::move(options)), activator_(activator) {}
+
+BackupGuest::~BackupGuest() {
+  std::shared_ptr<Live> live;
+  {
+    std::lock_guard lock(mutex_);
+    shutting_down_ = true;
+    live = live_;
+  }
+  changed_.notify_all();
+  if (live) End(*live, {StatusCode::kEnvironment, "the backup's havend is shutting down"}, wire::Error::kEnvironment);
+  if (control_thread_.joinable()) control_thread_.join();
+  if (!activator_.Running()) activator_.Discard();
+}
+
+StoreOptions BackupGuest::MakeStoreOptions() const {
+  return {options_.state_dir, options_.ram_region, options_.disks, options_.durable, options_.memory_limit_bytes};
+}
+
+Status BackupGuest::Recover() { return BackupStore::Recover(MakeStoreOptions()); }
+
+// --- connections --------------------------------------------------------------
+
+void BackupGuest::Attach(std::unique_ptr<Link> link, const wire::Hello& hello) {
+  if (hello.version_min > wire::kVersionMax || hello.version_max < wire::kVersionMin) {
+    Reject(*link, wire::Error::kVersion, "this havend speaks protocol versions " + std::to_string(wire::kVersionMin) +
+                                             " to " + std::to_string(wire::kVersionMax));
+    return;
+  }
+  if (hello.connection == wire::Connection::kControl) {
+    AttachControl(std::move(link), hello);
+  } else {
+    AttachOther(std::move(link), hello);
+  }
+}
+
+void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello) {
+  // A promoted guest that has ended makes room for a new one.
+  bool running = activator_.Running();
+  std::unique_lock lock(mutex_);
+  if (state_ == BackupState::kPromoted && !running) {
+    state_ = BackupState::kWaiting;
+    store_.reset();  // its replicas are not what a primary has sent any more
+  }
+  if (state_ == BackupState::kPromoted) {
+    lock.unlock();
+    Reject(*link, wire::Error::kPromoted, "guest " + options_.name + " was promoted and runs on the backup");
+    return;
+  }
+  if (live_ || shutting_down_ || state_ == BackupState::kPromoting) {
+    lock.unlock();
+    Reject(*link, wire::Error::kBusy, "guest " + options_.name + " has a session or a promotion under way");
+    return;
+  }
+  if (control_thread_.joinable()) control_thread_.join();  // of the session before; it has ended
+  wire::HelloReply reply;
+  reply.version = std::min(hello.version_max, wire::kVersionMax);
+  reply.features = hello.features & wire::kFeaturesKnown;
+  reply.token = RandomToken();
+  reply.deadline_ms = static_cast<uint32_t>(options_.deadline.count());
+  if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
+  goodbye_ = false;
+  BackupSession::Events& events = *this;
+  live_ = std::make_shared<Live>(events, std::move(link), options_.deadline);
+  live_->token = reply.token;
+  live_->peer = live_->control->PeerName();
+  control_thread_ = std::thread([this, live = live_] { RunControl(live); });
+}
+
+void BackupGuest::AttachOther(std::unique_ptr<Link> link, const wire::Hello& hello) {
+  std::shared_ptr<Live> live;
+  {
+    std::lock_guard lock(mutex_);
+    if (live_ && live_->token == hello.token) live = live_;
+  }
+  if (!live) {
+    Reject(*link, wire::Error::kProtocol, "no such session");
+    return;
+  }
+  std::unique_lock lock(live->mutex);
+  auto& place = hello.connection == wire::Connection::kDisk ? live->disk : live->memory;
+  if (place || live->ended) {
+    lock.unlock();
+    Reject(*link, wire::Error::kProtocol, "this connection of the session exists already");
+    return;
+  }
+  wire::HelloReply reply;
+  reply.features = hello.features & wire::kFeaturesKnown;
+  reply.token = hello.token;
+  reply.deadline_ms = static_cast<uint32_t>(options_.deadline.count());
+  if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
+  place = std::move(link);
+  // The threads are joined by the control thread, which keeps `live`.
+  if (hello.connection == wire::Connection::kDisk) {
+    live->disk_thread = std::thread([this, live] { RunDisk(live); });
+  } else {
+    live->memory_thread = std::thread([this, live] { RunMemory(live); });
+  }
+}
+
+void BackupGuest::RunDisk(std::shared_ptr<Live> live) {
+  Record record;
+  Status status;
+  while (status.ok()) {
+    status = live->disk->Receive(record);
+    if (status.ok()) status = live->session.OnDisk(record, *live->disk);
+  }
+  End(*live, status, ErrorCodeOf(status));
+}
+
+void BackupGuest::RunMemory(std::shared_ptr<Live> live) {
+  Record record;
+  Status status;
+  while (status.ok()) {
+    status = live->memory->Receive(record);
+    if (status.ok()) status = live->session.OnMemory(record);
+  }
+  End(*live, status, ErrorCodeOf(status));
+}
+
+void BackupGuest::RunControl(std::shared_ptr<Live> live) {
+  Record record;
+  Status status;
+  while (status.ok()) {
+    status = live->control->Receive(record, live->deadline);
+    if (status.ok()) status = live->session.OnControl(record);
+  }
+  End(*live, status, ErrorCodeOf(status));
+  std::thread disk, memory;
+  {
+    std::lock_guard lock(live->mutex);
+    disk.swap(live->disk_thread);
+    memory.swap(live->memory_thread);
+  }
+  if (disk.joinable()) disk.join();
+  if (memory.joinable()) memory.join();
+  AfterSession(*live);
+}
+
+void BackupGuest::End(Live& live, const Status& status, wire::Error code) {
+  {
+    std::lock_guard lock(live.mutex);
+    if (live.ended) return;
+    live.ended = true;
+    live.end = status;
+    if (live.disk) live.disk->Close();
+    if (live.memory) live.memory->Close();
+  }
+  if (status.code() != StatusCode::kPeerLost) {
+    SendError(*live.control, code, status.message());
+    std::unique_lock lock(mutex_);
+    // The primary closes when it has read the ERROR; the control thread sees that.
+    changed_.wait_for(lock, kErrorLinger, [this] { return live_ == nullptr || shutting_down_; });
+  }
+  live.control->Close();
+}
+
+void BackupGuest::AfterSession(Live& live) {
+  Status finished = Status::Ok();
+  std::unique_lock lock(mutex_);
+  bool shutting_down = shutting_down_;
+  bool goodbye = goodbye_;
+  Epoch committed = kSyncEpoch;
+  if (store_) {
+    finished = store_->Finish();
+    committed = store_->committed();
+    if (!finished.ok()) store_.reset();
+  }
+  bool peer_lost = live.end.code() == StatusCode::kPeerLost;
+  if (shutting_down) {
+    live_.reset();
+    return;
+  }
+  if (goodbye || committed == kSyncEpoch || !finished.ok()) {
+    bool off = goodbye && goodbye_reason_ == wire::Goodbye::kGuestPoweredOff;
+    message_ = off                ? "the guest was powered off"
+               : goodbye          ? "the primary ended protection"
+               : !finished.ok()   ? finished.message()
+                                  : "the session ended before its first checkpoint: " + live.end.message();
+    state_ = BackupState::kWaiting;
+    lock.unlock();
+    activator_.Discard();
+    lock.lock();
+    live_.reset();
+    changed_.notify_all();
+    return;
+  }
+  state_ = BackupState::kPrimaryLost;
+  message_ = live.end.message();
+  token_ = live.token;
+  bool promote = peer_lost && options_.auto_promote;
+  if (promote) state_ = BackupState::kPromoting;
+  live_.reset();
+  changed_.notify_all();
+  lock.unlock();
+  if (promote) {
+    Status promoted = Promote(true);
+    (void)promoted;  // the state and its message say it
+  }
+}
+
+// --- the session's events ---------------------------------------------------
+
+Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) {
+  bool same_guest;
+  {
+    std::lock_guard lock(mutex_);
+    // The replicas are what this run of the guest has sent, up to the last
+    // commit: only what came later is missing.
+    same_guest = store_ != nullptr && store_->layout() == layout;
+  }
+  activator_.Discard();
+  {
+    std::lock_guard lock(mutex_);
+    store_.reset();
+    state_ = BackupState::kSyncing;
+    message_.clear();
+  }
+  auto store = BackupStore::Create(MakeStoreOptions(), layout);
+  if (!store.ok()) return store.status();
+  HAVEN_RETURN_IF_ERROR(activator_.Prepare(store.value()->image()));
+  copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
+  std::lock_guard lock(mutex_);
+  store_ = std::move(store.value());
+  return store_.get();
+}
+
+void BackupGuest::OnCommitted(Epoch epoch) {
+  if (epoch == 1) SetState(BackupState::kProtecting, "");
+}
+
+void BackupGuest::OnGoodbye(wire::Goodbye reason) {
+  std::lock_guard lock(mutex_);
+  goodbye_ = true;
+  goodbye_reason_ = reason;
+}
+
+void BackupGuest::SetState(BackupState state, const std::string& message) {
+  std::lock_guard lock(mutex_);
+  state_ = state;
+  message_ = message;
+}
+
+// --- promotion ----------------------------------------------------------------
+
+Status BackupGuest::AskUntilAnswered() {
+  while (!options_.arbiter.empty()) {
+    Status verdict = AskArbiter(options_.arbiter, options_.name, Hex(token_), "backup");
+    if (verdict.code() != StatusCode::kEnvironment) return verdict;
+    SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kArbiterRetryInterval, [this] { return shutting_down_; })) return verdict;
+  }
+  return Status::Ok();
+}
+
+Status BackupGuest::Promote(bool ask) {
+  std::lock_guard one(promote_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == BackupState::kPromoted) return Status::Ok();
+    state_ = BackupState::kPromoting;
+  }
+  Instant start = SteadyClock::now();
+  if (ask) {
+    Status verdict = AskUntilAnswered();
+    if (!verdict.ok()) {
+      SetState(BackupState::kPrimaryLost, "not promoted: the arbiter decided for the primary: " + verdict.message());
+      return verdict;
+    }
+  }
+  Status activated = activator_.Activate(store_->image());
+  auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
+  std::lock_guard lock(mutex_);
+  failover_ms_ = static_cast<uint64_t>(took.count());
+  state_ = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
+  message_ = activated.ok() ? "" : "the guest could not be started: " + activated.message();
+  return activated;
+}
+
+Status BackupGuest::Failover(bool force) {
+  std::shared_ptr<Live> live;
+  {
+    std::lock_guard lock(mutex_);
+    live = live_;
+    if (state_ == BackupState::kPromoted) return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
+    if (!store_ || store_->committed() == kSyncEpoch) {
+      return {StatusCode::kRefused, "there is no complete checkpoint of guest " + options_.name};
+    }
+    if (state_ == BackupState::kWaiting) return {StatusCode::kRefused, "guest " + options_.name + " is not protected: " + message_};
+    if (live && !force) {
+      return {StatusCode::kRefused, "the primary of guest " + options_.name +
+                                        " still answers; end it or its protection first, or say --force"};
+    }
+  }
+  if (live) {
+    End(*live, {StatusCode::kRefused, "the backup was promoted by order of an administrator"}, wire::Error::kPromoted);
+    live.reset();
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return live_ == nullptr; });
+  }
+  return Promote(!force);
+}
+
+BackupStatus BackupGuest::Query() {
+  std::lock_guard lock(mutex_);
+  BackupStatus status;
+  status.state = state_;
+  status.message = message_;
+  status.failover_ms = failover_ms_;
+  if (live_) status.primary = live_->peer;
+  if (store_) {
+    status.epoch = store_->committed();
+    status.memory_bytes = store_->memory_bytes();
+    status.disk_bytes = store_->disk_bytes();
+    status.journal_bytes = store_->journal_bytes();
+    if (state_ == BackupState::kPromoted) status.promoted_epoch = status.epoch;
+  }
+  return status;
+}
+
+}  // namespace haven::session

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_BACKUP_GUEST_H
+#define HAVEN_SESSION_BACKUP_GUEST_H
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "core/link.h"
+#include "memrep/guest_image.h"
+#include "session/backup_session.h"
+#include "session/backup_store.h"
+
+namespace haven::session {
+
+/// Runs the guest from an image. Implemented by havend for a waiting QEMU,
+/// later for a stock xl. Calls come one at a time, from any thread.
+class Activator {
+ public:
+  virtual ~Activator() = default;
+  /// A new image was laid out (all zero): start what waits for it. The image
+  /// stays valid until Discard() or, after a successful Activate(), for ever.
+  virtual Status Prepare(const memrep::GuestImage& image) = 0;
+  /// Run the guest from the image now; Ok when it runs.
+  virtual Status Activate(const memrep::GuestImage& image) = 0;
+  /// Nobody waits for this image any more.
+  virtual void Discard() = 0;
+  /// Whether a guest that Activate() started still runs.
+  virtual bool Running() = 0;
+};
+
+enum class BackupState {
+  kWaiting,      ///< no primary
+  kSyncing,      ///< first copy; a failover is not possible
+  kProtecting,   ///< has a committed checkpoint, the primary answers
+  kPrimaryLost,  ///< has a committed checkpoint, the primary is silent or gone
+  kPromoting,
+  kPromoted,  ///< the guest runs here
+  kFailed,    ///< promotion failed; message says why
+};
+const char* BackupStateName(BackupState state);
+
+struct BackupGuestOptions {
+  std::string name;
+  std::string state_dir;  ///< a folder of this guest's own
+  std::string ram_region = "pc.ram";
+  std::map<std::string, std::string> disks;  ///< name -> path of the replica
+  bool durable = false;
+  bool auto_promote = false;
+  std::string arbiter;  ///< empty: none
+  milliseconds deadline{1000};
+  uint64_t memory_limit_bytes = 64ull << 30;
+};
+
+struct BackupStatus {
+  BackupState state = BackupState::kWaiting;
+  Epoch epoch = 0;
+  std::string message;
+  std::string primary;                        ///< address, empty if none
+  uint64_t memory_bytes = 0, disk_bytes = 0;  ///< received
+  uint64_t journal_bytes = 0;
+  uint64_t failover_ms = 0;  ///< from the decision to promote until the guest ran
+  uint64_t promoted_epoch = 0;
+};
+
+/// One guest on its backup host: takes a primary's connections, keeps the
+/// last committed epoch, detects the primary's silence, promotes.
+/// Thread-safe. `activator` outlives it.
+class BackupGuest : private BackupSession::Events {
+ public:
+  BackupGuest(BackupGuestOptions options, Activator& activator);
+  /// Closes the connections and joins the threads; a running guest stays.
+  ~BackupGuest() override;
+
+  /// Brings replicas that an earlier run left behind to their last committed
+  /// epoch. Call it once, before Attach().
+  Status Recover();
+
+  /// Takes over an accepted connection whose first record was `hello` and
+  /// answers it: HELLO_REPLY, or ERROR and close. May block for about a second.
+  void Attach(std::unique_ptr<Link> link, const wire::Hello& hello);
+
+  BackupStatus Query();
+
+  /// Promotes by order of a person. Blocks until the guest runs.
+  /// @param force  even though the primary still answers (it is told that it
+  ///               has lost) or the arbiter decided for it.
+  /// @return kRefused with the reason when there is nothing to promote.
+  Status Failover(bool force);
+
+ private:
+  /// One primary's three connections.
+  struct Live;
+
+  Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override;
+  void OnCommitted(Epoch epoch) override;
+  void OnGoodbye(wire::Goodbye reason) override;
+
+  void AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello);
+  void AttachOther(std::unique_ptr<Link> link, const wire::Hello& hello);
+  void RunControl(std::shared_ptr<Live> live);
+  void RunDisk(std::shared_ptr<Live> live);
+  void RunMemory(std::shared_ptr<Live> live);
+  void End(Live& live, const Status& status, wire::Error code);
+  /// Control thread, all links closed, other threads joined.
+  void AfterSession(Live& live);
+  Status Promote(bool ask);
+  Status AskUntilAnswered();
+  void SetState(BackupState state, const std::string& message);
+  StoreOptions MakeStoreOptions() const;
+
+  const BackupGuestOptions options_;
+  Activator& activator_;
+
+  std::mutex promote_mutex_;  ///< one promotion at a time; held across it
+
+  std::mutex mutex_;  ///< guards what follows
+  std::condition_variable changed_;
+  bool shutting_down_ = false;
+  BackupState state_ = BackupState::kWaiting;
+  std::string message_;
+  std::shared_ptr<Live> live_;
+  std::unique_ptr<BackupStore> store_;
+  wire::Token token_{};  ///< of the session that the store came from
+  bool goodbye_ = false;
+  wire::Goodbye goodbye_reason_ = wire::Goodbye::kUnprotect;
+  uint64_t failover_ms_ = 0;
+  std::thread control_thread_;
+};
+
+}  // namespace haven::session
+
+#endif

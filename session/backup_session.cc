@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/backup_session.h"
+
+#include "core/failpoint.h"
+
+namespace haven::session {
+namespace {
+
+Status Protocol(const std::string& why) { return {StatusCode::kProtocol, why}; }
+
+Status Unexpected(const Record& record, const char* connection) {
+  return Protocol(std::string("the primary may not send ") + wire::TypeName(record.header.type) + " on the " +
+                  connection + " connection");
+}
+
+}  // namespace
+
+Status BackupSession::OnControl(const Record& record) {
+  switch (record.header.type) {
+    case wire::Type::kHeartbeat: {
+      auto beat = wire::DecodeHeartbeat(record.body);
+      return beat.ok() ? Status::Ok() : beat.status();
+    }
+    case wire::Type::kLayout:
+      return OnLayout(record);
+    case wire::Type::kGoodbye: {
+      auto goodbye = wire::DecodeGoodbye(record.body);
+      if (!goodbye.ok()) return goodbye.status();
+      events_.OnGoodbye(goodbye.value().reason);
+      Status ignored = control_.Send(wire::Type::kGoodbye, kSyncEpoch, record.body);
+      (void)ignored;
+      return {StatusCode::kPeerLost, "the primary has ended protection"};
+    }
+    case wire::Type::kError: {
+      auto error = wire::DecodeError(record.body);
+      if (!error.ok()) return error.status();
+      return Protocol("the primary says: " + error.value().message);
+    }
+    default:
+      return Unexpected(record, "control");
+  }
+}
+
+Status BackupSession::OnLayout(const Record& record) {
+  if (store_ != nullptr) return Protocol("a second LAYOUT in one session");
+  auto layout = wire::DecodeLayout(record.body);
+  if (!layout.ok()) return layout.status();
+  wire::LayoutReply reply;
+  auto store = events_.OnLayout(layout.value(), reply.disks);
+  if (!store.ok()) return store.status();
+  store_ = store.value();
+  return control_.Send(wire::Type::kLayoutReply, kSyncEpoch, wire::Encode(reply));
+}
+
+Status BackupSession::OnDisk(const Record& record, RecordSender& disk) {
+  if (store_ == nullptr) return Protocol("disk record before LAYOUT");
+  switch (record.header.type) {
+    case wire::Type::kDiskWrite:
+    case wire::Type::kDiskZero:
+    case wire::Type::kDiskDiscard:
+      return OnDiskChange(record, disk);
+    case wire::Type::kDiskFlush: {
+      auto flush = wire::DecodeDiskFlush(record.body);
+      if (!flush.ok()) return flush.status();
+      HAVEN_RETURN_IF_ERROR(store_.load()->OnDiskFlush());
+      return disk.Send(wire::Type::kDiskAck, record.header.epoch, wire::Encode(wire::DiskAck{flush.value().request}));
+    }
+    default:
+      return Unexpected(record, "disk");
+  }
+}
+
+Status BackupSession::OnDiskChange(const Record& record, RecordSender& disk) {
+  auto request = wire::DecodeDiskRequest(record.header.type, record.body);
+  if (!request.ok()) return request.status();
+  HAVEN_RETURN_IF_ERROR(store_.load()->OnDiskRecord(record, request.value()));
+  return disk.Send(wire::Type::kDiskAck, record.header.epoch, wire::Encode(wire::DiskAck{request.value().request}));
+}
+
+Status BackupSession::OnMemory(Record& record) {
+  if (store_ == nullptr) return Protocol("memory record before LAYOUT");
+  switch (record.header.type) {
+    case wire::Type::kPages:
+    case wire::Type::kDeviceState:
+      return store_.load()->OnMemoryRecord(record);
+    case wire::Type::kEpochEnd:
+      return OnEpochEnd(record);
+    default:
+      return Unexpected(record, "memory");
+  }
+}
+
+Status BackupSession::OnEpochEnd(const Record& record) {
+  FailPoint("before-epoch-end");
+  auto end = wire::DecodeEpochEnd(record.body);
+  if (!end.ok()) return end.status();
+  Epoch epoch = record.header.epoch;
+  FailPoint("after-epoch-end");
+  FailPoint("before-commit");
+  HAVEN_RETURN_IF_ERROR(store_.load()->Commit(epoch, end.value()));
+  FailPoint("after-commit");
+  FailPoint("before-committed-sent");
+  Status sent = control_.Send(wire::Type::kCommitted, epoch, ByteSpan{});
+  FailPoint("after-committed-sent");
+  if (epoch == 1) ArmFailPoints();
+  FailPoint("before-apply");
+  HAVEN_RETURN_IF_ERROR(store_.load()->Apply(epoch, end.value()));
+  FailPoint("after-apply");
+  events_.OnCommitted(epoch);
+  return sent;
+}
+
+}  // namespace haven::session

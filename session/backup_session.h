@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_BACKUP_SESSION_H
+#define HAVEN_SESSION_BACKUP_SESSION_H
+
+#include <atomic>
+#include <vector>
+
+#include "core/link.h"
+#include "session/backup_store.h"
+
+namespace haven::session {
+
+/// The backup's end of the protocol for one session, without sockets and
+/// threads of its own: takes records, answers through senders.
+/// One thread for each of the three connections.
+class BackupSession {
+ public:
+  class Events {
+   public:
+    virtual ~Events() = default;
+    /// Control thread. Make a store for this layout and get ready to run it.
+    /// @param copies  filled: what of each disk the primary has to send.
+    virtual Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) = 0;
+    /// Memory thread. The epoch is committed; the primary knows it or will never.
+    virtual void OnCommitted(Epoch epoch) = 0;
+    /// Control thread. The primary ends protection.
+    virtual void OnGoodbye(wire::Goodbye reason) = 0;
+  };
+
+  /// Both outlive the session.
+  BackupSession(Events& events, RecordSender& control) : events_(events), control_(control) {}
+
+  /// @return kProtocol, kRefused (layout), kEnvironment: the session has to end;
+  ///         kPeerLost: the primary says so.
+  Status OnControl(const Record& record);
+  Status OnDisk(const Record& record, RecordSender& disk);
+  /// The record's body is taken over.
+  Status OnMemory(Record& record);
+
+ private:
+  Status OnLayout(const Record& record);
+  Status OnDiskChange(const Record& record, RecordSender& disk);
+  Status OnEpochEnd(const Record& record);
+
+  Events& events_;
+  RecordSender& control_;
+  std::atomic<BackupStore*> store_{nullptr};
+};
+
+}  // namespace haven::session
+
+#endif

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/backup_store.h"
+
+#include <cerrno>
+#include <glib.h>
+
+#include "core/assert.h"
+
+namespace haven::session {
+namespace {
+
+std::string JournalPath(const StoreOptions& options) { return options.state_dir + "/journal"; }
+/// The LAYOUT record of the guest that the journal belongs to.
+std::string LayoutPath(const StoreOptions& options) { return options.state_dir + "/layout"; }
+
+Status SaveLayout(const StoreOptions& options, const wire::Layout& layout) {
+  if (g_mkdir_with_parents(options.state_dir.c_str(), 0700) != 0) {
+    return Status::FromErrno(errno, "cannot create " + options.state_dir);
+  }
+  Bytes body = wire::Encode(layout);
+  GError* error = nullptr;
+  if (g_file_set_contents(LayoutPath(options).c_str(), reinterpret_cast<const char*>(body.data()),
+                          static_cast<gssize>(body.size()), &error)) {
+    return Status::Ok();
+  }
+  Status status(StatusCode::kEnvironment, error->message);
+  g_error_free(error);
+  return status;
+}
+
+/// @return an empty layout if there is no file.
+Result<wire::Layout> LoadLayout(const StoreOptions& options) {
+  gchar* text = nullptr;
+  gsize bytes = 0;
+  GError* error = nullptr;
+  if (!g_file_get_contents(LayoutPath(options).c_str(), &text, &bytes, &error)) {
+    bool missing = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_NOENT);
+    Status status(StatusCode::kEnvironment, error->message);
+    g_error_free(error);
+    if (missing) return wire::Layout{};
+    return status;
+  }
+  auto layout = wire::DecodeLayout({reinterpret_cast<uint8_t*>(text), bytes});
+  g_free(text);
+  return layout;
+}
+
+blkrep::Request ToRequest(wire::Type type, const wire::DiskRequest& r) {
+  blkrep::Request request;
+  request.kind = type == wire::Type::kDiskWrite  ? blkrep::Request::Kind::kWrite
+                 : type == wire::Type::kDiskZero ? blkrep::Request::Kind::kZero
+                                                 : blkrep::Request::Kind::kDiscard;
+  request.may_unmap = (r.flags & wire::kDiskMayUnmap) != 0;
+  request.disk = r.disk;
+  request.offset = r.offset;
+  request.bytes = r.bytes;
+  return request;
+}
+
+}  // namespace
+
+Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(const StoreOptions& options,
+                                                                                const wire::Layout& layout) {
+  std::vector<std::unique_ptr<blkrep::Replica>> replicas;
+  for (const auto& disk : layout.disks) {
+    auto path = options.disks.find(disk.name);
+    if (path == options.disks.end()) {
+      return Status(StatusCode::kRefused, "the backup's configuration names no replica for disk " + disk.name);
+    }
+    auto replica = blkrep::Replica::Open(path->second, disk.bytes);
+    if (!replica.ok()) return replica.status().With("replica of disk " + disk.name);
+    replicas.push_back(std::move(replica.value()));
+  }
+  return replicas;
+}
+
+Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& options, const wire::Layout& layout) {
+  auto store = std::unique_ptr<BackupStore>(new BackupStore);
+  store->layout_ = layout;
+  store->durable_ = options.durable;
+  auto image = memrep::GuestImage::Create(layout, options.ram_region, options.memory_limit_bytes);
+  if (!image.ok()) return image.status();
+  store->image_ = std::move(image.value());
+  store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_);
+  auto replicas = OpenReplicas(options, layout);
+  if (!replicas.ok()) return replicas.status();
+  store->replicas_ = std::move(replicas.value());
+  HAVEN_RETURN_IF_ERROR(Recover(options));
+  HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout));
+  auto journal = blkrep::Journal::Open(JournalPath(options));
+  if (!journal.ok()) return journal.status();
+  store->journal_ = std::move(journal.value());
+  HAVEN_RETURN_IF_ERROR(store->journal_->StartOver());
+  return store;
+}
+
+Status BackupStore::Recover(const StoreOptions& options) {
+  auto layout = LoadLayout(options);
+  if (!layout.ok()) return layout.status().With("recovery of an earlier run");
+  if (layout.value().disks.empty()) return Status::Ok();
+  auto journal = blkrep::Journal::Open(JournalPath(options));
+  if (!journal.ok()) return journal.status();
+  if (journal.value()->LastCommitted() == kSyncEpoch) return journal.value()->DiscardUncommitted();
+  auto replicas = OpenReplicas(options, layout.value());
+  if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
+  std::mutex unshared;
+  HAVEN_RETURN_IF_ERROR(
+      ApplyJournal(*journal.value(), unshared, replicas.value(), journal.value()->LastCommitted(), true));
+  return journal.value()->DiscardUncommitted();
+}
+
+Status BackupStore::ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
+                                 std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable) {
+  std::vector<blkrep::Journal::Entry> entries;
+  {
+    std::lock_guard lock(mutex);
+    entries = journal.TakeCommitted();
+  }
+  Bytes data;
+  for (const auto& entry : entries) {
+    if (entry.request.disk >= replicas.size()) return {StatusCode::kInvalid, "the journal is of other disks"};
+    bool has_data = entry.request.kind == blkrep::Request::Kind::kWrite;
+    data.resize(has_data ? entry.request.bytes : 0);
+    if (has_data) HAVEN_RETURN_IF_ERROR(journal.ReadData(entry, data));
+    HAVEN_RETURN_IF_ERROR(replicas[entry.request.disk]->Apply(entry.request, data));
+  }
+  if (durable) {
+    for (auto& replica : replicas) HAVEN_RETURN_IF_ERROR(replica->Sync());
+  }
+  std::lock_guard lock(mutex);
+  return journal.MarkApplied(epoch);
+}
+
+Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& request) {
+  if (request.disk >= replicas_.size() || request.offset > layout_.disks[request.disk].bytes ||
+      request.bytes > layout_.disks[request.disk].bytes - request.offset) {
+    return {StatusCode::kProtocol, std::string(wire::TypeName(record.header.type)) + " record: lies outside of the disk"};
+  }
+  ByteSpan data = ByteSpan(record.body).subspan(wire::kDiskRequestBytes);
+  blkrep::Request change = ToRequest(record.header.type, request);
+  disk_bytes_ += record.body.size();
+  Epoch epoch = record.header.epoch;
+  Epoch committed = committed_.load();
+  if ((request.flags & wire::kDiskSync) != 0) {
+    // Not part of an epoch: there is no earlier state of the disk to return to.
+    if (epoch != kSyncEpoch || committed != kSyncEpoch) return {StatusCode::kProtocol, "first copy of a disk inside an epoch"};
+    HAVEN_RETURN_IF_ERROR(replicas_[request.disk]->Apply(change, data));
+    return durable_ ? replicas_[request.disk]->Sync() : Status::Ok();
+  }
+  // The primary runs one epoch ahead of what it knows to be committed.
+  if (epoch != committed + 1 && epoch != committed + 2) {
+    return {StatusCode::kProtocol, "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
+  }
+  std::lock_guard lock(journal_mutex_);
+  HAVEN_RETURN_IF_ERROR(journal_->Append(epoch, change, data));
+  return durable_ ? journal_->Sync() : Status::Ok();
+}
+
+Status BackupStore::OnDiskFlush() {
+  if (!durable_) return Status::Ok();
+  std::lock_guard lock(journal_mutex_);
+  return journal_->Sync();
+}
+
+Status BackupStore::OnMemoryRecord(Record& record) {
+  memory_bytes_ += record.body.size();
+  if (record.header.type == wire::Type::kPages) return staging_->AddPages(record.header.epoch, std::move(record.body));
+  HAVEN_ASSERT(record.header.type == wire::Type::kDeviceState);
+  return staging_->AddDeviceState(record.header.epoch, record.body);
+}
+
+Status BackupStore::Commit(Epoch epoch, const wire::EpochEnd& end) {
+  HAVEN_RETURN_IF_ERROR(staging_->Check(epoch, end));
+  std::lock_guard lock(journal_mutex_);
+  uint64_t records = journal_->CountOf(epoch);
+  if (records != end.disk_records) {
+    return {StatusCode::kProtocol, "EPOCH_END counts " + std::to_string(end.disk_records) + " disk records, " +
+                                       std::to_string(records) + " came"};
+  }
+  HAVEN_RETURN_IF_ERROR(journal_->Commit(epoch, durable_));
+  committed_ = epoch;
+  return Status::Ok();
+}
+
+Status BackupStore::Apply(Epoch epoch, const wire::EpochEnd& end) {
+  staging_->Apply(epoch, end);
+  HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal_, journal_mutex_, replicas_, epoch, durable_));
+  std::lock_guard lock(journal_mutex_);
+  journal_bytes_ = journal_->FileBytes();
+  return Status::Ok();
+}
+
+Status BackupStore::Finish() {
+  staging_->Clear();
+  HAVEN_RETURN_IF_ERROR(journal_->DiscardUncommitted());
+  if (committed_ == kSyncEpoch) return Status::Ok();
+  return ApplyJournal(*journal_, journal_mutex_, replicas_, committed_, true);
+}
+
+}  // namespace haven::session

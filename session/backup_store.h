@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_BACKUP_STORE_H
+#define HAVEN_SESSION_BACKUP_STORE_H
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "blkrep/journal.h"
+#include "blkrep/replica.h"
+#include "core/link.h"
+#include "memrep/epoch_staging.h"
+#include "memrep/guest_image.h"
+
+namespace haven::session {
+
+struct StoreOptions {
+  std::string state_dir;
+  std::string ram_region;
+  std::map<std::string, std::string> disks;  ///< name -> path of the replica
+  bool durable = false;
+  uint64_t memory_limit_bytes = 0;
+};
+
+/// What a backup keeps of one guest: the image of the last committed epoch,
+/// the disk replicas and the journal, and the epoch that is coming in. Makes
+/// the epoch one atom: nothing of it counts before Commit(), all of it after.
+///
+/// Threads: disk records on one thread, memory records on another; neither
+/// waits for the other's I/O except for the append of one commit mark.
+class BackupStore {
+ public:
+  /// Makes the store for a guest of this shape. Replicas and journal are opened.
+  /// @return kRefused if a disk has no replica in the configuration or the
+  ///         memory is over the limit; kEnvironment with errno.
+  static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout);
+
+  /// Brings the replicas of an earlier run of this program, which may have
+  /// died at any point, to the last committed epoch. Nothing to do: Ok.
+  static Status Recover(const StoreOptions& options);
+
+  /// Disk thread. A DISK_WRITE, DISK_ZERO or DISK_DISCARD record. When it
+  /// returns Ok the change is in memory (policy `received`) or stable (`durable`).
+  Status OnDiskRecord(const Record& record, const wire::DiskRequest& request);
+  /// Disk thread.
+  Status OnDiskFlush();
+
+  /// Memory thread. PAGES and DEVICE_STATE; the body is taken over.
+  Status OnMemoryRecord(Record& record);
+
+  /// Memory thread. EPOCH_END: commits the epoch if it is whole.
+  /// @return kProtocol if a count differs: nothing of the epoch counts then.
+  Status Commit(Epoch epoch, const wire::EpochEnd& end);
+  /// Memory thread, after Commit(): brings image and replicas to that epoch.
+  Status Apply(Epoch epoch, const wire::EpochEnd& end);
+
+  /// No thread is left: drops what is not committed; the image and the
+  /// replicas are the last committed epoch.
+  Status Finish();
+
+  const memrep::GuestImage& image() const { return *image_; }
+  const wire::Layout& layout() const { return layout_; }
+  /// Last committed epoch. Any thread.
+  Epoch committed() const { return committed_.load(); }
+  uint64_t disk_bytes() const { return disk_bytes_.load(); }
+  uint64_t memory_bytes() const { return memory_bytes_.load(); }
+  uint64_t journal_bytes() const { return journal_bytes_.load(); }
+
+ private:
+  BackupStore() = default;
+  static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(const StoreOptions& options,
+                                                                            const wire::Layout& layout);
+  static Status ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
+                             std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
+
+  wire::Layout layout_;
+  bool durable_ = false;
+  std::unique_ptr<memrep::GuestImage> image_;
+  std::unique_ptr<memrep::EpochStaging> staging_;
+  std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
+  std::mutex journal_mutex_;
+  std::unique_ptr<blkrep::Journal> journal_;
+  std::atomic<Epoch> committed_{kSyncEpoch};
+  std::atomic<uint64_t> disk_bytes_{0}, memory_bytes_{0}, journal_bytes_{0};
+};
+
+}  // namespace haven::session
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/checkpointer.h"
+
+#include <algorithm>
+
+#include "core/failpoint.h"
+
+namespace haven::session {
+namespace {
+
+/// Room that is kept warm at least: 64 MiB of dirty pages.
+constexpr uint64_t kWarmPages = 16384;
+
+}  // namespace
+
+Checkpointer::Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks)
+    : guest_(guest), output_(output), disks_(disks), snapshot_(guest.regions()) {
+  for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
+}
+
+void Checkpointer::Prepare() {
+  for (auto& bitmap : bitmaps_) std::fill(bitmap.begin(), bitmap.end(), 0);
+  most_pages_ = std::max(most_pages_, snapshot_.page_count());
+  snapshot_.Clear();
+  snapshot_.Reserve(std::max(kWarmPages, most_pages_ * 2));
+}
+
+Status Checkpointer::Harvest() {
+  for (size_t i = 0; i < bitmaps_.size(); i++) HAVEN_RETURN_IF_ERROR(guest_.HarvestDirty(i, bitmaps_[i]));
+  return Status::Ok();
+}
+
+Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
+  FailPoint("before-device");
+  out.device_state.clear();
+  out.device_state.reserve(most_device_bytes_ * 2);
+  // Saved first: saving may still write to guest memory.
+  HAVEN_RETURN_IF_ERROR(guest_.SaveDeviceState(out.device_state));
+  FailPoint("after-device");
+  Instant saved = SteadyClock::now();
+  HAVEN_RETURN_IF_ERROR(Harvest());
+  Instant harvested = SteadyClock::now();
+  FailPoint("before-copy");
+  for (uint32_t i = 0; i < bitmaps_.size(); i++) snapshot_.Copy(i, bitmaps_[i]);
+  FailPoint("after-copy");
+  out.figures.device = MicrosSince(stopped, saved);
+  out.figures.harvest = MicrosSince(saved, harvested);
+  out.figures.copy = MicrosSince(harvested, SteadyClock::now());
+  out.figures.pages = snapshot_.page_count();
+  most_device_bytes_ = std::max(most_device_bytes_, out.device_state.size());
+  return Status::Ok();
+}
+
+Status Checkpointer::Take(Checkpoint& out) {
+  FailPoint("before-stop");
+  Instant start = SteadyClock::now();
+  auto was_running = guest_.Stop();
+  if (!was_running.ok()) return was_running.status();
+  FailPoint("after-stop");
+  Instant stopped = SteadyClock::now();
+  out.figures = {};
+  out.guest_paused = !was_running.value();
+
+  Status saved = SaveState(out, stopped);
+  if (saved.ok()) {
+    out.epoch = output_.Cut();
+    out.disk_records = disks_.Cut();
+  }
+  out.cut = SteadyClock::now();
+  FailPoint("before-resume");
+  if (was_running.value()) guest_.Resume();
+  FailPoint("after-resume");
+  Instant resumed = SteadyClock::now();
+  out.figures.stop = MicrosSince(start, stopped);
+  out.figures.resume = MicrosSince(out.cut, resumed);
+  out.figures.pause = MicrosSince(start, resumed);
+  return saved;
+}
+
+}  // namespace haven::session

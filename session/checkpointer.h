@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_CHECKPOINTER_H
+#define HAVEN_SESSION_CHECKPOINTER_H
+
+#include <vector>
+
+#include "blkrep/disk_replicator.h"
+#include "memrep/page_snapshot.h"
+#include "netrep/output_buffer.h"
+#include "session/guest.h"
+
+namespace haven::session {
+
+/// What the pause of one epoch yields.
+struct Checkpoint {
+  Epoch epoch = 0;
+  Bytes device_state;
+  uint64_t disk_records = 0;
+  bool guest_paused = false;  ///< by an administrator, not by us
+  Instant cut;
+  EpochFigures figures;
+};
+
+/// Takes checkpoints: all that happens while the guest stands still, and
+/// nothing else.
+class Checkpointer {
+ public:
+  Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks);
+
+  /// Makes ready for the next pause: clears bitmaps, warms memory. Before
+  /// each Take(), outside of the pause, not while Take() runs.
+  void Prepare();
+
+  /// Main thread. Stops the guest, saves its state, cuts the epoch, lets it run.
+  /// On failure the guest runs again and the epoch is not cut.
+  Status Take(Checkpoint& out);
+
+  /// Main thread. Harvests the dirty pages without a pause.
+  Status Harvest();
+
+  /// The pages of the last Take().
+  const memrep::PageSnapshot& snapshot() const { return snapshot_; }
+  /// The bitmaps of the last Harvest(), by region.
+  const std::vector<std::vector<uint64_t>>& bitmaps() const { return bitmaps_; }
+
+ private:
+  Status SaveState(Checkpoint& out, Instant stopped);
+
+  Guest& guest_;
+  netrep::OutputBuffer& output_;
+  blkrep::DiskReplicator& disks_;
+  memrep::PageSnapshot snapshot_;
+  std::vector<std::vector<uint64_t>> bitmaps_;
+  uint64_t most_pages_ = 0;
+  size_t most_device_bytes_ = 0;
+};
+
+}  // namespace haven::session
+
+#endif

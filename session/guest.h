@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_GUEST_H
+#define HAVEN_SESSION_GUEST_H
+
+#include <vector>
+
+#include "core/status.h"
+#include "memrep/page_snapshot.h"
+#include "netrep/output_buffer.h"
+#include "session/primary_status.h"
+
+namespace haven::session {
+
+/// The running guest, as the primary's session sees it. Implemented by capi
+/// over the device model's haven_guest_ops, and by a fake in the unit tests.
+/// All methods but RunOnMain() are called on the device model's main thread.
+class Guest {
+ public:
+  virtual ~Guest() = default;
+  /// Any thread: fn(arg) will run on the main thread, in the order of the calls.
+  virtual void RunOnMain(void (*fn)(void*), void* arg) = 0;
+
+  virtual const std::vector<memrep::MemoryRegion>& regions() const = 0;
+  virtual Status SetDirtyLog(bool on) = 0;
+  /// ORs the pages written since the last call into `bitmap` and forgets them.
+  virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) = 0;
+
+  /// @return whether the guest was running, i.e. Resume() has to follow.
+  virtual Result<bool> Stop() = 0;
+  virtual void Resume() = 0;
+  virtual Status SaveDeviceState(Bytes& out) = 0;
+
+  virtual void SendFrame(const netrep::Frame& frame) = 0;
+  virtual void StartDiskCopy(uint32_t disk) = 0;
+  virtual void StateChanged(const PrimaryStatus& status) = 0;
+  /// The backup runs the guest: stop this copy for good.
+  virtual void Halt() = 0;
+};
+
+}  // namespace haven::session
+
+#endif

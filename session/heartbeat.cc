@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/heartbeat.h"
+
+namespace haven::session {
+
+Heartbeat::Heartbeat(Link& link, milliseconds deadline)
+    : link_(link), thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); }) {}
+
+Heartbeat::~Heartbeat() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  thread_.join();
+}
+
+void Heartbeat::Run(milliseconds period) {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    lock.unlock();
+    auto now = SteadyClock::now().time_since_epoch();
+    wire::Heartbeat beat{static_cast<uint64_t>(std::chrono::duration_cast<microseconds>(now).count()), 0};
+    bool alive = link_.Send(wire::Type::kHeartbeat, kSyncEpoch, wire::Encode(beat)).ok();
+    lock.lock();
+    if (!alive) return;
+    wake_.wait_for(lock, period, [this] { return stopping_; });
+  }
+}
+
+}  // namespace haven::session

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_HEARTBEAT_H
+#define HAVEN_SESSION_HEARTBEAT_H
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "core/link.h"
+
+namespace haven::session {
+
+/// Sends a HEARTBEAT every quarter of the deadline from a thread of its own, so
+/// that no other work of this side can make it look dead. The other side
+/// counts us as dead when nothing came on the control connection for a whole
+/// deadline (Link::Receive's timeout).
+class Heartbeat {
+ public:
+  /// @param link  outlives this.
+  Heartbeat(Link& link, milliseconds deadline);
+  ~Heartbeat();
+
+ private:
+  void Run(milliseconds period);
+
+  Link& link_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace haven::session
+
+#endif

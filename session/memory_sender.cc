@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/memory_sender.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "core/failpoint.h"
+
+namespace haven::session {
+namespace {
+
+constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
+
+}  // namespace
+
+Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages) {
+  encoder_.Encode(region, pages, encoded_);
+  std::vector<ByteSpan> parts;
+  parts.reserve(encoded_.payload.size() + 1);
+  parts.push_back(encoded_.head);
+  parts.insert(parts.end(), encoded_.payload.begin(), encoded_.payload.end());
+  wire_bytes_ += encoded_.bytes;
+  records_++;
+  return link_.Send(wire::Type::kPages, epoch, parts);
+}
+
+Status MemorySender::SendLive(const std::vector<std::vector<uint64_t>>& bitmaps,
+                              const std::function<void(uint64_t)>& progress) {
+  // Copied before they are sent: a page that changes between its checksum and
+  // its sending would look like a broken connection.
+  Bytes copies(wire::kMaxPagesPerRecord * uint64_t{kPageBytes});
+  std::vector<memrep::PageRef> batch;
+  for (uint32_t r = 0; r < regions_.size(); r++) {
+    auto flush = [&]() -> Status {
+      if (batch.empty()) return Status::Ok();
+      progress(batch.size() * kPageBytes);
+      Status sent = SendPages(kSyncEpoch, r, batch);
+      batch.clear();
+      return sent;
+    };
+    for (uint64_t word = 0; word < bitmaps[r].size(); word++) {
+      for (uint64_t bits = bitmaps[r][word]; bits != 0; bits &= bits - 1) {
+        uint64_t page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
+        if (page >= regions_[r].pages()) break;
+        uint8_t* copy = copies.data() + batch.size() * kPageBytes;
+        memcpy(copy, regions_[r].host + page * kPageBytes, kPageBytes);
+        batch.push_back({page, copy});
+        if (batch.size() == wire::kMaxPagesPerRecord) HAVEN_RETURN_IF_ERROR(flush());
+      }
+    }
+    HAVEN_RETURN_IF_ERROR(flush());
+  }
+  return Status::Ok();
+}
+
+Status MemorySender::SendDeviceState(const Checkpoint& checkpoint) {
+  const Bytes& state = checkpoint.device_state;
+  for (uint64_t at = 0; at < state.size(); at += kDeviceStatePieceBytes) {
+    Bytes head;
+    ByteWriter w(head);
+    w.U64(state.size());
+    w.U64(at);
+    ByteSpan parts[] = {head, ByteSpan(state).subspan(at, std::min(kDeviceStatePieceBytes, state.size() - at))};
+    records_++;
+    HAVEN_RETURN_IF_ERROR(link_.Send(wire::Type::kDeviceState, checkpoint.epoch, parts));
+  }
+  wire_bytes_ += state.size();
+  return Status::Ok();
+}
+
+Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot) {
+  wire_bytes_ = 0;
+  records_ = 0;
+  FailPoint("before-first-byte");
+  bool first = true;
+  for (const auto& group : snapshot.groups()) {
+    std::span<const memrep::PageRef> pages = group.pages;
+    while (!pages.empty()) {
+      auto batch = pages.first(std::min<size_t>(pages.size(), wire::kMaxPagesPerRecord));
+      HAVEN_RETURN_IF_ERROR(SendPages(checkpoint.epoch, group.region, batch));
+      pages = pages.subspan(batch.size());
+      if (std::exchange(first, false)) FailPoint("after-first-byte");
+    }
+  }
+  HAVEN_RETURN_IF_ERROR(SendDeviceState(checkpoint));
+
+  wire::EpochEnd end;
+  end.pages = snapshot.page_count();
+  end.disk_records = checkpoint.disk_records;
+  end.device_state_bytes = checkpoint.device_state.size();
+  end.memory_records = records_;
+  end.flags = checkpoint.guest_paused ? wire::kGuestPaused : 0;
+  FailPoint("before-epoch-end");
+  HAVEN_RETURN_IF_ERROR(link_.Send(wire::Type::kEpochEnd, checkpoint.epoch, wire::Encode(end)));
+  FailPoint("after-epoch-end");
+  return wire_bytes_;
+}
+
+}  // namespace haven::session

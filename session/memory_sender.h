@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_MEMORY_SENDER_H
+#define HAVEN_SESSION_MEMORY_SENDER_H
+
+#include <functional>
+
+#include "core/link.h"
+#include "session/checkpointer.h"
+
+namespace haven::session {
+
+/// Sends memory over the memory connection: the first copy from the running
+/// guest, then each checkpoint. Driver thread only.
+class MemorySender {
+ public:
+  MemorySender(const std::vector<memrep::MemoryRegion>& regions, memrep::PageEncoder& encoder, RecordSender& link)
+      : regions_(regions), encoder_(encoder), link_(link) {}
+
+  /// Sends the pages set in `bitmaps`, as they are now; the guest may be
+  /// writing to them, then they are dirty again.
+  /// @param progress  called with the octets of guest memory done since the last call.
+  Status SendLive(const std::vector<std::vector<uint64_t>>& bitmaps, const std::function<void(uint64_t)>& progress);
+
+  /// Sends one epoch up to and including EPOCH_END.
+  /// @return the octets of guest memory and device state put on the wire.
+  Result<uint64_t> SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot);
+
+ private:
+  Status SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages);
+  Status SendDeviceState(const Checkpoint& checkpoint);
+
+  const std::vector<memrep::MemoryRegion>& regions_;
+  memrep::PageEncoder& encoder_;
+  RecordSender& link_;
+  memrep::EncodedPages encoded_;
+  uint64_t wire_bytes_ = 0;
+  uint32_t records_ = 0;
+};
+
+}  // namespace haven::session
+
+#endif

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/primary_connection.h"
+
+#include <sys/random.h>
+
+#include "core/assert.h"
+
+namespace haven::session {
+namespace {
+
+/// Starting the process that waits on the backup may take a while; the backup
+/// sends heartbeats meanwhile.
+constexpr milliseconds kPrepareTimeout{60000};
+
+/// One request and its answer of type `wanted`; heartbeats are passed over.
+Status Await(Link& link, wire::Type wanted, milliseconds silence, milliseconds total, Record& reply,
+             ConnectionEnd& end) {
+  Instant deadline = SteadyClock::now() + total;
+  while (SteadyClock::now() < deadline) {
+    Status received = link.Receive(reply, silence);
+    if (!received.ok()) {
+      end = EndOf(received);
+      return received;
+    }
+    if (reply.header.type == wanted) return Status::Ok();
+    if (reply.header.type == wire::Type::kHeartbeat) continue;
+    if (reply.header.type == wire::Type::kError) {
+      auto error = wire::DecodeError(reply.body);
+      end = error.ok() ? EndOfError(error.value()) : EndOf(error.status());
+      return end.status;
+    }
+    end = EndOf({StatusCode::kProtocol, std::string("the backup sent ") + wire::TypeName(reply.header.type) +
+                                            " instead of " + wire::TypeName(wanted)});
+    return end.status;
+  }
+  end = EndOf({StatusCode::kPeerLost, "the backup was not ready in time"});
+  return end.status;
+}
+
+Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Connection kind, PrimaryConnection& c,
+                                       ConnectionEnd& end, const std::function<void(std::shared_ptr<Link>)>& opened) {
+  auto connected = Link::Connect(options.host, options.port, options.deadline);
+  if (!connected.ok()) {
+    end = EndOf(connected.status());
+    return connected.status();
+  }
+  std::shared_ptr<Link> link = std::move(connected.value());
+  opened(link);
+  wire::Hello hello;
+  hello.connection = kind;
+  hello.deadline_ms = static_cast<uint32_t>(options.deadline.count());
+  hello.token = c.token;
+  hello.guest = options.guest;
+  Status sent = link->Send(wire::Type::kHello, kSyncEpoch, wire::Encode(hello));
+  if (!sent.ok()) {
+    end = EndOf(sent);
+    return sent;
+  }
+  Record record;
+  HAVEN_RETURN_IF_ERROR(Await(*link, wire::Type::kHelloReply, options.deadline * 2, options.deadline * 2,
+                              record, end));
+  auto reply = wire::DecodeHelloReply(record.body);
+  if (!reply.ok()) {
+    end = EndOf(reply.status());
+    return reply.status();
+  }
+  c.token = reply.value().token;
+  c.features = reply.value().features;
+  return link;
+}
+
+}  // namespace
+
+ConnectionEnd EndOf(Status status) { return {ConnectionEnd::Kind::kLost, std::move(status)}; }
+
+ConnectionEnd EndOfError(const wire::ErrorBody& error) {
+  Status status(StatusCode::kRefused, "the backup says: " + error.message);
+  switch (error.code) {
+    case wire::Error::kPromoted: return {ConnectionEnd::Kind::kPromoted, status};
+    case wire::Error::kVersion:
+    case wire::Error::kUnknownGuest:
+    case wire::Error::kLayout: return {ConnectionEnd::Kind::kRefused, status};
+    case wire::Error::kProtocol:
+    case wire::Error::kBusy:
+    case wire::Error::kEnvironment: break;
+  }
+  return {ConnectionEnd::Kind::kLost, status};
+}
+
+void PrimaryConnection::Close() {
+  for (auto* link : {&control, &disk, &memory}) {
+    if (*link) (*link)->Close();
+  }
+}
+
+Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
+                                                   const std::function<void(std::shared_ptr<Link>)>& opened) {
+  auto c = std::make_unique<PrimaryConnection>();
+  struct Wanted {
+    wire::Connection kind;
+    std::shared_ptr<Link>* link;
+  };
+  for (const Wanted& wanted : {Wanted{wire::Connection::kControl, &c->control},
+                               Wanted{wire::Connection::kDisk, &c->disk},
+                               Wanted{wire::Connection::kMemory, &c->memory}}) {
+    auto link = OpenLink(options, wanted.kind, *c, end, opened);
+    if (!link.ok()) return link.status();
+    *wanted.link = std::move(link.value());
+  }
+  return c;
+}
+
+Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
+                                     ConnectionEnd& end) {
+  Status sent = control.Send(wire::Type::kLayout, kSyncEpoch, wire::Encode(layout));
+  if (!sent.ok()) {
+    end = EndOf(sent);
+    return sent;
+  }
+  Record record;
+  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kLayoutReply, deadline, kPrepareTimeout, record, end));
+  auto reply = wire::DecodeLayoutReply(record.body);
+  if (reply.ok() && reply.value().disks.size() != layout.disks.size()) {
+    reply = Status(StatusCode::kProtocol, "LAYOUT_REPLY record: wrong number of disks");
+  }
+  if (!reply.ok()) end = EndOf(reply.status());
+  return reply;
+}
+
+wire::Token RandomToken() {
+  wire::Token token;
+  HAVEN_ASSERT(getrandom(token.data(), token.size(), 0) == static_cast<ssize_t>(token.size()));
+  return token;
+}
+
+std::string Hex(const wire::Token& token) {
+  static const char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  for (uint8_t byte : token) {
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+}  // namespace haven::session

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_PRIMARY_CONNECTION_H
+#define HAVEN_SESSION_PRIMARY_CONNECTION_H
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/link.h"
+
+namespace haven::session {
+
+/// Why a connection to the backup ended, or was never made.
+struct ConnectionEnd {
+  enum class Kind {
+    kLost,      ///< silence, end of stream, malformed octets: try again
+    kRefused,   ///< the backup said no for a reason that trying again will not change
+    kPromoted,  ///< the backup runs the guest
+  };
+  Kind kind = Kind::kLost;
+  Status status;
+};
+
+/// What an ERROR record from the backup means for the primary.
+ConnectionEnd EndOfError(const wire::ErrorBody& error);
+/// The end that goes with a failed call on a link.
+ConnectionEnd EndOf(Status status);
+
+/// The three links of one session with a backup.
+struct PrimaryConnection {
+  std::shared_ptr<Link> control, disk, memory;
+  wire::Token token{};
+  uint64_t features = 0;
+
+  /// Ends all three; any thread.
+  void Close();
+};
+
+struct ConnectOptions {
+  std::string guest, host, port;
+  milliseconds deadline;
+};
+
+/// Makes the three links and negotiates version and features. Blocks for at
+/// most some deadlines.
+/// @param opened  called with each link as soon as it exists and before it is
+///                used, so that another thread can close it.
+Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
+                                                   const std::function<void(std::shared_ptr<Link>)>& opened);
+
+/// Sends LAYOUT and waits until the backup is ready for the first copy.
+Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
+                                     ConnectionEnd& end);
+
+/// 128 random bits.
+wire::Token RandomToken();
+std::string Hex(const wire::Token& token);
+
+}  // namespace haven::session
+
+#endif

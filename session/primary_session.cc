@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/primary_session.h"
+
+#include <algorithm>
+#include <bit>
+#include <ctime>
+
+#include "core/assert.h"
+#include "core/failpoint.h"
+#include "session/arbiter.h"
+#include "session/heartbeat.h"
+#include "session/memory_sender.h"
+
+namespace haven::session {
+namespace {
+
+constexpr milliseconds kRetryInterval{500};
+constexpr milliseconds kArbiterRetryInterval{1000};
+/// The first copy ends when a round finds no more dirty pages than this ...
+constexpr uint64_t kFewDirtyPages = 1024;
+/// ... or after this many rounds, for a guest that dirties faster than they travel.
+constexpr int kMaxSyncRounds = 8;
+/// A backup that answers but neither commits nor takes octets for this many
+/// deadlines is of no use.
+constexpr int kCommitDeadlines = 10;
+
+/// CPU time of the calling thread.
+microseconds ThreadCpu() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::duration_cast<microseconds>(std::chrono::nanoseconds(now.tv_nsec));
+}
+
+uint64_t CountPages(const std::vector<std::vector<uint64_t>>& bitmaps) {
+  uint64_t pages = 0;
+  for (const auto& bitmap : bitmaps) {
+    for (uint64_t word : bitmap) pages += static_cast<uint64_t>(std::popcount(word));
+  }
+  return pages;
+}
+
+Status Ended() { return {StatusCode::kPeerLost, "protection is being ended"}; }
+
+}  // namespace
+
+const char* PrimaryStateName(PrimaryState state) {
+  switch (state) {
+    case PrimaryState::kConnecting: return "connecting";
+    case PrimaryState::kSyncing: return "syncing";
+    case PrimaryState::kProtected: return "protected";
+    case PrimaryState::kUnprotected: return "unprotected";
+    case PrimaryState::kRefused: return "refused";
+    case PrimaryState::kLost: return "lost";
+    case PrimaryState::kStopped: return "stopped";
+  }
+  HAVEN_ASSERT(false);
+}
+
+PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector<blkrep::DiskReplicator::Disk> disks)
+    : options_(std::move(options)),
+      guest_(guest),
+      main_(guest),
+      disks_(std::move(disks)),
+      output_(options_.output_limit_bytes),
+      checkpointer_(guest, output_, disks_) {
+  layout_.instance = RandomToken();
+  for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
+  for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
+  driver_ = std::thread([this] { Drive(); });
+}
+
+PrimarySession::~PrimarySession() {
+  Stop(wire::Goodbye::kUnprotect);
+  driver_.join();
+}
+
+// --- the driver -----------------------------------------------------------
+
+void PrimarySession::Drive() {
+  while (true) {
+    ConnectionEnd end = RunConnection();
+    if (!AfterConnection(end)) return;
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kRetryInterval, [this] { return stopping_; })) return;
+  }
+}
+
+ConnectionEnd PrimarySession::RunConnection() {
+  {
+    std::lock_guard lock(mutex_);
+    connection_failed_ = false;
+    goodbye_acknowledged_ = false;
+    committed_ = kSyncEpoch;
+    links_.clear();
+    if (stopping_) return EndOf(Ended());
+  }
+  ConnectionEnd end;
+  auto opened = [this](std::shared_ptr<Link> link) {
+    std::lock_guard lock(mutex_);
+    if (stopping_) link->Close();
+    links_.push_back(std::move(link));
+  };
+  auto connection = Connect(options_.connect, end, opened);
+  if (!connection.ok()) return end;
+  PrimaryConnection& c = *connection.value();
+  Heartbeat heartbeat(*c.control, options_.connect.deadline);
+  SetState(PrimaryState::kSyncing, "");
+  auto reply = SendLayout(*c.control, layout_, options_.connect.deadline, end);
+  if (!reply.ok()) {
+    c.Close();
+    return end;
+  }
+  {
+    std::lock_guard lock(mutex_);
+    token_ = c.token;
+  }
+  std::vector<bool> copy_all;
+  for (auto copy : reply.value().disks) copy_all.push_back(copy == wire::LayoutReply::Copy::kAll);
+  disks_.Connected(copy_all);
+  std::thread control([&] { ReceiveControl(*c.control); });
+  std::thread acks([&] { ReceiveDiskAcks(*c.disk); });
+  std::thread writes([&] {
+    Status sent = disks_.RunSender(*c.disk);
+    if (!sent.ok()) Fail(EndOf(sent));
+    cpu_us_ += ThreadCpu().count();
+  });
+  if (Failed()) disks_.Disconnected();  // by a Stop() that came before Connected()
+
+  Fail(EndOf(Protect(c)));
+  control.join();
+  acks.join();
+  writes.join();
+  std::lock_guard lock(mutex_);
+  return end_;
+}
+
+Status PrimarySession::Protect(PrimaryConnection& c) {
+  HAVEN_RETURN_IF_ERROR(Synchronise(c));
+  return TakeEpochs(c);
+}
+
+Status PrimarySession::Synchronise(PrimaryConnection& c) {
+  MemorySender sender(guest_.regions(), encoder_, *c.memory);
+  encoder_.Reset();
+  uint64_t memory_bytes = 0;
+  for (const auto& region : guest_.regions()) memory_bytes += region.bytes;
+  {
+    std::lock_guard lock(mutex_);
+    memory_sync_left_ = memory_bytes;
+    sync_total_ = memory_bytes + disks_.SyncLeftBytes();
+  }
+  HAVEN_RETURN_IF_ERROR(CallMain([this] {
+    for (uint32_t i = 0; i < disks_.disks().size(); i++) guest_.StartDiskCopy(i);
+    HAVEN_RETURN_IF_ERROR(guest_.SetDirtyLog(false));
+    output_.Restart(1);
+    return guest_.SetDirtyLog(true);
+  }));
+  auto progress = [this](uint64_t bytes) {
+    std::lock_guard lock(mutex_);
+    memory_sync_left_ -= std::min(memory_sync_left_, bytes);
+  };
+  for (int round = 0; round < kMaxSyncRounds; round++) {
+    checkpointer_.Prepare();
+    HAVEN_RETURN_IF_ERROR(CallMain([this] { return checkpointer_.Harvest(); }));
+    if (round > 0 && CountPages(checkpointer_.bitmaps()) <= kFewDirtyPages) round = kMaxSyncRounds;
+    HAVEN_RETURN_IF_ERROR(sender.SendLive(checkpointer_.bitmaps(), progress));
+    if (round == 0) HAVEN_RETURN_IF_ERROR(FinishDisks());
+  }
+  std::lock_guard lock(mutex_);
+  memory_sync_left_ = 0;
+  return Status::Ok();
+}
+
+Status PrimarySession::FinishDisks() {
+  std::unique_lock lock(mutex_);
+  while (!connection_failed_) {
+    lock.unlock();
+    bool done = disks_.SyncDone();
+    lock.lock();
+    if (done) return Status::Ok();
+    changed_.wait_for(lock, milliseconds(5));
+  }
+  return Ended();
+}
+
+Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
+  MemorySender sender(guest_.regions(), encoder_, *c.memory);
+  microseconds cpu{0};
+  Instant next = SteadyClock::now();
+  while (true) {
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait_until(lock, next, [this] { return connection_failed_ || stopping_; });
+      if (connection_failed_ || stopping_) return Ended();
+    }
+    next = SteadyClock::now() + options_.interval;
+    HAVEN_RETURN_IF_ERROR(OneEpoch(sender, c));
+    AddCpuTime(cpu);
+  }
+}
+
+Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
+  checkpointer_.Prepare();
+  HAVEN_RETURN_IF_ERROR(CallMain([this] {
+    HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_));
+    // From here on the backup may come to hold a checkpoint, and the right to
+    // go on from it.
+    holding_ = true;
+    {
+      std::lock_guard lock(mutex_);
+      may_be_held_ = true;
+    }
+    if (BreakRequested("release-before-commit")) {
+      output_.Release(checkpoint_.epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+    }
+    return Status::Ok();
+  }));
+  auto sent = sender.SendEpoch(checkpoint_, checkpointer_.snapshot());
+  if (!sent.ok()) return sent.status();
+  checkpoint_.figures.wire_bytes = sent.value();
+  HAVEN_RETURN_IF_ERROR(AwaitCommit(checkpoint_.epoch, c));
+  encoder_.Committed();
+  std::lock_guard lock(mutex_);
+  history_.Add(checkpoint_.figures);
+  return Status::Ok();
+}
+
+Status PrimarySession::AwaitCommit(Epoch epoch, PrimaryConnection& c) {
+  milliseconds patience = options_.connect.deadline * kCommitDeadlines;
+  std::unique_lock lock(mutex_);
+  uint64_t sent = c.memory->sent_bytes();
+  while (!changed_.wait_for(lock, patience, [&] { return committed_ >= epoch || connection_failed_; })) {
+    uint64_t now_sent = c.memory->sent_bytes();
+    if (now_sent == sent) return {StatusCode::kPeerLost, "the backup answers, but does not commit"};
+    sent = now_sent;
+  }
+  if (committed_ < epoch) return Ended();
+  checkpoint_.figures.commit = MicrosSince(checkpoint_.cut, SteadyClock::now());
+  return Status::Ok();
+}
+
+// --- the connection's other threads ---------------------------------------
+
+void PrimarySession::ReceiveControl(Link& control) {
+  Record record;
+  while (true) {
+    Status status = control.Receive(record, options_.connect.deadline);
+    if (status.ok()) status = OnControlRecord(record);
+    if (status.ok()) continue;
+    if (status.code() == StatusCode::kProtocol) SendError(control, wire::Error::kProtocol, status.message());
+    Fail(EndOf(status));
+    break;
+  }
+  cpu_us_ += ThreadCpu().count();
+}
+
+Status PrimarySession::OnControlRecord(const Record& record) {
+  switch (record.header.type) {
+    case wire::Type::kHeartbeat:
+      return Status::Ok();
+    case wire::Type::kCommitted:
+      if (!record.body.empty()) return {StatusCode::kProtocol, "COMMITTED record: too long"};
+      {
+        std::lock_guard lock(mutex_);
+        // Epochs are sent one at a time; the main thread has cut this one.
+        if (record.header.epoch != committed_ + 1) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+      }
+      OnCommitted(record.header.epoch);
+      return Status::Ok();
+    case wire::Type::kGoodbye: {
+      std::lock_guard lock(mutex_);
+      goodbye_acknowledged_ = true;
+      changed_.notify_all();
+      return Status::Ok();
+    }
+    case wire::Type::kError: {
+      auto error = wire::DecodeError(record.body);
+      if (!error.ok()) return error.status();
+      Fail(EndOfError(error.value()));
+      return {StatusCode::kPeerLost, "the backup has ended the session"};
+    }
+    default:
+      return {StatusCode::kProtocol, std::string("the backup may not send ") + wire::TypeName(record.header.type)};
+  }
+}
+
+void PrimarySession::OnCommitted(Epoch epoch) {
+  FailPoint("before-committed");
+  disks_.Committed(epoch);
+  main_.Post([this, epoch] {
+    if (!holding_ || output_.current() <= epoch) return;  // of a connection that has ended since
+    FailPoint("before-release");
+    output_.Release(epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+    FailPoint("after-release");
+  });
+  {
+    std::lock_guard lock(mutex_);
+    committed_ = epoch;
+  }
+  changed_.notify_all();
+  FailPoint("after-committed");
+  if (epoch == 1) {
+    ArmFailPoints();
+    SetState(PrimaryState::kProtected, "");
+  }
+}
+
+void PrimarySession::ReceiveDiskAcks(Link& disk) {
+  Record record;
+  Status status;
+  while (status.ok()) {
+    status = disk.Receive(record);
+    if (!status.ok()) break;
+    if (record.header.type != wire::Type::kDiskAck) {
+      status = {StatusCode::kProtocol, "the backup sent something else than DISK_ACK"};
+      break;
+    }
+    auto ack = wire::DecodeDiskAck(record.body);
+    status = ack.ok() ? disks_.OnAck(ack.value().request) : ack.status();
+  }
+  Fail(EndOf(status));
+  cpu_us_ += ThreadCpu().count();
+}
+
+void PrimarySession::Fail(ConnectionEnd end) {
+  std::vector<std::shared_ptr<Link>> links;
+  {
+    std::lock_guard lock(mutex_);
+    if (connection_failed_) return;
+    connection_failed_ = true;
+    end_ = std::move(end);
+    links = links_;
+  }
+  for (auto& link : links) link->Close();
+  // At once: the main thread may be draining requests that wait for the backup.
+  disks_.Disconnected();
+  changed_.notify_all();
+}
+
+bool PrimarySession::Failed() {
+  std::lock_guard lock(mutex_);
+  return connection_failed_ || stopping_;
+}
+
+// --- after a connection ---------------------------------------------------
+
+bool PrimarySession::AfterConnection(const ConnectionEnd& end) {
+  bool held;
+  {
+    std::lock_guard lock(mutex_);
+    if (stopping_) return false;
+    held = may_be_held_;
+    if (state_ == PrimaryState::kProtected) losses_++;
+  }
+  (void)main_.Call([this] { (void)guest_.SetDirtyLog(false); });
+  if (end.kind == ConnectionEnd::Kind::kPromoted) {
+    SetState(PrimaryState::kLost, end.status.message());
+    main_.Post([this] { HaltGuest(); });
+    return false;
+  }
+  bool refused = end.kind == ConnectionEnd::Kind::kRefused;
+  if (held && !(options_.pause_on_loss && !refused)) {
+    if (!AskToGoOn()) return false;
+    main_.Post([this] { ReleaseAll(); });
+  }
+  SetState(refused ? PrimaryState::kRefused : PrimaryState::kUnprotected, end.status.message());
+  return !refused;
+}
+
+bool PrimarySession::AskToGoOn() {
+  while (!options_.arbiter.empty()) {
+    Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(token_), "primary");
+    if (verdict.ok()) break;
+    if (verdict.code() == StatusCode::kRefused) {
+      SetState(PrimaryState::kLost, "the arbiter decided for the backup: " + verdict.message());
+      main_.Post([this] { HaltGuest(); });
+      return false;
+    }
+    SetState(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + verdict.message());
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kArbiterRetryInterval, [this] { return stopping_; })) return false;
+  }
+  return true;
+}
+
+void PrimarySession::ReleaseAll() {
+  holding_ = false;
+  {
+    std::lock_guard lock(mutex_);
+    may_be_held_ = false;
+  }
+  output_.ReleaseAll([this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+}
+
+void PrimarySession::HaltGuest() {
+  holding_ = true;  // nothing that is held, or still comes, may leave
+  guest_.Halt();
+}
+
+// --- the main thread's calls ----------------------------------------------
+
+bool PrimarySession::Output(void* nic, unsigned flags, const iovec* iov, int iov_count) {
+  if (!holding_) return false;
+  output_.Hold(nic, flags, iov, iov_count, SteadyClock::now());
+  return true;
+}
+
+void PrimarySession::Stop(wire::Goodbye reason) {
+  if (stopped_) return;
+  stopped_ = true;
+  std::vector<std::shared_ptr<Link>> links;
+  bool connected;
+  bool lost;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    lost = state_ == PrimaryState::kLost;
+    connected = !connection_failed_ && (state_ == PrimaryState::kSyncing || state_ == PrimaryState::kProtected);
+    links = links_;
+  }
+  changed_.notify_all();
+  bool safe = !holding_;
+  if (connected && !links.empty()) {
+    Status ignored = links.front()->Send(wire::Type::kGoodbye, kSyncEpoch, wire::Encode(wire::GoodbyeBody{reason}));
+    (void)ignored;
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, options_.connect.deadline, [this] { return goodbye_acknowledged_ || connection_failed_; });
+    safe = safe || goodbye_acknowledged_;
+  }
+  main_.Close();
+  Fail(EndOf(Ended()));
+  if (lost) return;
+  // A backup that did not hear of it may go on with the guest.
+  if (!safe && !options_.arbiter.empty() &&
+      !AskArbiter(options_.arbiter, options_.connect.guest, Hex(token_), "primary").ok()) {
+    HaltGuest();
+    return;
+  }
+  (void)guest_.SetDirtyLog(false);
+  ReleaseAll();
+  SetState(PrimaryState::kStopped, "");
+}
+
+PrimaryStatus PrimarySession::Query() {
+  PrimaryStatus status;
+  status.disk_wire_bytes = disks_.sent_bytes();
+  uint64_t disk_left = disks_.SyncLeftBytes();
+  status.frames_held = output_.held();
+  status.frames_released = output_.released();
+  status.frames_dropped = output_.dropped();
+  status.lag = output_.Lag(SteadyClock::now());
+  status.cpu = microseconds(cpu_us_.load());
+  std::lock_guard lock(mutex_);
+  status.state = state_;
+  status.message = message_;
+  status.epoch = committed_;
+  status.losses = losses_;
+  history_.Summarise(status);
+  status.sync_total_bytes = sync_total_;
+  uint64_t left = memory_sync_left_ + disk_left;
+  status.sync_done_bytes = left < sync_total_ ? sync_total_ - left : 0;
+  return status;
+}
+
+// --- helpers ----------------------------------------------------------------
+
+Status PrimarySession::CallMain(const std::function<Status()>& fn) {
+  Status status;
+  bool ran = main_.Call([&] { status = fn(); });
+  if (!ran || Failed()) return Ended();
+  return status;
+}
+
+void PrimarySession::SetState(PrimaryState state, const std::string& message) {
+  {
+    std::lock_guard lock(mutex_);
+    if (state_ == state && message_ == message) return;
+    state_ = state;
+    message_ = message;
+  }
+  main_.Post([this] { guest_.StateChanged(Query()); });
+}
+
+void PrimarySession::AddCpuTime(microseconds& last) {
+  microseconds now = ThreadCpu();
+  cpu_us_ += (now - last).count();
+  last = now;
+}
+
+}  // namespace haven::session
