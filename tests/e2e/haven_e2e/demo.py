@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-from . import network, sandbox
+from . import network, paths, sandbox
 from .lab import DEADLINE_MS, Lab
 from .processes import Failure
 
@@ -170,6 +170,7 @@ def _options() -> argparse.Namespace:
 
 def main() -> int:
     options = _options()
+    paths.require_product()
     sandbox.enter()
     lab = Lab()
     demo = Demo(options, lab)

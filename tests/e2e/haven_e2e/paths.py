@@ -2,6 +2,7 @@
 """Where the programs under test and the guest are. Environment variables override:
 HAVEN_PREFIX (installed product), HAVEN_QEMU (device model), HAVEN_GUEST (guest image)."""
 import os
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -21,6 +22,13 @@ def tool(name: str) -> str:
         if folder and os.access(os.path.join(folder, name), os.X_OK):
             return os.path.join(folder, name)
     raise FileNotFoundError(f"{name} is not installed; run scripts/setup")
+
+
+def require_product() -> None:
+    """Ends the program with a hint when something to test is not there."""
+    for path in (HAVEN, HAVEND, QEMU, GUEST / "vmlinux", GUEST / "initramfs"):
+        if not path.exists():
+            sys.exit(f"{path} is not there; run scripts/setup")
 
 
 def qemu_img() -> str:
