@@ -127,7 +127,9 @@ Result<FileHeader> DecodeFileHeader(ByteSpan in) {
   h.unapplied_epoch = r.U64();
   if ((flags & ~kNeedsPrevious) != 0 || reserved != 0 || r.U64() != 0 || r.U64() != 0)
     return Invalid("its header has reserved bits set");
-  if (h.generation == 0 || h.first_sequence == 0 || h.unapplied_epoch > h.open_epoch)
+  // Both only count up, from 1: no writer lives long enough to see half of them.
+  const bool counted = h.generation - 1 < INT64_MAX && h.first_sequence - 1 < INT64_MAX;
+  if (!counted || h.unapplied_epoch > h.open_epoch)
     return Invalid("its header contradicts itself");
   return h;
 }

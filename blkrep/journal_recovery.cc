@@ -90,6 +90,12 @@ Result<Recovered> RecoverBoth(Segments& segments, uint8_t newer,
   out.state = StateAtBegin(first);
   HAVEN_RETURN_IF_ERROR(Replay(first, older_scan, older, out));
   if (second.header().first_sequence == out.next_sequence) {
+    if (second.header().open_epoch != out.state.open_epoch() ||
+        second.header().unapplied_epoch != out.state.unapplied_epoch()) {
+      return Status(StatusCode::kInvalid,
+                    "the journals " + first.path() + " and " + second.path() +
+                        " contradict each other: move both away and copy the disks again");
+    }
     HAVEN_RETURN_IF_ERROR(Replay(second, newer_scan, newer, out));
     out.damage = newer_scan.damage;
     return out;
