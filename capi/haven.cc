@@ -2,6 +2,7 @@
 #include "capi/haven.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
@@ -93,6 +94,7 @@ class CGuest : public session::Guest {
   }
   haven::Result<bool> Stop() override {
     int result = ops_.stop(opaque_);
+    if (result == -EAGAIN) return Status(StatusCode::kTryAgain, "the guest is being reset");
     if (result < 0) return FromErrno(result, "cannot stop the guest");
     return result == 1;
   }

@@ -99,7 +99,8 @@ struct haven_guest_ops {
     int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words);
     /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
      * inactivation, no event. Returns 1 if the guest was running, 0 if an
-     * administrator had already paused it, -errno on failure. */
+     * administrator had already paused it, -EAGAIN if this is no moment for a
+     * checkpoint (a reset is under way), -errno on failure. */
     int (*stop)(void *opaque);
     /* Main thread: undo a stop() that returned 1. */
     void (*resume)(void *opaque);

@@ -16,6 +16,7 @@ enum class StatusCode {
   kPeerLost,     ///< the connection ended or went silent
   kRefused,      ///< the peer or a policy said no; repeating it does not help
   kInvalid,      ///< wrong input from the user or the configuration
+  kTryAgain,     ///< not now; nothing is wrong
 };
 
 /// The outcome of an operation: a code and one sentence for people.

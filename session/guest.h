@@ -25,7 +25,8 @@ class Guest {
   /// ORs the pages written since the last call into `bitmap` and forgets them.
   virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) = 0;
 
-  /// @return whether the guest was running, i.e. Resume() has to follow.
+  /// @return whether the guest was running, i.e. Resume() has to follow;
+  ///         kTryAgain when this is no moment for a checkpoint.
   virtual Result<bool> Stop() = 0;
   virtual void Resume() = 0;
   virtual Status SaveDeviceState(Bytes& out) = 0;

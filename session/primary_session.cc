@@ -201,7 +201,7 @@ Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
 
 Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
   checkpointer_.Prepare();
-  HAVEN_RETURN_IF_ERROR(CallMain([this] {
+  Status taken = CallMain([this] {
     HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_));
     // From here on the backup may come to hold a checkpoint, and the right to
     // go on from it.
@@ -214,7 +214,9 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
       output_.Release(checkpoint_.epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
     }
     return Status::Ok();
-  }));
+  });
+  if (taken.code() == StatusCode::kTryAgain) return Status::Ok();  // at the next interval
+  HAVEN_RETURN_IF_ERROR(taken);
   auto sent = sender.SendEpoch(checkpoint_, checkpointer_.snapshot());
   if (!sent.ok()) return sent.status();
   checkpoint_.figures.wire_bytes = sent.value();
