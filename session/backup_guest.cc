@@ -114,7 +114,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
     state_ = BackupState::kWaiting;
     store_.reset();  // its replicas are not what a primary has sent any more
   }
-  if (state_ == BackupState::kPromoted) {
+  if (running) {  // also one that an earlier run of this program promoted
     lock.unlock();
     Reject(*link, wire::Error::kPromoted, "guest " + options_.name + " was promoted and runs on the backup");
     return;
