@@ -243,6 +243,9 @@ Status TwoFileJournal::Switch(const State& begin) {
   header.first_sequence = next_sequence_;
   header.open_epoch = begin.open_epoch();
   header.unapplied_epoch = begin.unapplied_epoch();
+  // The new header is on stable storage at once. If what lies before it were
+  // not, a crash of the host would look like damage.
+  if (synced_) HAVEN_RETURN_IF_ERROR(Sync());
   HAVEN_RETURN_IF_ERROR(other().Begin(header));
   active_ = 1 - active_;
   synced_ = false;

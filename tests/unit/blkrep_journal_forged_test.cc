@@ -197,3 +197,19 @@ TEST(ForgedJournal, RefusesASecondFileWhoseHeaderContradictsTheFirst) {
   MendFileHeader(files.second);
   CheckRefused(files, "contradict each other");
 }
+
+TEST(ForgedJournal, GivesUpWhatNeedsAFileThatNeverWas) {
+  auto opened = Journal::Open(path, 100);
+  CHECK(opened.value()->Append(1, WriteOf(0, 100), Pattern(100, 1)).ok());
+  CHECK(opened.value()->Append(1, WriteOf(0, 100), Pattern(100, 2)).ok());
+  CHECK(opened.value()->Commit(1, false).ok());
+  opened.value().reset();
+  Files files = Files::Of(path);
+  files.first[10] = 1;  // needs a previous one, too
+  MendFileHeader(files.first);
+  opened = Open(files);
+  CHECK_TEXT(opened.ok(), opened.status().message().c_str());
+  STRCMP_CONTAINS("needs a file that is gone", opened.value()->Damage().c_str());
+  CHECK_EQUAL(0, opened.value()->LastCommitted());
+  CHECK_EQUAL(0, opened.value()->TakeCommitted().size());
+}

@@ -219,6 +219,38 @@ TEST(JournalRecovery, NoticesEveryFlippedOctetAndLosesNothingBeforeIt) {
   }
 }
 
+TEST(JournalRecovery, LeavesNothingOfAnUnfinishedEndInTheFile) {
+  auto opened = Journal::Open(path);
+  CHECK(opened.value()->Append(1, WriteOf(0, 500), Pattern(500, 1)).ok());
+  CHECK(opened.value()->Commit(1, false).ok());
+  const uint64_t sound = opened.value()->FileBytes();
+  CHECK(opened.value()->Append(2, WriteOf(0, 500), Pattern(500, 2)).ok());
+  opened.value().reset();
+  Files files = Files::Of(path);
+  files.first.pop_back();
+  opened = Open(files);
+  CHECK_EQUAL(sound, opened.value()->FileBytes());
+  CHECK_EQUAL(sound, ReadFile(path).size());
+}
+
+TEST(JournalRecovery, FinishesAReleaseThatADeathInterrupted) {
+  const Story story(folder.File("story"));
+  int releases = 0;
+  for (size_t i = 1; i < story.steps.size(); i++) {
+    const Files& before = story.steps[i - 1].files;
+    const Files& after = story.steps[i].files;
+    const bool first_cleared = !before.first.empty() && after.first.empty();
+    const bool second_cleared = !before.second.empty() && after.second.empty();
+    if (first_cleared == second_cleared) continue;
+    releases++;
+    auto opened = Open(first_cleared ? Files{before.first, after.second}
+                                     : Files{after.first, before.second});
+    CHECK(PromiseOf(*opened.value()) == story.steps[i].promise);
+    CHECK_EQUAL(0, ReadFile(first_cleared ? path : path + ".2").size());
+  }
+  CHECK(releases >= 2);
+}
+
 TEST(JournalRecovery, SaysThatAFileIsMissing) {
   const Story story(folder.File("story"));
   bool seen = false;
