@@ -140,7 +140,9 @@ void haven_disks_remove(HavenDisks *disks)
     for (size_t i = 0; i < disks->count; i++) {
         HavenDisk *disk = disks->disk[i];
 
+        /* The copier talks to the session until its end. */
         haven_copy_stop(disk);
+        disk->session = NULL;
         haven_block_remove(disk);
         g_free(disk->name);
         g_free(disk);

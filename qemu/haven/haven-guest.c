@@ -302,7 +302,6 @@ static void watch_shutdown(void)
 /* Takes away what haven_guest_start() has put in place. */
 static void guest_free(HavenGuest *g)
 {
-    haven_disks_set_session(&g->disks, NULL);
     if (g->nics.filters) {
         haven_nics_set_session(&g->nics, NULL);
         haven_nics_remove(&g->nics);

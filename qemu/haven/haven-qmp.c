@@ -42,34 +42,6 @@ void qmp_haven_stop(Error **errp)
     haven_guest_stop(HAVEN_STOP_UNPROTECT, errp);
 }
 
-static HavenPauseParts *parts_p50(const struct haven_status *s)
-{
-    HavenPauseParts *p = g_new0(HavenPauseParts, 1);
-
-    p->pause = s->pause_p50_us;
-    p->stop = s->stop_p50_us;
-    p->device = s->device_p50_us;
-    p->harvest = s->harvest_p50_us;
-    p->copy = s->copy_p50_us;
-    p->resume = s->resume_p50_us;
-    p->commit = s->commit_p50_us;
-    return p;
-}
-
-static HavenPauseParts *parts_p99(const struct haven_status *s)
-{
-    HavenPauseParts *p = g_new0(HavenPauseParts, 1);
-
-    p->pause = s->pause_p99_us;
-    p->stop = s->stop_p99_us;
-    p->device = s->device_p99_us;
-    p->harvest = s->harvest_p99_us;
-    p->copy = s->copy_p99_us;
-    p->resume = s->resume_p99_us;
-    p->commit = s->commit_p99_us;
-    return p;
-}
-
 HavenStatus *qmp_query_haven(Error **errp)
 {
     HavenStatus *r = g_new0(HavenStatus, 1);
@@ -84,8 +56,20 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->sync_total_bytes = s.sync_total_bytes;
     r->epochs = s.epochs;
     r->losses = s.losses;
-    r->p50_us = parts_p50(&s);
-    r->p99_us = parts_p99(&s);
+    r->pause_p50_us = s.pause_p50_us;
+    r->pause_p99_us = s.pause_p99_us;
+    r->stop_p50_us = s.stop_p50_us;
+    r->stop_p99_us = s.stop_p99_us;
+    r->device_p50_us = s.device_p50_us;
+    r->device_p99_us = s.device_p99_us;
+    r->harvest_p50_us = s.harvest_p50_us;
+    r->harvest_p99_us = s.harvest_p99_us;
+    r->copy_p50_us = s.copy_p50_us;
+    r->copy_p99_us = s.copy_p99_us;
+    r->resume_p50_us = s.resume_p50_us;
+    r->resume_p99_us = s.resume_p99_us;
+    r->commit_p50_us = s.commit_p50_us;
+    r->commit_p99_us = s.commit_p99_us;
     r->pause_max_us = s.pause_max_us;
     r->dirty_pages_last = s.dirty_pages_last;
     r->dirty_pages_total = s.dirty_pages_total;
