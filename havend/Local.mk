@@ -1,1 +1,53 @@
-# see HACKING
+# The backup daemon. All but main() is a library, for the tests.
+noinst_LTLIBRARIES += libhavend.la
+libhavend_la_LIBADD = libhavenqmp.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
+libhavend_la_SOURCES = \
+	havend/child_process.cc havend/child_process.h \
+	havend/config.cc havend/config.h \
+	havend/connections.cc havend/connections.h \
+	havend/control_socket.cc havend/control_socket.h \
+	havend/daemon.cc havend/daemon.h \
+	havend/daemonize.cc havend/daemonize.h \
+	havend/incoming_stream.cc havend/incoming_stream.h \
+	havend/listener.cc havend/listener.h \
+	havend/log.cc havend/log.h \
+	havend/pid_file.cc havend/pid_file.h \
+	havend/qemu_arguments.cc havend/qemu_arguments.h \
+	havend/qemu_process.cc havend/qemu_process.h \
+	havend/waiting_qemu.cc havend/waiting_qemu.h
+
+sbin_PROGRAMS += havend/havend
+havend_havend_SOURCES = havend/main.cc
+havend_havend_LDADD = libhavend.la
+
+dist_man_MANS += docs/man/havend.8 docs/man/havend.conf.5
+systemdunitdir = $(prefix)/lib/systemd/system
+nodist_systemdunit_DATA = havend/havend.service
+EXTRA_DIST += havend/havend.service.in havend/havend.conf.example
+CLEANFILES += havend/havend.service
+docdir = $(datadir)/doc/haven
+dist_doc_DATA = havend/havend.conf.example
+
+havend/havend.service: $(top_srcdir)/havend/havend.service.in Makefile
+	$(AM_V_GEN)$(MKDIR_P) havend && \
+	sed 's|@sbindir@|$(sbindir)|g' $(top_srcdir)/havend/havend.service.in > $@.new && mv $@.new $@
+
+if HAVE_CPPUTEST
+check_PROGRAMS += tests/unit/havend_tests
+TESTS += tests/unit/havend_tests
+endif
+tests_unit_havend_tests_CPPFLAGS = $(AM_CPPFLAGS) $(CPPUTEST_CFLAGS)
+tests_unit_havend_tests_LDADD = libhavend.la libhavencli.la $(CPPUTEST_LIBS)
+tests_unit_havend_tests_SOURCES = \
+	tests/unit/main.cc \
+	tests/unit/cli_arguments_test.cc \
+	tests/unit/cli_format_test.cc \
+	tests/unit/cli_guest_query_test.cc \
+	tests/unit/havend_child_process_test.cc \
+	tests/unit/havend_config_test.cc \
+	tests/unit/havend_control_socket_test.cc \
+	tests/unit/havend_incoming_stream_test.cc \
+	tests/unit/havend_listener_test.cc \
+	tests/unit/havend_pid_file_test.cc \
+	tests/unit/havend_qemu_arguments_test.cc \
+	tests/unit/havend_qmp_client_test.cc

@@ -90,7 +90,7 @@ Status SetListen(Config& config, const std::string& value) {
   std::string host = value.substr(0, colon == std::string::npos ? 0 : colon);
   bool brackets = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (brackets) host = host.substr(1, host.size() - 2);
-  if (host.empty() || (!brackets && host.find(':') != std::string::npos)) {
+  if (host.empty() || (!brackets && host.find_first_of(":[]") != std::string::npos)) {
     return Invalid("must be HOST:PORT or [IPV6]:PORT, not '" + value + "'");
   }
   config.host = host;

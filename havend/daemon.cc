@@ -56,6 +56,11 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   return options;
 }
 
+/// A guest that an earlier havend promoted is unknown to this one's sessions.
+BackupState StateWith(BackupState state, pid_t running_pid) {
+  return state == BackupState::kWaiting && running_pid != 0 ? BackupState::kPromoted : state;
+}
+
 }  // namespace
 
 struct Daemon::Guest {
@@ -73,13 +78,15 @@ struct Daemon::Guest {
 
 Json Daemon::Guest::ToJson() {
   const BackupStatus status = backup->Query();
+  const pid_t pid = qemu.RunningPid();
+  const BackupState state = StateWith(status.state, pid);
   Json json = Json::Object();
-  json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(status.state));
+  json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(state));
   json.Set("epoch", status.epoch).Set("message", status.message).Set("primary", status.primary);
   json.Set("memory_wire_bytes", status.memory_bytes).Set("disk_wire_bytes", status.disk_bytes);
   json.Set("journal_bytes", status.journal_bytes).Set("failover_ms", status.failover_ms);
   json.Set("promoted_epoch", status.promoted_epoch);
-  json.Set("pid", static_cast<int64_t>(qemu.RunningPid()));
+  json.Set("pid", static_cast<int64_t>(pid));
   return json;
 }
 
@@ -96,13 +103,13 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   auto control = ControlSocket::Open(config.run_dir + "/havend.sock", *daemon);
   if (!control.ok()) return control.status();
   daemon->control_ = std::move(control.value());
-  auto listener = Listener::Open(
-      config.host, config.port, kHelloTimeout,
+  Result<int> listen_fd = ListenTcp(config.host, config.port);
+  if (!listen_fd.ok()) return listen_fd.status();
+  daemon->listener_ = std::make_unique<Listener>(
+      listen_fd.value(), kHelloTimeout,
       [raw = daemon.get()](std::unique_ptr<Link>& link, const wire::Hello& hello) {
         return raw->Attach(link, hello);
       });
-  if (!listener.ok()) return listener.status();
-  daemon->listener_ = std::move(listener.value());
   return Result<std::unique_ptr<Daemon>>(std::move(daemon));
 }
 
@@ -132,6 +139,8 @@ Status Daemon::AddGuest(const GuestConfig& config) {
   HAVEN_RETURN_IF_ERROR(guest->qemu.Recover());
   guest->backup =
       std::make_unique<session::BackupGuest>(ToBackupOptions(config_, config), guest->qemu);
+  // A guest that runs here owns its disks: nothing may be applied to them.
+  if (!guest->qemu.Running()) HAVEN_RETURN_IF_ERROR(guest->backup->Recover());
   guests_.push_back(std::move(guest));
   return Status::Ok();
 }
@@ -146,6 +155,14 @@ Daemon::Guest* Daemon::Find(const std::string& name) {
 bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
   Guest* guest = Find(hello.guest);
   if (guest == nullptr) return false;
+  const BackupState state = guest->backup->Query().state;
+  if (state == BackupState::kWaiting && guest->qemu.Running()) {
+    // It must learn that it has lost, and nothing of it may reach the disks here.
+    const std::string message = "guest " + guest->name + " was promoted and runs on the backup";
+    Log("connection from " + link->PeerName() + " refused: " + message);
+    SendError(*link, wire::Error::kPromoted, message);
+    return true;
+  }
   guest->backup->Attach(std::move(link), hello);
   return true;
 }

@@ -44,13 +44,6 @@ Result<int> ListenTcp(const std::string& host, const std::string& port) {
   return fd;
 }
 
-Result<std::unique_ptr<Listener>> Listener::Open(const std::string& host, const std::string& port,
-                                                 milliseconds timeout, Attach attach) {
-  Result<int> fd = ListenTcp(host, port);
-  if (!fd.ok()) return fd.status();
-  return std::unique_ptr<Listener>(new Listener(fd.value(), timeout, std::move(attach)));
-}
-
 Listener::Listener(int listen_fd, milliseconds timeout, Attach attach)
     : timeout_(timeout), attach_(std::move(attach)),
       connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen,

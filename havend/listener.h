@@ -21,14 +21,12 @@ class Listener {
   /// @return false when the guest is not known; then nothing was taken.
   using Attach = std::function<bool(std::unique_ptr<Link>& link, const wire::Hello& hello)>;
 
-  /// @param timeout  for the whole HELLO.
-  static Result<std::unique_ptr<Listener>> Open(const std::string& host, const std::string& port,
-                                                milliseconds timeout, Attach attach);
+  /// Takes over a listening socket. @param timeout  for the whole HELLO.
+  Listener(int listen_fd, milliseconds timeout, Attach attach);
   /// Ends the connections that were not passed on.
   ~Listener();
 
  private:
-  Listener(int listen_fd, milliseconds timeout, Attach attach);
   void Greet(int fd);
 
   const milliseconds timeout_;

@@ -139,7 +139,10 @@ void QemuProcess::EndWaitingLocked() {
 
 pid_t QemuProcess::RunningPid() {
   std::lock_guard<std::mutex> lock(mutex_);
-  return phase_ == Phase::kRunning ? running_pid_ : 0;
+  if (phase_ != Phase::kRunning) return 0;
+  // Asked here, too: the watching thread may not have come to it yet.
+  pollfd poller{qemu_ != nullptr ? qemu_->process().pidfd() : recovered_pidfd_, POLLIN, 0};
+  return poll(&poller, 1, 0) > 0 ? 0 : running_pid_;
 }
 
 void QemuProcess::StartWatching(int pidfd) {

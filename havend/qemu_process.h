@@ -29,6 +29,7 @@ class QemuProcess : public session::Activator {
   Status Prepare(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   void Discard() override;
+  bool Running() override { return RunningPid() != 0; }
 
   /// The process that runs the guest, 0 when it does not run here. Any thread.
   pid_t RunningPid();

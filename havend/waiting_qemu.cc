@@ -31,15 +31,18 @@ struct ScopedFd {
   }
 };
 
-/// The last line that QEMU wrote, without its own name in front.
+/// The last two lines that QEMU wrote: the second often says only that the
+/// first has happened.
 std::string LastWords(const std::string& log_path) {
   std::ifstream in(log_path);
-  std::string line, last;
+  std::string line, last, before;
   while (std::getline(in, line)) {
-    if (!line.empty()) last = line;
+    if (line.empty()) continue;
+    before = last;
+    last = line;
   }
-  constexpr size_t kMaxShown = 300;
-  return last.substr(0, kMaxShown);
+  constexpr size_t kMaxShown = 400;
+  return (before.empty() ? last : before + "; " + last).substr(0, kMaxShown);
 }
 
 const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image,

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/arguments.h"
+
+#include <sstream>
+
+#include <CppUTest/TestHarness.h>
+
+using haven::Result;
+using haven::StatusCode;
+using haven::cli::Arguments;
+using haven::cli::HelpText;
+using haven::cli::ParseArguments;
+
+namespace {
+
+Result<Arguments> Parse(const std::string& line, const char* run_dir = nullptr) {
+  std::istringstream in(line);
+  std::vector<std::string> words;
+  for (std::string word; in >> word;) words.push_back(word);
+  return ParseArguments(words, run_dir);
+}
+
+Arguments Parsed(const std::string& line, const char* run_dir = nullptr) {
+  Result<Arguments> arguments = Parse(line, run_dir);
+  CHECK_TRUE_TEXT(arguments.ok(), arguments.status().message().c_str());
+  return arguments.value();
+}
+
+void ExpectError(const char* message, const std::string& line) {
+  Result<Arguments> arguments = Parse(line);
+  CHECK_FALSE(arguments.ok());
+  CHECK(arguments.status().code() == StatusCode::kInvalid);
+  STRCMP_EQUAL(message, arguments.status().message().c_str());
+}
+
+}  // namespace
+
+TEST_GROUP(CliArguments){};
+
+TEST(CliArguments, ProtectTakesAllItsOptions) {
+  Arguments a = Parsed(
+      "protect web1 --to 10.0.0.2:7001 --interval 20 --deadline=300 --on-backup-loss pause "
+      "--arbiter /bin/a --qmp /q.sock --timeout 5 --no-wait");
+  STRCMP_EQUAL("web1", a.guest.c_str());
+  STRCMP_EQUAL("10.0.0.2", a.host.c_str());
+  STRCMP_EQUAL("7001", a.port.c_str());
+  CHECK_EQUAL(20u, a.interval_ms);
+  CHECK_EQUAL(300u, a.deadline_ms);
+  STRCMP_EQUAL("pause", a.on_backup_loss.c_str());
+  STRCMP_EQUAL("/bin/a", a.arbiter.c_str());
+  STRCMP_EQUAL("/q.sock", a.QmpPath().c_str());
+  CHECK_EQUAL(5u, a.timeout_s);
+  CHECK_FALSE(a.wait);
+}
+
+TEST(CliArguments, ProtectHasTheDocumentedDefaults) {
+  Arguments a = Parsed("protect --to backup web1");
+  STRCMP_EQUAL("7789", a.port.c_str());
+  CHECK_EQUAL(50u, a.interval_ms);
+  CHECK_EQUAL(1000u, a.deadline_ms);
+  STRCMP_EQUAL("continue", a.on_backup_loss.c_str());
+  STRCMP_EQUAL("/run/haven/web1.qmp", a.QmpPath().c_str());
+  CHECK_TRUE(a.wait);
+}
+
+TEST(CliArguments, TheRunFolderComesFromTheOptionThenTheEnvironment) {
+  STRCMP_EQUAL("/e/havend.sock", Parsed("status", "/e").ControlPath().c_str());
+  STRCMP_EQUAL("/o/havend.sock", Parsed("status --run-dir /o", "/e").ControlPath().c_str());
+  STRCMP_EQUAL("/run/haven/havend.sock", Parsed("status", "").ControlPath().c_str());
+}
+
+TEST(CliArguments, TakesIpv6AddressesInBrackets) {
+  Arguments a = Parsed("protect g --to [fd00::2]:7001");
+  STRCMP_EQUAL("fd00::2", a.host.c_str());
+  STRCMP_EQUAL("7001", a.port.c_str());
+  STRCMP_EQUAL("7789", Parsed("protect g --to [fd00::2]").port.c_str());
+  ExpectError("--to: needs brackets around an IPv6 address: [fd00::2]", "protect g --to fd00::2");
+  ExpectError("--to: has no ']': '[fd00::2'", "protect g --to [fd00::2");
+  ExpectError("--to: must be [IPV6]:PORT, not '[fd00::2]7'", "protect g --to [fd00::2]7");
+}
+
+TEST(CliArguments, StatusNeedsNoGuest) {
+  Arguments a = Parsed("status --json");
+  CHECK_TRUE(a.json);
+  STRCMP_EQUAL("", a.guest.c_str());
+}
+
+TEST(CliArguments, FailoverIsNotForcedUnlessTold) {
+  CHECK_FALSE(Parsed("failover web1").force);
+  CHECK_TRUE(Parsed("failover web1 --force").force);
+}
+
+TEST(CliArguments, SaysInOneSentenceWhatIsWrong) {
+  ExpectError("no command is given (protect, status, failover, unprotect)", "");
+  ExpectError("'start' is no command (protect, status, failover, unprotect)", "start web1");
+  ExpectError("haven protect needs the name of a guest", "protect --to h");
+  ExpectError("haven protect needs --to HOST[:PORT], the host that runs havend", "protect web1");
+  ExpectError("haven status has no option --force", "status --force");
+  ExpectError("haven failover has no option --qmp", "failover web1 --qmp /x");
+  ExpectError("--to needs a value", "protect web1 --to");
+  ExpectError("--json takes no value", "status --json=yes");
+  ExpectError("'web2' is one argument too many", "unprotect web1 web2");
+  ExpectError("'../x' is not the name of a guest", "unprotect ../x");
+  ExpectError("--interval: must be a whole number from 1 to 60000, not '0'", "protect g --to h --interval 0");
+  ExpectError("--deadline: must be a whole number from 50 to 60000, not '1s'", "protect g --to h --deadline 1s");
+  ExpectError("--on-backup-loss: must be continue or pause, not 'stop'", "protect g --to h --on-backup-loss stop");
+  ExpectError("--to: port: must be a whole number from 1 to 65535, not '70000'", "protect g --to h:70000");
+  ExpectError("--to: must be HOST or HOST:PORT, not ':1'", "protect g --to :1");
+}
+
+TEST(CliArguments, HelpIsGivenForEachCommandAndForAll) {
+  CHECK_TRUE(Parsed("--help").help);
+  Arguments a = Parsed("protect --help");
+  CHECK_TRUE(a.help);
+  STRCMP_CONTAINS("--on-backup-loss", HelpText(a.command).c_str());
+  STRCMP_CONTAINS("--json", HelpText("status").c_str());
+  STRCMP_CONTAINS("--force", HelpText("failover").c_str());
+  STRCMP_CONTAINS("haven unprotect", HelpText("unprotect").c_str());
+  STRCMP_CONTAINS("haven COMMAND --help", HelpText("").c_str());
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/format.h"
+
+#include <CppUTest/TestHarness.h>
+
+using haven::cli::FormatBytes;
+using haven::cli::FormatGuests;
+using haven::cli::FormatMicros;
+using haven::cli::FormatTable;
+using haven::cli::Percent;
+using haven::qmp::Json;
+
+TEST_GROUP(CliFormat){};
+
+TEST(CliFormat, WritesAmountsWithThreeDigits) {
+  STRCMP_EQUAL("1023 B", FormatBytes(1023).c_str());
+  STRCMP_EQUAL("1.00 KiB", FormatBytes(1024).c_str());
+  STRCMP_EQUAL("64.0 MiB", FormatBytes(64u << 20).c_str());
+  STRCMP_EQUAL("0.98 GiB", FormatBytes(1000ull << 20).c_str());
+  STRCMP_EQUAL("16.0 EiB", FormatBytes(~0ull).c_str());
+  STRCMP_EQUAL("999 us", FormatMicros(999).c_str());
+  STRCMP_EQUAL("1.25 ms", FormatMicros(1250).c_str());
+  STRCMP_EQUAL("123 ms", FormatMicros(123456).c_str());
+  STRCMP_EQUAL("3.40 s", FormatMicros(3400000).c_str());
+}
+
+TEST(CliFormat, SaysHundredPercentOnlyWhenAllIsDone) {
+  CHECK_EQUAL(0, Percent(0, 1000));
+  CHECK_EQUAL(99, Percent(999999, 1000000));
+  CHECK_EQUAL(100, Percent(5, 5));
+  CHECK_EQUAL(100, Percent(0, 0));
+}
+
+TEST(CliFormat, MakesColumnsAsWideAsTheirWidestCell) {
+  STRCMP_EQUAL("a    bb\nccc  d\n", FormatTable({{"a", "bb"}, {"ccc", "d"}}).c_str());
+}
+
+TEST(CliFormat, ShowsEachGuestOnALineAndItsReasonBelow) {
+  Json primary = Json::Object().Set("name", "web1").Set("role", "primary").Set("state", "protected");
+  primary.Set("epoch", 12).Set("epochs", 12).Set("pause_p50_us", 800).Set("pause_p99_us", 2100);
+  primary.Set("lag_us", 52000).Set("memory_wire_bytes", 2048).Set("disk_wire_bytes", 0).Set("message", "");
+  Json backup = Json::Object().Set("name", "db").Set("role", "backup").Set("state", "primary-lost");
+  backup.Set("epoch", 7).Set("memory_wire_bytes", 10).Set("disk_wire_bytes", 5);
+  backup.Set("message", "silent for\x1b 1000 ms");
+  STRCMP_EQUAL(
+      "GUEST  ROLE     STATE         EPOCH  PAUSE p50  PAUSE p99  LAG      MEMORY    DISK\n"
+      "web1   primary  protected     12     800 us     2.10 ms    52.0 ms  2.00 KiB  0 B\n"
+      "db     backup   primary-lost  7      -          -          -        10 B      5 B\n"
+      "db: silent for? 1000 ms\n",
+      FormatGuests({primary, backup}).c_str());
+}
+
+TEST(CliFormat, ShowsHowFarTheFirstCopyIs) {
+  Json guest = Json::Object().Set("name", "g").Set("role", "primary").Set("state", "syncing");
+  guest.Set("sync_done_bytes", 45).Set("sync_total_bytes", 100);
+  STRCMP_CONTAINS("syncing 45%", FormatGuests({guest}).c_str());
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "havend/listener.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using haven::havend::Listener;
+using haven::havend::ListenTcp;
+
+namespace {
+
+constexpr milliseconds kLong{10000};
+
+uint16_t PortOf(int fd) {
+  sockaddr_in address{};
+  socklen_t length = sizeof(address);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
+  return ntohs(address.sin_port);
+}
+
+}  // namespace
+
+TEST_GROUP(HavendListener) {
+  std::string port;
+  std::mutex mutex;
+  std::vector<std::string> attached;  // under mutex
+  std::unique_ptr<Listener> listener;
+
+  void teardown() override { listener.reset(); }
+
+  void Listen(milliseconds hello_timeout) {
+    Result<int> fd = ListenTcp("127.0.0.1", "0");
+    CHECK_TRUE(fd.ok());
+    port = std::to_string(PortOf(fd.value()));
+    listener = std::make_unique<Listener>(
+        fd.value(), hello_timeout, [this](std::unique_ptr<Link>& link, const wire::Hello& hello) {
+          if (hello.guest != "web1") return false;
+          std::lock_guard<std::mutex> lock(mutex);
+          attached.push_back(hello.guest);
+          [[maybe_unused]] Status sent = link->Send(wire::Type::kHelloReply, 0, wire::Encode(wire::HelloReply{}));
+          link.reset();
+          return true;
+        });
+  }
+  std::unique_ptr<Link> Connect() {
+    auto link = Link::Connect("127.0.0.1", port, kLong);
+    CHECK_TRUE(link.ok());
+    return std::move(link.value());
+  }
+  wire::ErrorBody ErrorAfter(Link& link) {
+    Record record;
+    Status received = link.Receive(record, kLong);
+    CHECK_TRUE_TEXT(received.ok(), received.message().c_str());
+    CHECK(record.header.type == wire::Type::kError);
+    auto error = wire::DecodeError(record.body);
+    CHECK_TRUE(error.ok());
+    return error.value();
+  }
+};
+
+TEST(HavendListener, PassesOnAConnectionForAGuestItKnows) {
+  Listen(kLong);
+  auto link = Connect();
+  wire::Hello hello;
+  hello.guest = "web1";
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  Record record;
+  CHECK_TRUE(link->Receive(record, kLong).ok());
+  CHECK(record.header.type == wire::Type::kHelloReply);
+  std::lock_guard<std::mutex> lock(mutex);
+  CHECK_EQUAL(1u, attached.size());
+}
+
+TEST(HavendListener, NamesTheGuestThatItDoesNotKnow) {
+  Listen(kLong);
+  auto link = Connect();
+  wire::Hello hello;
+  hello.guest = "mail";
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  wire::ErrorBody error = ErrorAfter(*link);
+  CHECK(error.code == wire::Error::kUnknownGuest);
+  STRCMP_CONTAINS("no guest named 'mail'", error.message.c_str());
+}
+
+TEST(HavendListener, RefusesAFirstRecordThatIsNoHello) {
+  Listen(kLong);
+  auto link = Connect();
+  CHECK_TRUE(link->Send(wire::Type::kHeartbeat, 0, wire::Encode(wire::Heartbeat{})).ok());
+  wire::ErrorBody error = ErrorAfter(*link);
+  CHECK(error.code == wire::Error::kProtocol);
+  STRCMP_CONTAINS("the first record must be HELLO", error.message.c_str());
+}
+
+TEST(HavendListener, RefusesAMalformedHello) {
+  Listen(kLong);
+  auto link = Connect();
+  const Bytes garbage(3, 0xff);
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, ByteSpan(garbage)).ok());
+  CHECK(ErrorAfter(*link).code == wire::Error::kProtocol);
+}
+
+TEST(HavendListener, SurvivesOctetsThatAreNoProtocolAtAll) {
+  Listen(kLong);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<uint16_t>(std::stoi(port)));
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK_EQUAL(0, connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)));
+  const std::string text = "GET / HTTP/1.1\r\nHost: backup\r\nUser-Agent: x\r\n\r\n";
+  CHECK_EQUAL(static_cast<ssize_t>(text.size()), send(fd, text.data(), text.size(), MSG_NOSIGNAL));
+  char answer[4096];
+  while (recv(fd, answer, sizeof(answer), 0) > 0) {
+  }
+  close(fd);
+  auto link = Connect();
+  wire::Hello hello;
+  hello.guest = "web1";
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  Record record;
+  CHECK_TRUE(link->Receive(record, kLong).ok());
+}
+
+TEST(HavendListener, ClosesAConnectionThatSaysNothing) {
+  Listen(milliseconds(20));
+  auto link = Connect();
+  Record record;
+  CHECK_FALSE(link->Receive(record, kLong).ok());
+}
+
+TEST(HavendListener, EndsWhileConnectionsSayNothing) {
+  Listen(milliseconds(600000));
+  auto first = Connect();
+  auto second = Connect();
+  listener.reset();
+  Record record;
+  CHECK_FALSE(first->Receive(record, kLong).ok());
+  CHECK_FALSE(second->Receive(record, kLong).ok());
+}
+
+TEST(HavendListener, NamesAnAddressThatItCannotListenOn) {
+  Result<int> fd = ListenTcp("192.0.2.1", "7789");
+  CHECK_FALSE(fd.ok());
+  STRCMP_CONTAINS("listen = 192.0.2.1:7789: cannot listen: ", fd.status().message().c_str());
+}
