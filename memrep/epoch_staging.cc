@@ -85,7 +85,14 @@ Status EpochStaging::Check(Epoch epoch, const wire::EpochEnd& end) const {
 
 void EpochStaging::Apply(Epoch epoch, const wire::EpochEnd& end) {
   HAVEN_ASSERT(Check(epoch, end).ok());
-  for (const StagedRecord& record : staged_) Write(record.region, record.pages);
+  std::lock_guard lock(image_.mutex_);
+  for (const StagedRecord& record : staged_) {
+    Write(record.region, record.pages);
+    if (image_.changes_.empty()) continue;
+    for (const DecodedPage& page : record.pages) {
+      image_.changes_[record.region][page.index / 64] |= uint64_t{1} << page.index % 64;
+    }
+  }
   std::swap(image_.device_state_, device_state_);
   image_.guest_paused_ = (end.flags & wire::kGuestPaused) != 0;
   image_.epoch_ = epoch;

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/assert.h"
+
 namespace haven::memrep {
 
 Result<std::unique_ptr<GuestImage>> GuestImage::Create(const wire::Layout& layout,
@@ -38,6 +40,21 @@ Result<std::unique_ptr<GuestImage>> GuestImage::Create(const wire::Layout& layou
     placed.data = static_cast<uint8_t*>(data);
   }
   return image;
+}
+
+void GuestImage::TrackChanges() const {
+  std::lock_guard lock(mutex_);
+  changes_.clear();
+  for (const Region& region : regions_) changes_.emplace_back((region.bytes / kPageBytes + 63) / 64);
+}
+
+void GuestImage::TakeChanges(size_t region, std::span<uint64_t> bitmap) const {
+  std::vector<uint64_t>& changes = changes_[region];
+  HAVEN_ASSERT(bitmap.size() == changes.size());
+  for (size_t i = 0; i < changes.size(); i++) {
+    bitmap[i] |= changes[i];
+    changes[i] = 0;
+  }
 }
 
 GuestImage::~GuestImage() {

@@ -3,6 +3,8 @@
 #define HAVEN_MEMREP_GUEST_IMAGE_H
 
 #include <memory>
+#include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +17,7 @@ namespace haven::memrep {
 
 /// The backup's copy of a guest: memory and device state of the last
 /// committed epoch. Filled by EpochStaging, read by whoever activates the guest.
-/// Thread: one at a time.
+/// Thread: one at a time, except as mutex() says.
 class GuestImage {
  public:
   struct Region {
@@ -42,6 +44,17 @@ class GuestImage {
   Epoch epoch() const { return epoch_; }
   bool guest_paused() const { return guest_paused_; }
 
+  /// Held while an epoch is written into the image. Whoever reads the image
+  /// while a primary may be connected takes it: what it sees under one hold is
+  /// one epoch.
+  std::mutex& mutex() const { return mutex_; }
+  /// From now on TakeChanges() knows which pages the epochs change.
+  void TrackChanges() const;
+  /// Under mutex(), after TrackChanges(): ORs the pages of `region` that epochs
+  /// have changed since the last call into `bitmap` (bit i of word i/64: page
+  /// i), and forgets them. Pages of the first synchronisation are not among them.
+  void TakeChanges(size_t region, std::span<uint64_t> bitmap) const;
+
  private:
   friend class EpochStaging;
   GuestImage() = default;
@@ -50,6 +63,8 @@ class GuestImage {
   Bytes device_state_;
   Epoch epoch_ = kSyncEpoch;
   bool guest_paused_ = false;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::vector<uint64_t>> changes_;  ///< by region; empty: not tracked
 };
 
 }  // namespace haven::memrep

@@ -299,6 +299,8 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
 
 void BackupGuest::OnCommitted(Epoch epoch) {
   if (epoch == 1) SetState(BackupState::kProtecting, "");
+  // The store lives as long as the session, on whose memory thread this is.
+  activator_.Committed(store_->image());
 }
 
 void BackupGuest::OnGoodbye(wire::Goodbye reason) {

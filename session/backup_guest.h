@@ -24,6 +24,9 @@ class Activator {
   /// A new image was laid out (all zero): start what waits for it. The image
   /// stays valid until Discard() or, after a successful Activate(), for ever.
   virtual Status Prepare(const memrep::GuestImage& image) = 0;
+  /// The image has become that of another committed epoch; the next one may
+  /// come at any time. On the memory connection's thread: must not block.
+  virtual void Committed(const memrep::GuestImage& image) { (void)image; }
   /// Run the guest from the image now; Ok when it runs.
   virtual Status Activate(const memrep::GuestImage& image) = 0;
   /// Nobody waits for this image any more.
