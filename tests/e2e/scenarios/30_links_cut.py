@@ -4,7 +4,7 @@
 With both links of both hosts cut each side sees only silence. An arbiter that both
 reach decides, and exactly one copy of the guest may run, whoever wins; the client's
 connection goes on when its network is back. The arbiter is a folder (tests/e2e/arbiter);
-to force a winner the claim is made beforehand."""
+it can be told whom to prefer."""
 import os
 import signal
 import time
@@ -40,9 +40,9 @@ def cut_everything(lab: Lab) -> float:
 
 
 def winner_of(folder: Path) -> str:
-    path = folder / "claim" / "winner"
-    return str(wait_until("one side has asked the arbiter and won",
-                          lambda: path.exists() and path.read_text().strip(), 15))
+    def winner() -> str:
+        return "".join(path.read_text().strip() for path in folder.glob("claim-*/winner"))
+    return str(wait_until("one side has asked the arbiter and won", winner, 15))
 
 
 def require_one_copy(lab: Lab, winner: str, seconds: float) -> None:
@@ -78,9 +78,8 @@ def cut_and_heal(lab: Lab, folder: Path, t: Notes) -> str:
     return winner
 
 
-def claim(folder: Path, name: str) -> None:
-    (folder / "claim").mkdir()
-    (folder / "claim" / "winner").write_text(name + "\n")
+def prefer(folder: Path, name: str) -> None:
+    (folder / "prefer").write_text(name + "\n")
 
 
 @case("both links cut: whoever wins, one copy runs")
@@ -92,7 +91,7 @@ def race(lab: Lab, t: Notes) -> None:
 @case("both links cut, the arbiter prefers the primary")
 def primary_wins(lab: Lab, t: Notes) -> None:
     folder = protected_with_arbiter(lab)
-    claim(folder, "hostA")
+    prefer(folder, "hostA")
     if cut_and_heal(lab, folder, t) != "hostA":
         raise Failure("the backup promoted itself although it lost")
 
@@ -100,7 +99,7 @@ def primary_wins(lab: Lab, t: Notes) -> None:
 @case("both links cut, the arbiter prefers the backup")
 def backup_wins(lab: Lab, t: Notes) -> None:
     folder = protected_with_arbiter(lab)
-    claim(folder, "hostB")
+    prefer(folder, "hostB")
     if cut_and_heal(lab, folder, t) != "hostB":
         raise Failure("the primary went on although it lost")
     lab.shut_down_and_fsck()
