@@ -23,9 +23,8 @@ havend_havend_LDADD = libhavend.la
 dist_man_MANS += docs/man/havend.8 docs/man/havend.conf.5
 systemdunitdir = $(prefix)/lib/systemd/system
 nodist_systemdunit_DATA = havend/havend.service
-EXTRA_DIST += havend/havend.service.in havend/havend.conf.example
+EXTRA_DIST += havend/havend.service.in
 CLEANFILES += havend/havend.service
-docdir = $(datadir)/doc/haven
 dist_doc_DATA = havend/havend.conf.example
 
 havend/havend.service: $(top_srcdir)/havend/havend.service.in Makefile
