@@ -1,35 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest of this process as the library sees it: stop, save, resume, and
- * the life of a session.
+ * The guest of this process: the life of its session, and what the rest of the
+ * device model may do meanwhile.
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/main-loop.h"
 #include "qemu/notify.h"
-#include "qemu/units.h"
-#include "block/aio.h"
-#include "hw/virtio/virtio.h"
-#include "io/channel-buffer.h"
 #include "migration/blocker.h"
-#include "migration/global_state.h"
-#include "migration/qemu-file.h"
-#include "migration/savevm.h"
-#include "sysemu/cpus.h"
-#include "sysemu/cpu-timers.h"
 #include "sysemu/haven-hooks.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #include "haven-int.h"
-
-struct HavenGuest {
-    haven_session *session;
-    HavenMemory *memory;
-    HavenDisks disks;
-    HavenNics nics;
-    Error *blocker;
-    bool stopped;               /* between stop() and resume() */
-};
 
 static HavenGuest *the_guest;
 static struct haven_status last_status = {
@@ -37,169 +18,7 @@ static struct haven_status last_status = {
 };
 static bool halted;
 
-/* --- run_on_main -------------------------------------------------------- */
-
-typedef struct MainCall {
-    void (*fn)(void *arg);
-    void *arg;
-    QSIMPLEQ_ENTRY(MainCall) next;
-} MainCall;
-
-/* Outlives the sessions: a call that was asked for is always made. */
-static QemuMutex main_calls_lock;
-static QSIMPLEQ_HEAD(, MainCall) main_calls =
-    QSIMPLEQ_HEAD_INITIALIZER(main_calls);
-
-static void __attribute__((constructor)) main_calls_init(void)
-{
-    qemu_mutex_init(&main_calls_lock);
-}
-
-static MainCall *next_main_call(void)
-{
-    MainCall *call;
-
-    QEMU_LOCK_GUARD(&main_calls_lock);
-    call = QSIMPLEQ_FIRST(&main_calls);
-    if (call) {
-        QSIMPLEQ_REMOVE_HEAD(&main_calls, next);
-    }
-    return call;
-}
-
-/*
- * What the guest did to ask for a reset or its end is in the state that a
- * checkpoint would save; that it asked is not.
- */
-static bool request_pending(void)
-{
-    return qemu_shutdown_requested_get() || qemu_reset_requested_get();
-}
-
-static void main_calls_bh(void *opaque)
-{
-    MainCall *call;
-
-    while (true) {
-        if (request_pending()) {
-            /* The main loop serves it before it comes here again. */
-            aio_bh_schedule_oneshot(iohandler_get_aio_context(),
-                                    main_calls_bh, NULL);
-            return;
-        }
-        call = next_main_call();
-        if (!call) {
-            return;
-        }
-        call->fn(call->arg);
-        g_free(call);
-    }
-}
-
-/*
- * Any thread.  The I/O handlers' context, as QMP commands: a nested event loop
- * (a drain, in a checkpoint or elsewhere) does not run it.
- */
-static void guest_run_on_main(void *opaque, void (*fn)(void *arg), void *arg)
-{
-    MainCall *call = g_new0(MainCall, 1);
-
-    call->fn = fn;
-    call->arg = arg;
-    WITH_QEMU_LOCK_GUARD(&main_calls_lock) {
-        QSIMPLEQ_INSERT_TAIL(&main_calls, call, next);
-    }
-    aio_bh_schedule_oneshot(iohandler_get_aio_context(), main_calls_bh, NULL);
-}
-
-/* --- Checkpoint --------------------------------------------------------- */
-
-static void start_vcpus(void)
-{
-    if (runstate_is_running()) {
-        cpu_enable_ticks();
-        resume_all_vcpus();
-    }
-}
-
-/*
- * No request is in flight after it.  A request's completion may have left its
- * interrupt behind in a bottom half and an event notifier, which only the main
- * loop would deliver; the saved state needs it.
- */
-static void drain_begin(void)
-{
-    bdrv_drain_all_begin();
-    aio_poll(qemu_get_aio_context(), false);
-    virtio_deliver_guest_notifiers();
-}
-
-/*
- * The run state does not change, and no handler of its changes runs: those of
- * virtio would take down and set up ioeventfds (a memory transaction and a flush
- * of all TLBs each time).  A kick that is still in an ioeventfd is not lost:
- * devices look into their rings when the saved guest starts.
- */
-static int guest_stop(void *opaque)
-{
-    HavenGuest *g = opaque;
-
-    haven_memory_new_sweep(g->memory);
-    if (!runstate_is_running()) {
-        drain_begin();
-        bdrv_drain_all_end();
-        return 0;
-    }
-    cpu_disable_ticks();
-    pause_all_vcpus();
-    if (request_pending()) {
-        start_vcpus();
-        return -EAGAIN;
-    }
-    drain_begin();
-    g->stopped = true;
-    return 1;
-}
-
-/* The drained section lasts until here, so that nothing begins in between. */
-static void guest_resume(void *opaque)
-{
-    HavenGuest *g = opaque;
-
-    if (!g->stopped) {
-        return;
-    }
-    g->stopped = false;
-    haven_memory_new_sweep(g->memory);
-    start_vcpus();
-    bdrv_drain_all_end();
-}
-
-static int guest_save_device_state(void *opaque, haven_buffer *out)
-{
-    g_autoptr(QIOChannelBuffer) buf = qio_channel_buffer_new(512 * KiB);
-    QEMUFile *f = qemu_file_new_output(QIO_CHANNEL(buf));
-    int ret = 0;
-
-    /* Running, or what an administrator made it; not our own stop. */
-    if (runstate_is_running()) {
-        global_state_store_running();
-    } else {
-        ret = global_state_store();
-    }
-    if (!ret) {
-        ret = qemu_save_device_state(f);
-    }
-    qemu_fflush(f);
-    if (!ret) {
-        ret = qemu_file_get_error(f);
-    }
-    if (!ret) {
-        haven_buffer_append(out, buf->data, buf->usage);
-    }
-    qemu_fclose(f);
-    return ret;
-}
+/* --- Callbacks of the library ------------------------------------------- */
 
 static int guest_set_dirty_log(void *opaque, int on)
 {
@@ -208,29 +27,6 @@ static int guest_set_dirty_log(void *opaque, int on)
     haven_memory_log(g->memory, on);
     return 0;
 }
-
-/*
- * A vCPU between its check of the TLB and its store would write to a page
- * whose bit is already taken: never harvest under running vCPUs.
- */
-static int guest_harvest_dirty(void *opaque, size_t index, uint64_t *bitmap,
-                               size_t words)
-{
-    HavenGuest *g = opaque;
-    bool running = runstate_is_running() && !g->stopped;
-    int ret;
-
-    if (running) {
-        pause_all_vcpus();
-    }
-    ret = haven_memory_harvest(g->memory, index, bitmap, words);
-    if (running) {
-        resume_all_vcpus();
-    }
-    return ret;
-}
-
-/* --- Other callbacks ---------------------------------------------------- */
 
 static void guest_send_frame(void *opaque, void *nic, unsigned flags,
                              const uint8_t *data, size_t bytes)
@@ -270,12 +66,12 @@ static void guest_halt(void *opaque)
 
 static const struct haven_guest_ops guest_ops = {
     .size = sizeof(guest_ops),
-    .run_on_main = guest_run_on_main,
+    .run_on_main = haven_run_on_main,
     .set_dirty_log = guest_set_dirty_log,
-    .harvest_dirty = guest_harvest_dirty,
-    .stop = guest_stop,
-    .resume = guest_resume,
-    .save_device_state = guest_save_device_state,
+    .harvest_dirty = haven_checkpoint_harvest,
+    .stop = haven_checkpoint_stop,
+    .resume = haven_checkpoint_resume,
+    .save_device_state = haven_checkpoint_save,
     .send_frame = guest_send_frame,
     .start_disk_copy = guest_start_disk_copy,
     .state_changed = guest_state_changed,
@@ -310,7 +106,7 @@ static void guest_free(HavenGuest *g)
     if (g->session) {
         haven_session_free(g->session);
     }
-    guest_resume(g);
+    haven_checkpoint_resume(g);
     haven_memory_free(g->memory);
     if (g->blocker) {
         migrate_del_blocker(g->blocker);
@@ -408,7 +204,7 @@ bool haven_guest_stop(int reason, Error **errp)
         return false;
     }
     haven_session_stop(g->session, reason);
-    guest_resume(g);
+    haven_checkpoint_resume(g);
     haven_guest_query(&last_status);
     the_guest = NULL;
     guest_free(g);

@@ -107,12 +107,32 @@ void haven_nic_send(void *nic, unsigned flags, const uint8_t *data,
 bool haven_check_guest(Error **errp);
 
 /* haven-guest.c: the one guest of this process. */
-typedef struct HavenGuest HavenGuest;
+typedef struct HavenGuest {
+    haven_session *session;
+    HavenMemory *memory;
+    HavenDisks disks;
+    HavenNics nics;
+    Error *blocker;
+    bool stopped;               /* between stop() and resume() */
+} HavenGuest;
 
 bool haven_guest_start(const struct haven_options *options, Error **errp);
 bool haven_guest_stop(int reason, Error **errp);
 /* Of the running session, else of the last one. */
 void haven_guest_query(struct haven_status *status);
+
+/* haven-calls.c */
+/* Any thread; see haven_guest_ops. */
+void haven_run_on_main(void *opaque, void (*fn)(void *arg), void *arg);
+/* Did the guest ask for a reset or its end, which is not served yet? */
+bool haven_request_pending(void);
+
+/* haven-checkpoint.c: see haven_guest_ops; opaque is the HavenGuest. */
+int haven_checkpoint_stop(void *opaque);
+void haven_checkpoint_resume(void *opaque);
+int haven_checkpoint_save(void *opaque, haven_buffer *out);
+int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
+                             size_t words);
 
 /* haven-qmp.c */
 void haven_qmp_state_changed(const struct haven_status *status);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Stopping the guest for a checkpoint, saving its state, and going on. */
+#include "qemu/osdep.h"
+#include "qemu/units.h"
+#include "block/aio.h"
+#include "hw/virtio/virtio.h"
+#include "io/channel-buffer.h"
+#include "migration/global_state.h"
+#include "migration/qemu-file.h"
+#include "migration/savevm.h"
+#include "sysemu/cpu-timers.h"
+#include "sysemu/cpus.h"
+#include "sysemu/runstate.h"
+#include "haven-int.h"
+
+static void start_vcpus(void)
+{
+    if (runstate_is_running()) {
+        cpu_enable_ticks();
+        resume_all_vcpus();
+    }
+}
+
+/*
+ * No request is in flight after it.  A request's completion may have left its
+ * interrupt behind in a bottom half and an event notifier, which only the main
+ * loop would deliver; the saved state needs it.
+ */
+static void drain_begin(void)
+{
+    bdrv_drain_all_begin();
+    aio_poll(qemu_get_aio_context(), false);
+    virtio_deliver_guest_notifiers();
+}
+
+/*
+ * The run state does not change, and no handler of its changes runs: those of
+ * virtio would take down and set up ioeventfds (a memory transaction and a flush
+ * of all TLBs each time).  A kick that is still in an ioeventfd is not lost:
+ * devices look into their rings when the saved guest starts.
+ */
+int haven_checkpoint_stop(void *opaque)
+{
+    HavenGuest *g = opaque;
+
+    haven_memory_new_sweep(g->memory);
+    if (!runstate_is_running()) {
+        drain_begin();
+        bdrv_drain_all_end();
+        return 0;
+    }
+    cpu_disable_ticks();
+    pause_all_vcpus();
+    if (haven_request_pending()) {
+        start_vcpus();
+        return -EAGAIN;
+    }
+    drain_begin();
+    g->stopped = true;
+    return 1;
+}
+
+/* The drained section lasts until here, so that nothing begins in between. */
+void haven_checkpoint_resume(void *opaque)
+{
+    HavenGuest *g = opaque;
+
+    if (!g->stopped) {
+        return;
+    }
+    g->stopped = false;
+    haven_memory_new_sweep(g->memory);
+    start_vcpus();
+    bdrv_drain_all_end();
+}
+
+int haven_checkpoint_save(void *opaque, haven_buffer *out)
+{
+    g_autoptr(QIOChannelBuffer) buf = qio_channel_buffer_new(512 * KiB);
+    QEMUFile *f = qemu_file_new_output(QIO_CHANNEL(buf));
+    int ret = 0;
+
+    /* Running, or what an administrator made it; not our own stop. */
+    if (runstate_is_running()) {
+        global_state_store_running();
+    } else {
+        ret = global_state_store();
+    }
+    if (!ret) {
+        ret = qemu_save_device_state(f);
+    }
+    qemu_fflush(f);
+    if (!ret) {
+        ret = qemu_file_get_error(f);
+    }
+    if (!ret) {
+        haven_buffer_append(out, buf->data, buf->usage);
+    }
+    qemu_fclose(f);
+    return ret;
+}
+
+/*
+ * A vCPU between its check of the TLB and its store would write to a page
+ * whose bit is already taken: never harvest under running vCPUs.
+ */
+int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
+                             size_t words)
+{
+    HavenGuest *g = opaque;
+    bool running = runstate_is_running() && !g->stopped;
+    int ret;
+
+    if (running) {
+        pause_all_vcpus();
+    }
+    ret = haven_memory_harvest(g->memory, index, bitmap, words);
+    if (running) {
+        resume_all_vcpus();
+    }
+    return ret;
+}
