@@ -326,6 +326,9 @@ Result<DiskRequest> DecodeDiskRequest(Type type, ByteSpan in) {
     return Malformed(name, "range is too large");
   }
   uint64_t expected = type == Type::kDiskWrite ? request.bytes : 0;
+  if (expected > kMaxDiskDataBytes) {
+    return Malformed(name, std::to_string(expected) + " octets of data are over the limit");
+  }
   if (r.left() != expected) {
     return Malformed(name, std::to_string(r.left()) + " octets of data instead of " +
                                std::to_string(expected));
