@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
 if HAVE_CPPUTEST
 check_PROGRAMS += tests/unit/unit_tests
 TESTS += tests/unit/unit_tests
@@ -8,8 +9,13 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/main.cc \
 	tests/unit/blkrep_support.h \
 	tests/unit/blkrep_dirty_map_test.cc \
+	tests/unit/blkrep_journal_forged_test.cc \
 	tests/unit/blkrep_journal_format_test.cc \
 	tests/unit/blkrep_journal_model_test.cc \
 	tests/unit/blkrep_journal_recovery_test.cc \
 	tests/unit/blkrep_journal_test.cc \
-	tests/unit/blkrep_replica_test.cc
+	tests/unit/blkrep_replica_test.cc \
+	tests/unit/core_crc32c_test.cc \
+	tests/unit/core_header_test.cc \
+	tests/unit/core_records_test.cc \
+	tests/unit/core_support.h
