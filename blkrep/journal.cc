@@ -70,7 +70,7 @@ class TwoFileJournal final : public Journal {
   std::map<Epoch, uint64_t> counts_;
   uint64_t live_[2] = {0, 0};  ///< requests of each segment still needed
   bool drop_due_ = false;      ///< dropped requests are still in the files
-  bool synced_ = true;         ///< the active segment may hold what somebody knows to be durable
+  bool synced_ = true;         ///< the segments may hold what somebody knows to be durable
   Status sync_failure_;
 };
 
@@ -248,7 +248,8 @@ Status TwoFileJournal::Switch(const State& begin) {
   if (synced_) HAVEN_RETURN_IF_ERROR(Sync());
   HAVEN_RETURN_IF_ERROR(other().Begin(header));
   active_ = 1 - active_;
-  synced_ = false;
+  // One that stands alone begins with all that was durable in its header.
+  synced_ = synced_ && header.needs_previous;
   mark_end_ = active().end();
   mark_sequence_ = next_sequence_;
   if (header.needs_previous) return Status::Ok();

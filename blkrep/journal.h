@@ -63,6 +63,8 @@ class Journal {
   virtual std::vector<Entry> TakeCommitted() = 0;
 
   /// Reads the data of a kWrite entry. @param out  exactly entry.request.bytes.
+  /// The one call that may run beside the others, as long as the entry is
+  /// handed out and not marked applied: its file stays as it is until then.
   /// @return kEnvironment, also when the data does not match its checksum.
   virtual Status ReadData(const Entry& entry, std::span<uint8_t> out) = 0;
 

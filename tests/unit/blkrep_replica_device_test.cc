@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The replica on a block device: a loop device that the test makes, on a file
+// that it can read to see what arrived.
+
+#include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "blkrep/replica.h"
+#include "tests/unit/blkrep_support.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::blkrep;
+using namespace haven::blkrep::test;
+
+namespace {
+
+constexpr uint64_t kDeviceBytes = 4 << 20;
+
+/// A loop device on a new file; detached with the object.
+class LoopDevice {
+ public:
+  explicit LoopDevice(const std::string& file) {
+    WriteFile(file, Pattern(kDeviceBytes, 1));
+    const int backing = open(file.c_str(), O_RDWR | O_CLOEXEC);
+    const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+    // Somebody else may take the free one first.
+    for (int attempt = 0; control >= 0 && fd_ < 0 && attempt < 8; attempt++) Attach(control, backing);
+    if (control < 0) why_not_ = std::string("no /dev/loop-control: ") + strerror(errno);
+    if (control >= 0) close(control);
+    close(backing);
+  }
+  ~LoopDevice() {
+    if (fd_ < 0) return;
+    ioctl(fd_, LOOP_CLR_FD, 0);
+    close(fd_);
+  }
+  LoopDevice(const LoopDevice&) = delete;
+  LoopDevice& operator=(const LoopDevice&) = delete;
+
+  bool ok() const { return fd_ >= 0; }
+  const std::string& why_not() const { return why_not_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  void Attach(int control, int backing) {
+    const int number = ioctl(control, LOOP_CTL_GET_FREE);
+    path_ = "/dev/loop" + std::to_string(number);
+    const int fd = number < 0 ? -1 : open(path_.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && ioctl(fd, LOOP_SET_FD, backing) == 0) {
+      fd_ = fd;
+      return;
+    }
+    why_not_ = "no loop device: " + std::string(strerror(errno));
+    if (fd >= 0) close(fd);
+  }
+
+  int fd_ = -1;
+  std::string path_, why_not_;
+};
+
+}  // namespace
+
+TEST_GROUP(ReplicaDevice) {
+  TempFolder folder{false};
+  LoopDevice device{folder.File("backing")};
+
+  bool Skipped() {
+    if (device.ok()) return false;
+    UT_PRINT(("skipped: " + device.why_not()).c_str());
+    return true;
+  }
+  void Apply(Replica& replica, const Request& request, ByteSpan data = {}) {
+    const Status status = replica.Apply(request, data);
+    CHECK_TEXT(status.ok(), status.message().c_str());
+  }
+  Bytes Content(Replica& replica) {
+    CHECK(replica.Sync().ok());
+    return ReadFile(folder.File("backing"));
+  }
+};
+
+TEST(ReplicaDevice, WritesZeroesAndDiscardsAtAnyAlignment) {
+  if (Skipped()) return;
+  auto opened = Replica::Open(device.path(), kDeviceBytes);
+  CHECK_TEXT(opened.ok(), opened.status().message().c_str());
+  Replica& replica = *opened.value();
+  Bytes expected = Pattern(kDeviceBytes, 1);
+  const uint64_t ranges[][2] = {{8192, 65536}, {100001, 70000}, {300000, 100}, {kDeviceBytes - 5000, 5000}};
+  for (const auto& [offset, bytes] : ranges) {
+    for (bool may_unmap : {false, true}) {
+      const Bytes data = Pattern(bytes, 99);
+      Apply(replica, WriteOf(offset, bytes), data);
+      std::copy(data.begin(), data.end(), expected.begin() + offset);
+      CHECK(Content(replica) == expected);
+      Apply(replica, {Request::Kind::kZero, may_unmap, 0, offset, bytes});
+      std::fill_n(expected.begin() + offset, bytes, 0);
+      CHECK(Content(replica) == expected);
+    }
+  }
+  // A loop device can punch; what is not a whole sector of 4096 octets stays.
+  Apply(replica, {Request::Kind::kDiscard, false, 0, 1 << 20, 8192 + 100});
+  std::fill_n(expected.begin() + (1 << 20), 8192, 0);
+  CHECK(Content(replica) == expected);
+}
+
+TEST(ReplicaDevice, MayBeLargerThanTheDiskButNotSmaller) {
+  if (Skipped()) return;
+  CHECK(Replica::Open(device.path(), kDeviceBytes - 4096).ok());
+  const auto opened = Replica::Open(device.path(), kDeviceBytes + 1);
+  CHECK(opened.status().code() == StatusCode::kInvalid);
+  STRCMP_CONTAINS("the device has 4194304 octets, the guest's disk 4194305",
+                  opened.status().message().c_str());
+}
+
+TEST(ReplicaDevice, IsNotTouchedBehindTheDisk) {
+  if (Skipped()) return;
+  auto opened = Replica::Open(device.path(), 8192);
+  CHECK(opened.ok());
+  CHECK(opened.value()->Apply({Request::Kind::kZero, true, 0, 8192, 1}, {}).code() ==
+        StatusCode::kProtocol);
+  CHECK(Content(*opened.value()) == Pattern(kDeviceBytes, 1));
+}
