@@ -69,7 +69,7 @@ class LoopDevice {
 }  // namespace
 
 TEST_GROUP(ReplicaDevice) {
-  TempFolder folder{false};
+  TempFolder folder;
   LoopDevice device{folder.File("backing")};
 
   bool Skipped() {
