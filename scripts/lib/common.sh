@@ -31,30 +31,26 @@ as_root() {
   fi
 }
 
-# logged NAME CMD...: runs CMD with its output in LOGS/NAME.log. While it runs, a
-# terminal sees the last progress mark such as [12/345]; when it fails, the tail of the log.
+# What a long command is doing: the last line of its log, ninja's [12/345] included.
+last_line() { tail -c 2048 "$1" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 | cut -c 1-60; }
+
+# logged NAME CMD...: runs CMD with its output in LOGS/NAME.log and shows what it is at:
+# on a terminal all the time, else twice a minute. When it fails, the tail of the log.
 logged() {
   local log=$LOGS/$1.log
   shift
   "$@" >"$log" 2>&1 </dev/null &
-  local pid=$! status=0
-  if [ -t 1 ]; then
-    while kill -0 "$pid" 2>/dev/null; do
-      printf '\r      %s  %-60.60s' "$(elapsed)" \
-        "$(tail -c 4096 "$log" | tr '\r' '\n' | grep -oE '^\[[0-9]+/[0-9]+\].*' | tail -n 1)"
-      sleep 0.5
-    done
-    printf '\r%80s\r' ''
-  else
-    local waited=0
-    while kill -0 "$pid" 2>/dev/null; do
-      sleep 0.2
-      waited=$((waited + 1))
-      if [ $((waited % 150)) -eq 0 ]; then
-        note "$(tail -c 4096 "$log" | tr '\r' '\n' | grep -oE '^\[[0-9]+/[0-9]+\]' | tail -n 1) still at it"
-      fi
-    done
-  fi
+  local pid=$! status=0 next=$((SECONDS + 30))
+  while kill -0 "$pid" 2>/dev/null; do
+    if [ -t 1 ]; then
+      printf '\r      %s  %-60s' "$(elapsed)" "$(last_line "$log")"
+    elif [ "$SECONDS" -ge "$next" ]; then
+      note "$(last_line "$log")"
+      next=$((SECONDS + 30))
+    fi
+    sleep 0.2
+  done
+  [ -t 1 ] && printf '\r%74s\r' ''
   wait "$pid" || status=$?
   if [ "$status" -ne 0 ]; then
     {

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from . import network, paths, sandbox
-from .lab import DEADLINE_MS, Lab
+from .lab import Lab
 from .processes import Failure
 
 INTERVAL_MS = 50
@@ -116,7 +116,7 @@ class Demo:
 
     def _watch_failover(self, killed_at: float) -> None:
         lab, n = self._lab, self._n
-        n.say(f"hostB waits for its deadline of {DEADLINE_MS} ms ...")
+        n.say("hostB notices, activates the last committed checkpoint and announces the guest ...")
         milliseconds = lab.expect_failover(killed_at)
         self.result["failover_ms"] = round(milliseconds)
         n.say(f"the client has its next reply, {milliseconds:.0f} ms after the kill, on the same "
