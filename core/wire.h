@@ -55,7 +55,11 @@ enum class Connection : uint8_t { kControl = 1, kDisk = 2, kMemory = 3 };
 
 // Feature bits of HELLO: the session uses the intersection.
 constexpr uint64_t kFeatureZeroPages = 1u << 0;
-constexpr uint64_t kFeaturesKnown = kFeatureZeroPages;
+constexpr uint64_t kFeaturePageDeltas = 1u << 1;
+constexpr uint64_t kFeatureSamePages = 1u << 2;
+constexpr uint64_t kFeatureCompressedPages = 1u << 3;
+constexpr uint64_t kFeaturesKnown =
+    kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages | kFeatureCompressedPages;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {
@@ -73,7 +77,18 @@ constexpr uint32_t kDiskSync = 1u << 0;      ///< part of the initial copy, not 
 constexpr uint32_t kDiskMayUnmap = 1u << 1;  ///< zero may deallocate
 
 /// How a page of PAGES is coded: high byte of its 64-bit entry.
-enum class PageCode : uint8_t { kRaw = 0, kZero = 1 };
+enum class PageCode : uint8_t {
+  kRaw = 0,         ///< the page
+  kZero = 1,        ///< nothing: all octets are zero
+  kRun = 2,         ///< one run of octets that replaces what the page had there
+  kDelta = 3,       ///< a delta to what the page was
+  kSparse = 4,      ///< a delta to a page of zeros
+  kSame = 5,        ///< the index of a page that is equal
+  kCompressed = 6,  ///< a compressed kRaw, kDelta or kSparse
+};
+
+/// How kCompressed is compressed.
+enum class Compression : uint8_t { kZlib = 1, kLz4 = 2, kZstd = 3 };
 
 /// Why the primary ends a session for good (GOODBYE).
 enum class Goodbye : uint16_t { kUnprotect = 1, kGuestPoweredOff = 2 };

@@ -8,11 +8,17 @@ namespace {
 
 Status Protocol(const std::string& why) { return {StatusCode::kProtocol, why}; }
 
+std::vector<uint64_t> PagesOf(const GuestImage& image) {
+  std::vector<uint64_t> pages;
+  for (const auto& region : image.regions()) pages.push_back(region.bytes / kPageBytes);
+  return pages;
+}
+
 }  // namespace
 
-EpochStaging::EpochStaging(GuestImage& image) : image_(image) {
+EpochStaging::EpochStaging(GuestImage& image) : image_(image), decoder_(PagesOf(image)) {
   for (const auto& region : image.regions()) {
-    region_pages_.push_back(region.bytes / kPageBytes);
+    region_data_.push_back(region.data);
     guest_pages_ += region.bytes / kPageBytes;
   }
 }
@@ -30,16 +36,15 @@ Status EpochStaging::Enter(Epoch epoch) {
 
 Status EpochStaging::AddPages(Epoch epoch, Bytes body) {
   HAVEN_RETURN_IF_ERROR(Enter(epoch));
-  StagedRecord record;
-  record.body = std::move(body);
-  auto region = DecodePages(record.body, region_pages_, record.pages);
-  if (!region.ok()) return region.status();
-  record.region = region.value();
   if (epoch == kSyncEpoch) {
-    Write(record.region, record.pages);
+    HAVEN_RETURN_IF_ERROR(decoder_.Decode(body, sync_record_));
+    Write(sync_record_);
     return Status::Ok();
   }
-  pages_ += record.pages.size();
+  StagedRecord record;
+  record.body = std::move(body);
+  HAVEN_RETURN_IF_ERROR(decoder_.Decode(record.body, record.decoded));
+  pages_ += record.decoded.pages.size();
   records_++;
   if (pages_ > guest_pages_) return Protocol("an epoch has more pages than the guest");
   staged_.push_back(std::move(record));
@@ -87,10 +92,10 @@ void EpochStaging::Apply(Epoch epoch, const wire::EpochEnd& end) {
   HAVEN_ASSERT(Check(epoch, end).ok());
   std::lock_guard lock(image_.mutex_);
   for (const StagedRecord& record : staged_) {
-    Write(record.region, record.pages);
+    Write(record.decoded);
     if (image_.changes_.empty()) continue;
-    for (const DecodedPage& page : record.pages) {
-      image_.changes_[record.region][page.index / 64] |= uint64_t{1} << page.index % 64;
+    for (const DecodedPage& page : record.decoded.pages) {
+      image_.changes_[record.decoded.region][page.index / 64] |= uint64_t{1} << page.index % 64;
     }
   }
   std::swap(image_.device_state_, device_state_);
@@ -99,16 +104,9 @@ void EpochStaging::Apply(Epoch epoch, const wire::EpochEnd& end) {
   Clear();
 }
 
-void EpochStaging::Write(uint32_t region, const std::vector<DecodedPage>& pages) {
-  uint8_t* base = image_.regions_[region].data;
-  for (const DecodedPage& page : pages) {
-    uint8_t* to = base + page.index * kPageBytes;
-    if (page.data != nullptr) {
-      memcpy(to, page.data, kPageBytes);
-    } else if (!IsZeroPage(to)) {
-      memset(to, 0, kPageBytes);  // not written when zero: keeps the memory sparse
-    }
-  }
+void EpochStaging::Write(const DecodedRecord& record) {
+  uint8_t* base = region_data_[record.region];
+  for (const DecodedPage& page : record.pages) ApplyPage(page, region_data_, base + page.index * kPageBytes);
 }
 
 void EpochStaging::Clear() {

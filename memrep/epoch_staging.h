@@ -31,20 +31,20 @@ class EpochStaging {
 
  private:
   Status Enter(Epoch epoch);
-  void Write(uint32_t region, const std::vector<DecodedPage>& pages);
+  void Write(const DecodedRecord& record);
 
   struct StagedRecord {
-    uint32_t region;
-    Bytes body;  ///< owns what `pages` points into
-    std::vector<DecodedPage> pages;
+    Bytes body;  ///< owns what `decoded` points into
+    DecodedRecord decoded;
   };
 
   GuestImage& image_;
-  std::vector<uint64_t> region_pages_;
+  PageDecoder decoder_;
+  std::vector<uint8_t*> region_data_;
   uint64_t guest_pages_ = 0;
   Epoch epoch_ = kSyncEpoch;
-  std::vector<StagedRecord> staged_;
-  std::vector<DecodedPage> scratch_;
+  std::vector<StagedRecord> staged_;  ///< in the order of coming, which is that of applying
+  DecodedRecord sync_record_;
   Bytes device_state_;
   uint64_t device_state_total_ = 0;
   uint64_t pages_ = 0;

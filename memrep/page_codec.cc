@@ -8,11 +8,6 @@ namespace haven::memrep {
 namespace {
 
 constexpr int kCodeShift = 56;
-constexpr uint64_t kIndexMask = (1ull << kCodeShift) - 1;
-
-Status Malformed(const std::string& why) {
-  return {StatusCode::kProtocol, "PAGES record: " + why};
-}
 
 }  // namespace
 
@@ -35,45 +30,8 @@ void RawPageEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Enc
     w.U64(code << kCodeShift | page.index);
     if (!zero) out.payload.push_back({page.data, kPageBytes});
   }
+  out.pages = static_cast<uint32_t>(pages.size());
   out.bytes = out.head.size() + out.payload.size() * kPageBytes;
-}
-
-Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pages,
-                             std::vector<DecodedPage>& out) {
-  out.clear();
-  ByteReader r(body);
-  uint32_t region = r.U32();
-  uint32_t count = r.U32();
-  if (!r.ok()) return Malformed("too short");
-  if (region >= region_pages.size()) return Malformed("region " + std::to_string(region) + " does not exist");
-  if (count == 0 || count > wire::kMaxPagesPerRecord) {
-    return Malformed(std::to_string(count) + " pages are not between 1 and " +
-                     std::to_string(wire::kMaxPagesPerRecord));
-  }
-  if (r.left() < count * sizeof(uint64_t)) return Malformed("too short for its list of pages");
-  ByteReader payload(body.subspan(wire::kPagesHeadBytes + count * sizeof(uint64_t)));
-  for (uint32_t i = 0; i < count; i++) {
-    uint64_t entry = r.U64();
-    uint64_t index = entry & kIndexMask;
-    if (index >= region_pages[region]) {
-      return Malformed("page " + std::to_string(index) + " lies outside of region " + std::to_string(region));
-    }
-    switch (static_cast<wire::PageCode>(entry >> kCodeShift)) {
-      case wire::PageCode::kZero:
-        out.push_back({index, nullptr});
-        break;
-      case wire::PageCode::kRaw: {
-        ByteSpan data = payload.Raw(kPageBytes);
-        if (!payload.ok()) return Malformed("too short for its pages");
-        out.push_back({index, data.data()});
-        break;
-      }
-      default:
-        return Malformed("unknown code " + std::to_string(entry >> kCodeShift) + " of a page");
-    }
-  }
-  if (payload.left() != 0) return Malformed(std::to_string(payload.left()) + " octets too long");
-  return region;
 }
 
 }  // namespace haven::memrep

@@ -2,6 +2,7 @@
 #ifndef HAVEN_MEMREP_PAGE_CODEC_H
 #define HAVEN_MEMREP_PAGE_CODEC_H
 
+#include <memory>
 #include <vector>
 
 #include "core/bytes.h"
@@ -17,11 +18,13 @@ struct PageRef {
 };
 
 /// The body of one PAGES record: `head` first, then the parts of `payload`,
-/// which may point into the pages themselves.
+/// which point into `coded` or into the pages themselves.
 struct EncodedPages {
   Bytes head;
   std::vector<ByteSpan> payload;
+  uint32_t pages = 0;  ///< entries; 0: none of the pages has changed, send nothing
   uint64_t bytes = 0;  ///< of the whole body
+  Bytes coded;         ///< the encoder's
 };
 
 /// Turns pages into PAGES records. One thread; may keep state between epochs
@@ -46,21 +49,53 @@ class RawPageEncoder : public PageEncoder {
   void Reset() override {}
 };
 
-/// One decoded entry of a PAGES record.
+/// One decoded entry of a PAGES record: a change that ApplyPage() makes and
+/// that cannot fail.
 struct DecodedPage {
   uint64_t index;
-  const uint8_t* data;  ///< kPageBytes octets within the record's body; nullptr: zeros
+  const uint8_t* data;  ///< as `code` says; nullptr: zeros
+  wire::PageCode code;  ///< kRaw, kZero, kRun, kDelta, kSparse or kSame
 };
 
-/// Decodes a PAGES body. Pure; any thread.
-/// @param body          untrusted.
-/// @param region_pages  for each region of the layout, how many pages it has.
-/// @param out           overwritten with the entries.
-/// @return the region, or kProtocol when a count, index, code or length is
-///         wrong. `out` points into `body`.
-/// Source: docs/wire-protocol.md, PAGES.
+/// The entries of a PAGES record, in the order in which they apply.
+struct DecodedRecord {
+  uint32_t region = 0;
+  std::vector<DecodedPage> pages;
+  Bytes inflated;  ///< what was compressed; `pages` may point into it
+};
+
+/// Decodes PAGES records. One thread.
+class PageDecoder {
+ public:
+  /// @param region_pages  for each region of the layout, how many pages it has.
+  explicit PageDecoder(std::vector<uint64_t> region_pages);
+  ~PageDecoder();
+
+  /// @param body  untrusted; `out` points into it.
+  /// @param out   overwritten.
+  /// @return kProtocol when a count, index, code or length is wrong, or
+  ///         compressed octets are not what they should be.
+  /// Source: docs/wire-protocol.md, PAGES.
+  Status Decode(ByteSpan body, DecodedRecord& out);
+
+ private:
+  Result<const uint8_t*> DecodePayload(wire::PageCode code, ByteSpan& payload) const;
+  Result<const uint8_t*> Inflate(wire::PageCode& code, ByteSpan& payload, DecodedRecord& out);
+  bool Exists(uint64_t page_key) const;
+
+  const std::vector<uint64_t> region_pages_;
+  std::unique_ptr<class Inflater> inflater_;
+};
+
+/// The same for records without compressed pages, which it refuses.
+/// @return the region.
 Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pages,
                              std::vector<DecodedPage>& out);
+
+/// Makes one change. Pure.
+/// @param regions  memory of the guest's regions, for references between pages.
+/// @param to       the page's octets in it.
+void ApplyPage(const DecodedPage& page, std::span<uint8_t* const> regions, uint8_t* to);
 
 /// Whether all of a page's octets are zero. Any alignment.
 bool IsZeroPage(const uint8_t* page);

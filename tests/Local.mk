@@ -18,4 +18,6 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/core_crc32c_test.cc \
 	tests/unit/core_header_test.cc \
 	tests/unit/core_records_test.cc \
-	tests/unit/core_support.h
+	tests/unit/core_support.h \
+	tests/unit/memrep_fgbi_property_test.cc \
+	tests/unit/memrep_fgbi_support.h

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_MEMREP_COMPRESSION_H
+#define HAVEN_MEMREP_COMPRESSION_H
+
+#include <array>
+#include <memory>
+
+#include "core/wire.h"
+#include "memrep/encoder_options.h"
+
+namespace haven::memrep {
+
+/// kCompressed: u8 wire::Compression, u8 wire::PageCode of the content, u16
+/// octets of the content, u16 octets that follow.
+constexpr size_t kCompressedHeadBytes = 6;
+
+/// The compressors' state, kept from page to page. One thread.
+class Deflater {
+ public:
+  Deflater();
+  ~Deflater();
+  Deflater(const Deflater&) = delete;
+  Deflater& operator=(const Deflater&) = delete;
+
+  /// @return the octets written to `out`, 0 if they would be more than `limit`.
+  size_t Compress(wire::Compression method, ByteSpan in, uint8_t* out, size_t limit);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The opposite. One thread.
+class Inflater {
+ public:
+  Inflater();
+  ~Inflater();
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  /// @param in  untrusted. @return whether it is exactly `bytes` octets, written to `out`.
+  bool Decompress(wire::Compression method, ByteSpan in, uint8_t* out, size_t bytes);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Decides for each page whether compressing it is worth the time, and how.
+/// One thread.
+class CompressionChooser {
+ public:
+  explicit CompressionChooser(const EncoderOptions& options);
+
+  /// Puts a whole kCompressed payload at `out` if it travels sooner than `in`
+  /// does by itself: what compressing takes, and what the link takes, as they
+  /// were measured on pages like it.
+  /// @param code  what `in` is.
+  /// @param out   room for in.size() + kCompressedHeadBytes.
+  /// @return its octets; 0: let `in` travel.
+  size_t Compress(wire::PageCode code, ByteSpan in, uint8_t* out);
+
+  /// What the link carries, as measured; 0: unknown, nothing is compressed.
+  /// Means nothing when the options name a rate.
+  void SetLinkRate(uint64_t bytes_per_second);
+  /// Time passes: the budget grows.
+  void Tick();
+  uint64_t TakeNanoseconds();
+
+ private:
+  static constexpr size_t kMethods = 3;
+  static constexpr size_t kClasses = 4;
+
+  /// What a method has cost, on one class of content, per octet of it.
+  struct Experience {
+    double ns = 0;     ///< it takes
+    double bytes = 1;  ///< it leaves
+  };
+
+  /// 0 (few different octets) .. kClasses - 1 (random).
+  static size_t ClassOf(ByteSpan in);
+  int Choose(size_t content_class) const;
+  void ChooseAll();
+  size_t Try(size_t method, size_t content_class, wire::PageCode code, ByteSpan in, uint8_t* out);
+
+  Deflater deflater_;
+  const CompressionChoice choice_;
+  const uint64_t fixed_rate_;
+  const uint32_t cpu_percent_;
+  uint64_t (*const now_ns_)();
+  double link_ns_per_byte_ = 0;
+  std::array<std::array<Experience, kMethods>, kClasses> experience_;
+  std::array<int, kClasses> best_{};  ///< method, -1: as it is
+  bool any_pays_ = false;
+  uint32_t turns_ = 0;
+  uint32_t next_probe_ = 0;
+  int64_t budget_ns_ = 0;
+  uint64_t last_tick_ns_ = 0;
+  uint64_t spent_ns_ = 0;
+};
+
+uint64_t SteadyNanoseconds();
+
+}  // namespace haven::memrep
+
+#endif

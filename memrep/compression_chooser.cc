@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+#include <bit>
+#include <ctime>
+#include <utility>
+
+#include "core/assert.h"
+#include "memrep/compression.h"
+
+namespace haven::memrep {
+namespace {
+
+constexpr wire::Compression kMethodOf[] = {wire::Compression::kLz4, wire::Compression::kZstd, wire::Compression::kZlib};
+/// Shorter than this, nothing is compressed: the heads would eat what it saves.
+constexpr size_t kFewBytes = 256;
+/// How much a new measurement counts.
+constexpr double kWeight = 1.0 / 16;
+/// One page in so many is given to another method, to see whether it does better by now.
+constexpr uint32_t kProbeEvery = 64;
+/// ... and of content that looks random, or whose compression did not pay.
+constexpr uint32_t kProbeHopelessEvery = 1024;
+/// Unused budget is kept for a burst of this long.
+constexpr int64_t kMaxBudgetNs = 200'000'000;
+
+}  // namespace
+
+uint64_t SteadyNanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
+CompressionChooser::CompressionChooser(const EncoderOptions& options)
+    : choice_(options.compression),
+      fixed_rate_(options.link_bytes_per_second),
+      cpu_percent_(options.cpu_percent),
+      now_ns_(options.now_ns != nullptr ? options.now_ns : SteadyNanoseconds) {
+  if (fixed_rate_ != 0) link_ns_per_byte_ = 1e9 / static_cast<double>(fixed_rate_);
+  // Where to begin: what these methods take on processors of today. Corrected
+  // by the first measurements.
+  constexpr Experience kBegin[kMethods] = {{1.2, 0.5}, {3.0, 0.4}, {12.0, 0.4}};
+  for (size_t c = 0; c < kClasses; c++) {
+    for (size_t m = 0; m < kMethods; m++) {
+      experience_[c][m] = kBegin[m];
+      experience_[c][m].bytes = std::min(1.0, kBegin[m].bytes * (1.0 + 0.5 * static_cast<double>(c)));
+    }
+  }
+  ChooseAll();
+  last_tick_ns_ = now_ns_();
+  budget_ns_ = kMaxBudgetNs * cpu_percent_ / 100;
+}
+
+void CompressionChooser::SetLinkRate(uint64_t bytes_per_second) {
+  if (fixed_rate_ != 0) return;
+  link_ns_per_byte_ = bytes_per_second == 0 ? 0 : 1e9 / static_cast<double>(bytes_per_second);
+  ChooseAll();
+}
+
+void CompressionChooser::Tick() {
+  uint64_t now = now_ns_();
+  budget_ns_ += static_cast<int64_t>(now - last_tick_ns_) * cpu_percent_ / 100;
+  budget_ns_ = std::min(budget_ns_, kMaxBudgetNs);
+  last_tick_ns_ = now;
+}
+
+uint64_t CompressionChooser::TakeNanoseconds() { return std::exchange(spent_ns_, 0); }
+
+size_t CompressionChooser::ClassOf(ByteSpan in) {
+  // How many different octets 128 samples have: of random ones 101 on average
+  // and hardly ever less than 88, of text about 25.
+  uint64_t seen[4] = {};
+  size_t step = in.size() / 128;
+  for (size_t i = 0; i < 128; i++) {
+    uint8_t octet = in[i * step + (i & 1)];
+    seen[octet >> 6] |= uint64_t{1} << (octet & 63);
+  }
+  int different = std::popcount(seen[0]) + std::popcount(seen[1]) + std::popcount(seen[2]) + std::popcount(seen[3]);
+  return different < 24 ? 0 : different < 48 ? 1 : different < 84 ? 2 : 3;
+}
+
+void CompressionChooser::ChooseAll() {
+  any_pays_ = false;
+  for (size_t c = 0; c < kClasses; c++) {
+    best_[c] = c == kClasses - 1 ? -1 : Choose(c);
+    any_pays_ |= best_[c] >= 0;
+  }
+}
+
+int CompressionChooser::Choose(size_t c) const {
+  double best_ns = link_ns_per_byte_;  // as it is
+  int best = -1;
+  for (size_t m = 0; m < kMethods; m++) {
+    double ns = experience_[c][m].ns + experience_[c][m].bytes * link_ns_per_byte_;
+    if (ns < best_ns) {
+      best_ns = ns;
+      best = static_cast<int>(m);
+    }
+  }
+  return best;
+}
+
+size_t CompressionChooser::Compress(wire::PageCode code, ByteSpan in, uint8_t* out) {
+  if (in.size() < kFewBytes) return 0;
+  switch (choice_) {
+    case CompressionChoice::kLz4Only: return Try(0, 0, code, in, out);
+    case CompressionChoice::kZstdOnly: return Try(1, 0, code, in, out);
+    case CompressionChoice::kZlibOnly: return Try(2, 0, code, in, out);
+    case CompressionChoice::kAdaptive: break;
+  }
+  if (link_ns_per_byte_ == 0 || budget_ns_ <= 0) return 0;
+  // One measurement must not shut out what was left alone for ever: content,
+  // the link and the processor's load change.
+  bool probe = ++turns_ % kProbeHopelessEvery == 0;
+  if (!any_pays_ && !probe) return 0;
+  size_t c = ClassOf(in);
+  int method = best_[c];
+  if (method < 0 && !probe) return 0;
+  if (method < 0 || turns_ % kProbeEvery == 0) method = static_cast<int>(next_probe_++ % kMethods);
+  return Try(static_cast<size_t>(method), c, code, in, out);
+}
+
+size_t CompressionChooser::Try(size_t method, size_t c, wire::PageCode code, ByteSpan in, uint8_t* out) {
+  uint64_t start = now_ns_();
+  size_t limit = in.size() - in.size() / 16 - kCompressedHeadBytes;
+  size_t bytes = deflater_.Compress(kMethodOf[method], in, out + kCompressedHeadBytes, limit);
+  uint64_t took = now_ns_() - start;
+  spent_ns_ += took;
+  budget_ns_ -= static_cast<int64_t>(took);
+  auto size = static_cast<double>(in.size());
+  Experience& e = experience_[c][method];
+  e.ns += (static_cast<double>(took) / size - e.ns) * kWeight;
+  e.bytes += (static_cast<double>(bytes != 0 ? bytes + kCompressedHeadBytes : in.size()) / size - e.bytes) * kWeight;
+  ChooseAll();
+  if (bytes == 0) return 0;
+  out[0] = static_cast<uint8_t>(kMethodOf[method]);
+  out[1] = static_cast<uint8_t>(code);
+  out[2] = static_cast<uint8_t>(in.size());
+  out[3] = static_cast<uint8_t>(in.size() >> 8);
+  out[4] = static_cast<uint8_t>(bytes);
+  out[5] = static_cast<uint8_t>(bytes >> 8);
+  return kCompressedHeadBytes + bytes;
+}
+
+}  // namespace haven::memrep

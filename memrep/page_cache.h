@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_MEMREP_PAGE_CACHE_H
+#define HAVEN_MEMREP_PAGE_CACHE_H
+
+#include <cstdint>
+#include <vector>
+
+#include "core/bytes.h"
+#include "core/epoch.h"
+
+namespace haven::memrep {
+
+/// Names a page of the guest: region << 56 | index.
+using PageKey = uint64_t;
+constexpr PageKey MakePageKey(uint32_t region, uint64_t index) { return uint64_t{region} << 56 | index; }
+
+/// Copies of pages as the backup has them, in a bounded amount of memory: a
+/// few places for each set of page indices. A place that pays (its page was
+/// dirty again, and little of it had changed) is not given away to a page that
+/// was dirty once. What it costs to use does not depend on the guest's size.
+/// Thread: one at a time.
+class PageCache {
+ public:
+  static constexpr uint32_t kNoSlot = ~0u;
+
+  /// What a slot knows of its page.
+  enum class Content : uint8_t {
+    kUnknown,  ///< only that it is dirty often, and wholly
+    kZero,     ///< zeros; Data() is not kept
+    kCopy,     ///< Data()
+  };
+  struct State {
+    uint8_t worth = 0;  ///< against being replaced
+    uint8_t fails = 0;  ///< in a row: changes too large for a delta
+    uint8_t skip = 0;   ///< how often to leave it alone from now on
+    Content content = Content::kUnknown;
+  };
+
+  /// @param bytes  of copies; rounded down to whole pages, at least one.
+  explicit PageCache(uint64_t bytes);
+  ~PageCache();
+  PageCache(const PageCache&) = delete;
+  PageCache& operator=(const PageCache&) = delete;
+
+  /// @return the slot of the page, or kNoSlot.
+  uint32_t Find(PageKey key) const;
+  /// Gives a page, which is not in the cache, a slot with content kUnknown.
+  /// @return kNoSlot when those of its set are worth more.
+  uint32_t Admit(PageKey key);
+  /// Forgets all.
+  void Clear();
+
+  PageKey KeyOf(uint32_t slot) const { return keys_[SetOf(slot)].of[WayOf(slot)]; }
+  State& StateOf(uint32_t slot) { return states_[SetOf(slot)].of[WayOf(slot)]; }
+  uint8_t* Data(uint32_t slot) { return arena_ + uint64_t{slot} * kPageBytes; }
+  /// Asks the processor for what Find(key) will read.
+  void Prefetch(PageKey key) const { __builtin_prefetch(&keys_[SetIndex(key)]); }
+
+  uint32_t slots() const { return sets_ * ways_; }
+
+ private:
+  static constexpr uint32_t kMaxWays = 8;
+  static constexpr PageKey kFree = ~uint64_t{0};  // no region has that many pages
+  struct alignas(64) Keys {
+    PageKey of[kMaxWays];
+  };
+  struct States {
+    State of[kMaxWays];
+  };
+
+  // Neighbouring pages have neighbouring slots: they are often dirty together.
+  uint32_t SetIndex(PageKey key) const { return static_cast<uint32_t>(key + (key >> 56) * 0x9E3779B1u) & (sets_ - 1); }
+  uint32_t SetOf(uint32_t slot) const { return slot & (sets_ - 1); }
+  uint32_t WayOf(uint32_t slot) const { return slot >> set_bits_; }
+
+  uint32_t sets_ = 1;  ///< a power of two
+  uint32_t set_bits_ = 0;
+  uint32_t ways_ = 1;
+  std::vector<Keys> keys_;
+  std::vector<States> states_;
+  uint8_t* arena_ = nullptr;
+  uint64_t arena_bytes_ = 0;
+};
+
+/// Finds a slot by what its page contains. Holds candidates only: what it
+/// finds has to be compared. Thread: one at a time.
+class ContentIndex {
+ public:
+  explicit ContentIndex(uint32_t slots);
+
+  uint32_t Find(uint64_t hash) const { return slots_[Place(hash)]; }
+  void Put(uint64_t hash, uint32_t slot) { slots_[Place(hash)] = slot; }
+  void Clear();
+
+ private:
+  size_t Place(uint64_t hash) const { return hash * 0x9E3779B97F4A7C15ull >> shift_; }
+
+  unsigned shift_;
+  std::vector<uint32_t> slots_;
+};
+
+/// A hash of some words of a page, from all over it: cheap, and equal pages
+/// have the same.
+uint64_t SampleHash(const uint8_t* page);
+
+}  // namespace haven::memrep
+
+#endif
