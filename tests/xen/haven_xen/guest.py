@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The test guest as an xl.cfg."""
+from dataclasses import dataclass, field, replace
+from typing import Optional
+
+from . import places  # noqa: F401
+from haven_e2e import network
+
+SHARED, LOCAL = ["/dev/vdc", "/dev/vdd"], ["/data/disk0", "/data/disk1"]
+STOCK = None
+PATCHED = str(places.PREFIX / "libexec" / "haven" / "qemu-dm")
+KERNEL = ("console=ttyS0 quiet panic=1 nokaslr mitigations=off cryptomgr.notests "
+          "random.trust_cpu=on 8250.nr_uarts=1 "
+          f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
+
+
+@dataclass(frozen=True)
+class XenGuest:
+    """`pv`: with PV drivers (netback, qdisk through xen-blkfront), else none at all."""
+    name: str = "web1"
+    pv: bool = False
+    memory_mib: int = 128
+    vcpus: int = 1
+    nic: str = "e1000"
+    disks: list[str] = field(default_factory=lambda: list(SHARED))
+    device_model: Optional[str] = STOCK
+    device_model_args: list[str] = field(default_factory=list)
+    more: dict[str, object] = field(default_factory=dict)
+
+    def with_model(self, path: Optional[str]) -> "XenGuest":
+        return replace(self, device_model=path)
+
+    @property
+    def serial_log(self) -> str:
+        return f"/var/log/xen/guest-{self.name}.log"
+
+    def config(self) -> str:
+        """xl.cfg, in which each value is JSON of it."""
+        values: dict[str, object] = {
+            "name": self.name, "type": "hvm", "memory": self.memory_mib, "vcpus": self.vcpus,
+            "cpus": "1",  # dom0 has the other one
+            "kernel": "/payload/guest/vmlinuz", "ramdisk": "/payload/guest/initramfs",
+            "cmdline": KERNEL if self.pv else f"{KERNEL} xen_nopv",
+            "xen_platform_pci": int(self.pv), "vga": "none", "serial": f"file:{self.serial_log}",
+            "disk": [self.disk(number) for number in range(len(self.disks))],
+            "vif": [self.vif()],
+            "on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "destroy",
+        }
+        if self.device_model:
+            values["device_model_override"] = self.device_model
+        if self.device_model_args:
+            values["device_model_args"] = self.device_model_args
+        return "".join(f"{key} = {_value(value)}\n" for key, value in {**values, **self.more}.items())
+
+    def disk(self, number: int) -> str:
+        kind = "xvd" if self.pv else "hd"
+        return (f"format=raw,vdev={kind}{'abcd'[number]},access=rw,backendtype=qdisk,"
+                f"target={self.disks[number]}")
+
+    def vif(self, mac: str = "52:54:00:77:00:10") -> str:
+        model = "type=vif" if self.pv else f"type=ioemu,model={self.nic}"
+        return f"mac={mac},bridge=xenbr0,{model}"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return "[ " + ", ".join(_value(item) for item in value) + " ]"
+    return str(value) if isinstance(value, int) else f'"{value}"'
