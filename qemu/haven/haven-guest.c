@@ -16,6 +16,7 @@ static HavenGuest *the_guest;
 static struct haven_status last_status = {
     .size = sizeof(last_status), .state = HAVEN_STOPPED,
 };
+static int reported_state = HAVEN_STOPPED;
 static bool halted;
 
 /* --- Callbacks of the library ------------------------------------------- */
@@ -49,6 +50,7 @@ static void guest_start_disk_copy(void *opaque, uint32_t index)
 
 static void guest_state_changed(void *opaque, const struct haven_status *status)
 {
+    reported_state = status->state;
     haven_qmp_state_changed(status);
 }
 
@@ -206,6 +208,10 @@ bool haven_guest_stop(int reason, Error **errp)
     haven_session_stop(g->session, reason);
     haven_checkpoint_resume(g);
     haven_guest_query(&last_status);
+    /* The library makes no calls after its end. */
+    if (reported_state != last_status.state) {
+        guest_state_changed(g, &last_status);
+    }
     the_guest = NULL;
     guest_free(g);
     return true;
