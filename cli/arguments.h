@@ -25,7 +25,7 @@ struct Arguments {
   uint32_t deadline_ms = 1000;
   std::string on_backup_loss = "continue";
   std::string arbiter;  ///< empty: none
-  uint32_t timeout_s = 30;
+  uint32_t timeout_s = 10;
   bool wait = true;
   bool json = false;
   bool force = false;

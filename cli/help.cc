@@ -41,7 +41,7 @@ constexpr char kProtect[] =
     "      --arbiter COMMAND      must exit with 0 before output leaves after the backup\n"
     "                             was lost (default: none)\n"
     "      --timeout S            give up when no backup answers for S seconds\n"
-    "                             (default 30)\n"
+    "                             (default 10)\n"
     "      --no-wait              return at once; haven status shows how it goes on\n";
 
 constexpr char kStatus[] =
