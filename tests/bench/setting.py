@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The hosts and the guest of the benchmarks: those of the end-to-end tests, with the
+guest's memory in a file on the primary, where a second process can read it too."""
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
+sys.dont_write_bytecode = True
+
+from haven_e2e.guest import GuestSpec  # noqa: E402
+from haven_e2e.host import Host  # noqa: E402
+from haven_e2e.lab import Lab  # noqa: E402
+from haven_e2e.processes import Failure  # noqa: E402
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class BenchGuest(GuestSpec):
+    memory_file: Optional[Path] = None
+    initramfs: Optional[Path] = None
+
+    def argv(self, host: str, disk_paths: dict[str, Path], serial: Path) -> list[str]:
+        words = super().argv(host, disk_paths, serial)
+        if self.initramfs:
+            words[words.index("-initrd") + 1] = str(self.initramfs)
+        if self.memory_file and host == "hostA":  # havend does it by itself on the other host
+            words[words.index("-machine") + 1] += ",memory-backend=pc.ram"
+            words += ["-object", f"memory-backend-file,id=pc.ram,size={self.memory_mib}M,"
+                                 f"mem-path={self.memory_file},share=on"]
+        return words
+
+
+def cpu_seconds(pid: Optional[int]) -> float:
+    """User and system time of a process so far; 0 when it is not there."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def backup_cpu_seconds(host: Host) -> float:
+    """havend and the device model that it keeps."""
+    return cpu_seconds(host.havend_pid()) + cpu_seconds(host.qemu_pid())
+
+
+def query_haven(lab: Lab) -> dict[str, Any]:
+    with lab.primary.qmp() as monitor:
+        answer = monitor("query-haven")
+    assert isinstance(answer, dict)
+    return answer
+
+
+def unprotect(lab: Lab) -> None:
+    done = lab.primary.haven("unprotect", lab.spec.name)
+    if done.returncode != 0:
+        raise Failure(f"haven unprotect: {done.stderr.strip()}")
