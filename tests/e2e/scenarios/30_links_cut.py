@@ -135,6 +135,27 @@ def replication_only(lab: Lab, t: Notes) -> None:
     t(gap_ms=round(gap_ms), failover_ms=round(failover_ms), lost=report["lost"])
 
 
+@case("the primary's host vanishes without a word")
+def silent_death(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    client = lab.the_client()
+    client.load()
+    lab.prepare_backup()
+    lab.protect()
+    lab.wait_for_epochs(10)
+    assert lab.network
+    when = time.monotonic()
+    for link in LINKS:
+        lab.network.cut("hostA", link)
+    lab.primary.kill_qemu()
+    failover_ms = lab.expect_failover(when)
+    report = lab.check_everything()
+    t(failover_ms=round(failover_ms), lost=report["lost"])
+    if failover_ms > DEADLINE_MS + 2000:
+        raise Failure(f"the client waited {failover_ms:.0f} ms at a deadline of {DEADLINE_MS} ms")
+    lab.shut_down_and_fsck()
+
+
 @case("a primary that froze and wakes up does not run on")
 def frozen_primary(lab: Lab, t: Notes) -> None:
     protected_with_arbiter(lab)
@@ -172,14 +193,14 @@ def frozen_backup(lab: Lab, t: Notes) -> None:
     t(gap_ms=round(gap_ms), lost=report["lost"])
 
 
-@case("a replication link of 30 Mbit/s slows the guest and loses nothing", seconds=180)
+@case("a replication link of 50 Mbit/s slows the guest and loses nothing", seconds=180)
 def slow_link(lab: Lab, t: Notes) -> None:
     lab.boot()
     client = lab.the_client()
-    client.load(memory_pages_s=300)
+    client.load(memory_pages_s=300, disk_threads=1, disk_ops_s=20)
     lab.prepare_backup()
     assert lab.network
-    lab.network.slow_down("hostA", "rep", 30)
+    lab.network.slow_down("hostA", "rep", 50)
     lab.protect(seconds=110)
     lab.wait_for_epochs(10, 60)
     client.wait_for_progress(50, 30)
