@@ -39,15 +39,14 @@ std::vector<std::string> GuestRow(const Json& guest) {
   return row;
 }
 
-/// A message may carry what a peer said: no control characters to the terminal.
+}  // namespace
+
 std::string Printable(std::string text) {
   for (char& c : text) {
     if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) c = '?';
   }
   return text;
 }
-
-}  // namespace
 
 std::string FormatBytes(uint64_t bytes) {
   static const char* const kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

@@ -19,6 +19,9 @@ std::string FormatMicros(uint64_t micros);
 /// Whole percents, 100 only when all is done.
 int Percent(uint64_t done, uint64_t total);
 
+/// A message may carry what a peer said: without control characters for the terminal.
+std::string Printable(std::string text);
+
 /// Columns as wide as their widest cell, two blanks between; each row one line.
 std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 

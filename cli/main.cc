@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "cli/commands.h"
+#include "cli/format.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -43,7 +44,7 @@ int Main(const std::vector<std::string>& words) {
   Status status = Run(arguments.value());
   if (status.ok()) return 0;
   fflush(stdout);
-  fprintf(stderr, "haven: %s\n", status.message().c_str());
+  fprintf(stderr, "haven: %s\n", Printable(status.message()).c_str());
   return kExitFailed;
 }
 

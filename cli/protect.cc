@@ -29,7 +29,7 @@ class Progress {
     if (state == "syncing") {
       line += Amount(status, now);
     } else if (!status["message"].String().empty()) {
-      line += ": " + status["message"].String();
+      line += ": " + Printable(status["message"].String());
     }
     printf(tty_ ? "\r%s\033[K" : "%s\n", line.c_str());
     fflush(stdout);

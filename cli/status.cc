@@ -55,6 +55,17 @@ std::vector<Json> QueryBackups(const Arguments& arguments) {
   return answer.value()["guests"].Elements();
 }
 
+/// The device model of such a backup only waits: it has nothing to say, and its
+/// monitor is left to those who need it.
+bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
+  return std::any_of(backups.begin(), backups.end(), [&name](const Json& backup) {
+    const std::string state = backup["state"].String();
+    return backup["name"].String() == name &&
+           (state == "syncing" || state == "protecting" || state == "primary-lost" ||
+            state == "promoting");
+  });
+}
+
 void Print(const std::vector<Json>& guests, bool as_json) {
   if (as_json) {
     Json list = Json::Array();
@@ -78,11 +89,12 @@ Status ShowStatus(const Arguments& arguments) {
     Print(primaries, arguments.json);
     return Status::Ok();
   }
+  std::vector<Json> backups = QueryBackups(arguments);
   for (const std::string& name : NamesOfSockets(arguments.run_dir)) {
     if (!arguments.guest.empty() && name != arguments.guest) continue;
+    if (OnlyWaits(backups, name)) continue;
     AddPrimary(name, arguments.run_dir + "/" + name + ".qmp", primaries, why_not);
   }
-  std::vector<Json> backups = QueryBackups(arguments);
   if (!arguments.guest.empty()) {
     std::erase_if(backups,
                   [&](const Json& guest) { return guest["name"].String() != arguments.guest; });

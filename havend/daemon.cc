@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include "havend/log.h"
@@ -22,6 +23,8 @@ using session::BackupStatus;
 
 /// A HELLO is one small packet; a primary sends it at once.
 constexpr milliseconds kHelloTimeout{5000};
+constexpr milliseconds kLockPatience{3000};
+constexpr milliseconds kLockRetry{50};
 
 Status MakeFolder(const std::string& path) {
   std::error_code error;
@@ -125,12 +128,15 @@ Status Daemon::LockStateDir() {
   const std::string path = config_.state_dir + "/havend.lock";
   lock_fd_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (lock_fd_ < 0) return Status::FromErrno(errno, "cannot open " + path);
-  if (flock(lock_fd_, LOCK_EX | LOCK_NB) != 0) {
+  // One that was killed a moment ago may still be giving back a guest's memory.
+  for (Instant deadline = SteadyClock::now() + kLockPatience;;) {
+    if (flock(lock_fd_, LOCK_EX | LOCK_NB) == 0) return Status::Ok();
     if (errno != EWOULDBLOCK) return Status::FromErrno(errno, "cannot lock " + path);
-    return Status(StatusCode::kRefused, "another havend uses " + config_.state_dir +
-                                            ": end it, or give this one another state-dir");
+    if (SteadyClock::now() >= deadline) break;
+    std::this_thread::sleep_for(kLockRetry);
   }
-  return Status::Ok();
+  return Status(StatusCode::kRefused, "another havend uses " + config_.state_dir +
+                                          ": end it, or give this one another state-dir");
 }
 
 Status Daemon::AddGuest(const GuestConfig& config) {
