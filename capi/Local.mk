@@ -1,10 +1,12 @@
 lib_LTLIBRARIES += libhaven.la
-include_HEADERS += capi/haven.h
-libhaven_la_SOURCES = capi/haven.cc capi/haven.h
-libhaven_la_LIBADD = libhavenengine.la
+include_HEADERS += capi/haven.h capi/haven_xen.h
+libhaven_la_SOURCES = \
+	capi/haven.cc capi/haven.h \
+	capi/haven_xen.cc capi/haven_xen.h
+libhaven_la_LIBADD = libhavenxen.la libhavenengine.la
 libhaven_la_LDFLAGS = $(AM_LDFLAGS) -version-info $(HAVEN_ABI_INFO) \
 	-Wl,--version-script=$(top_srcdir)/capi/haven.map
-libhaven_la_DEPENDENCIES = libhavenengine.la capi/haven.map
+libhaven_la_DEPENDENCIES = libhavenxen.la libhavenengine.la capi/haven.map
 EXTRA_DIST += capi/haven.map
 
 pkgconfigdir = $(libdir)/pkgconfig

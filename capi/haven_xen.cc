@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "capi/haven_xen.h"
+
+#include <cstdio>
+#include <exception>
+#include <memory>
+#include <vector>
+
+#include "config.h"
+#include "core/epoch.h"
+#include "core/status.h"
+
+using haven::Status;
+
+namespace {
+
+int Report(const Status& status, haven_error* error) {
+  if (status.ok()) return 0;
+  snprintf(error->message, sizeof(error->message), "%s", status.message().c_str());
+  return -1;
+}
+
+}  // namespace
+
+#ifdef HAVE_XEN
+
+#include "xen/libxc_hypervisor.h"
+#include "xen/state_saver.h"
+
+namespace xen = haven::xen;
+
+struct haven_xen {
+  std::unique_ptr<xen::Hypervisor> hypervisor;
+  std::unique_ptr<xen::GuestMemory> memory;
+  std::unique_ptr<xen::StateSaver> saver;
+  haven::Bytes state;
+};
+
+namespace {
+
+Status Open(uint32_t domid, const std::vector<xen::PageRun>& likely, haven_xen& x) {
+  auto hypervisor = xen::OpenLibxc(domid);
+  if (!hypervisor.ok()) return hypervisor.status();
+  x.hypervisor = std::move(hypervisor.value());
+  auto saver = xen::StateSaver::Create(*x.hypervisor);
+  if (!saver.ok()) return saver.status();
+  x.saver = std::move(saver.value());
+  auto memory = xen::GuestMemory::Map(*x.hypervisor, likely);
+  if (!memory.ok()) return memory.status();
+  x.memory = std::move(memory.value());
+  return Status::Ok();
+}
+
+}  // namespace
+
+haven_xen* haven_xen_open(uint32_t domid, const haven_xen_frames* likely, size_t count, haven_error* error) try {
+  std::vector<xen::PageRun> runs;
+  for (size_t i = 0; i < count; i++) runs.push_back({likely[i].first, likely[i].count});
+  auto x = std::make_unique<haven_xen>();
+  return Report(Open(domid, runs, *x), error) == 0 ? x.release() : nullptr;
+} catch (const std::exception& e) {
+  Report(Status(haven::StatusCode::kEnvironment, e.what()), error);
+  return nullptr;
+}
+
+void haven_xen_close(haven_xen* x) {
+  if (x == nullptr) return;
+  x->memory.reset();  // it uses the hypervisor
+  delete x;
+}
+
+void haven_xen_region(haven_xen* x, haven_region* region) {
+  *region = {xen::kPhysmapRegion, x->memory->host(), x->memory->frames() * haven::kPageBytes};
+}
+
+int haven_xen_set_dirty_log(haven_xen* x, int on, haven_error* error) { return Report(x->memory->SetLog(on != 0), error); }
+
+int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, haven_error* error) {
+  return Report(x->memory->Harvest({bitmap, words}), error);
+}
+
+int haven_xen_pause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Pause(), error); }
+
+int haven_xen_unpause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Unpause(), error); }
+
+int haven_xen_save_state(haven_xen* x, const void* device_model, size_t bytes, haven_buffer* out, haven_error* error) {
+  x->state.clear();
+  Status saved = x->saver->Save(*x->memory, {static_cast<const uint8_t*>(device_model), bytes}, x->state);
+  if (saved.ok()) haven_buffer_append(out, x->state.data(), x->state.size());
+  return Report(saved, error);
+}
+
+int haven_xen_remap(haven_xen* x, const haven_xen_frames* frames, haven_error* error) {
+  return Report(x->memory->Remap(frames->first, frames->count), error);
+}
+
+#else
+
+namespace {
+
+int NoXen(haven_error* error) {
+  return Report(Status(haven::StatusCode::kInvalid, "libhaven was built without Xen"), error);
+}
+
+}  // namespace
+
+haven_xen* haven_xen_open(uint32_t, const haven_xen_frames*, size_t, haven_error* error) {
+  NoXen(error);
+  return nullptr;
+}
+void haven_xen_close(haven_xen*) {}
+void haven_xen_region(haven_xen*, haven_region* region) { *region = {}; }
+int haven_xen_set_dirty_log(haven_xen*, int, haven_error* error) { return NoXen(error); }
+int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, haven_error* error) { return NoXen(error); }
+int haven_xen_pause(haven_xen*, haven_error* error) { return NoXen(error); }
+int haven_xen_unpause(haven_xen*, haven_error* error) { return NoXen(error); }
+int haven_xen_save_state(haven_xen*, const void*, size_t, haven_buffer*, haven_error* error) { return NoXen(error); }
+int haven_xen_remap(haven_xen*, const haven_xen_frames*, haven_error* error) { return NoXen(error); }
+
+#endif

@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A stand-in for xl on a host without Xen, for xen_xl_receiver_test.
+
+It restores a checkpointed stream as the stock one does, from the format's
+specification and without HAVEN's code: pages count when their checkpoint is
+complete, an END record lets the last checkpoint run. State is files in
+$FAKE_XL: `own.json`, `domains/NAME`; the result goes to `restored.json`.
+"""
+import hashlib
+import json
+import os
+import struct
+import sys
+
+HOME = os.environ["FAKE_XL"]
+
+
+def domain(name):
+    return os.path.join(HOME, "domains", name)
+
+
+def exact(count):
+    data = b""
+    while len(data) < count:
+        piece = os.read(0, count - len(data))
+        if not piece:
+            sys.exit("the stream broke off: a stock xl would run the guest now")
+        data += piece
+    return data
+
+
+def record():
+    kind, length = struct.unpack("<II", exact(8))
+    return kind, exact((length + 7) & ~7)[:length]
+
+
+def pages(body, memory):
+    count, reserved = struct.unpack_from("<II", body)
+    frames = struct.unpack_from("<%dQ" % count, body, 8)
+    assert reserved == 0 and len(body) == 8 + count * 4104, "PAGE_DATA"
+    for i, frame in enumerate(frames):
+        at = 8 + count * 8 + i * 4096
+        memory[frame] = body[at:at + 4096]
+
+
+def restore():
+    os.write(1, b"xl migration receiver ready, send binary domain data.\n")
+    assert exact(32) == b"Xen saved domain, xl format\n \0 \r", "xl magic"
+    order, mandatory, optional, length = struct.unpack("<IIII", exact(16))
+    assert (order, mandatory, optional) == (0x01020304, 3, 0), "xl header"
+    optional_data = exact(length)
+    assert optional_data[-1:] == b"\0"
+    config = json.loads(optional_data[4:-1])
+    incoming = config["c_info"]["name"] + "--incoming"
+    open(domain(incoming), "w").close()
+    assert exact(16) == struct.pack(">QII", 0x4c6962786c466d74, 2, 0), "libxl header"
+    assert record() == (1, b""), "LIBXC_CONTEXT"
+    assert exact(24) == struct.pack(">QIIQ", (1 << 64) - 1, 0x58454e46, 3, 0), "libxc header"
+    kind, shift, reserved, major, _ = struct.unpack("<IHHII", exact(16))
+    assert (kind, shift, reserved) == (2, 12, 0) and major > 0, "domain header"
+    assert record()[0] == 0x11 and record()[0] == 0x12 and record() == (0x10, b""), "policies"
+
+    memory, staged, emulator, checkpoints = {}, {}, None, 0
+    context = staged_context = None
+    while True:
+        kind, body = record()
+        if kind == 0:
+            break
+        if kind == 1:
+            pages(body, staged)
+        elif kind == 9:
+            staged_context = body
+        elif kind == 0xe:
+            kind, body = record()
+            assert kind == 3 and body[:8] == struct.pack("<II", 2, 0), "EMULATOR_CONTEXT"
+            assert record() == (4, b""), "CHECKPOINT_END"
+            memory.update(staged)
+            staged.clear()
+            emulator, context, checkpoints = body[8:], staged_context, checkpoints + 1
+            with open(os.path.join(HOME, "checkpoints"), "w") as out:
+                out.write(str(checkpoints))
+        else:
+            assert kind in (8, 0xa), "record %#x" % kind
+    assert not staged, "pages after the last checkpoint"
+    result = {
+        "checkpoints": checkpoints,
+        "emulator": emulator.decode(),
+        "context": context.hex(),
+        "uuid": config["c_info"]["uuid"],
+        "pages": {str(frame): data[0] for frame, data in memory.items()},
+        "digest": hashlib.sha256(b"".join(memory[f] for f in sorted(memory))).hexdigest(),
+    }
+    with open(os.path.join(HOME, "restored.json"), "w") as out:
+        json.dump(result, out)
+    os.rename(domain(incoming), domain(config["c_info"]["name"]))
+
+
+def main():
+    command, arguments = sys.argv[1], sys.argv[2:]
+    with open(os.path.join(HOME, "calls"), "a") as calls:
+        calls.write(" ".join(sys.argv[1:]) + "\n")
+    if command == "create":
+        print(open(arguments[-1]).read())
+    elif command == "domid":
+        sys.exit(0 if os.path.exists(domain(arguments[0])) else 1)
+    elif command == "destroy":
+        os.unlink(domain(arguments[0]))
+    elif command == "migrate-receive":
+        if os.path.exists(os.path.join(HOME, "broken")):
+            sys.exit("told to fail")
+        restore()
+
+
+main()

@@ -1,0 +1,40 @@
+# Xen: what the device model needs of a domain (linked into libhaven), and the
+# backup's stock xl (linked into havend). Only libxc_hypervisor needs Xen's libraries.
+noinst_LTLIBRARIES += libhavenxen.la libhavenxl.la
+libhavenxen_la_LIBADD =
+libhavenxen_la_SOURCES = \
+	xen/domain_state.cc xen/domain_state.h \
+	xen/guest_memory.cc xen/guest_memory.h \
+	xen/hypervisor.h \
+	xen/state_saver.cc xen/state_saver.h
+if HAVE_XEN
+libhavenxen_la_SOURCES += xen/libxc_hypervisor.cc xen/libxc_hypervisor.h
+libhavenxen_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
+# The headers of Xen's libraries use GNU extensions.
+libhavenxen_la_CXXFLAGS = $(AM_CXXFLAGS) -std=gnu++20
+libhavenxen_la_LIBADD += $(XEN_LIBS)
+endif
+libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
+libhavenxl_la_SOURCES = \
+	xen/child.cc xen/child.h \
+	xen/domain_config.cc xen/domain_config.h \
+	xen/libxl_stream.cc xen/libxl_stream.h \
+	xen/stream_feed.cc xen/stream_feed.h \
+	xen/xl_receiver.cc xen/xl_receiver.h
+
+if HAVE_CPPUTEST
+check_PROGRAMS += tests/unit/xen_tests
+TESTS += tests/unit/xen_tests
+endif
+tests_unit_xen_tests_CPPFLAGS = $(AM_CPPFLAGS) $(CPPUTEST_CFLAGS)
+tests_unit_xen_tests_LDADD = libhavenxl.la libhavenxen.la libhavenengine.la $(CPPUTEST_LIBS)
+tests_unit_xen_tests_SOURCES = \
+	tests/unit/main.cc \
+	tests/unit/xen_support.h \
+	tests/unit/xen_child_test.cc \
+	tests/unit/xen_domain_config_test.cc \
+	tests/unit/xen_domain_state_test.cc \
+	tests/unit/xen_guest_memory_test.cc \
+	tests/unit/xen_libxl_stream_test.cc \
+	tests/unit/xen_xl_receiver_test.cc
+EXTRA_DIST += tests/unit/xen_fake_xl.py

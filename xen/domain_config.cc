@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "xen/domain_config.h"
+
+#include <cctype>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include <json-glib/json-glib.h>
+
+namespace haven::xen {
+namespace {
+
+using Node = std::unique_ptr<JsonNode, decltype(&json_node_unref)>;
+
+/// @return null with `why` filled when the text is no JSON object.
+Node ParseObject(const std::string& text, std::string& why) {
+  GError* error = nullptr;
+  Node node(json_from_string(text.c_str(), &error), json_node_unref);
+  if (error != nullptr) {
+    why = error->message;
+    g_error_free(error);
+    node.reset();
+  } else if (node && !JSON_NODE_HOLDS_OBJECT(node.get())) {
+    node.reset();
+  }
+  if (!node && why.empty()) why = "it is no JSON object";
+  return node;
+}
+
+JsonNode* Member(JsonObject* object, const char* name) {
+  return object != nullptr ? json_object_get_member(object, name) : nullptr;
+}
+
+JsonObject* ObjectMember(JsonObject* object, const char* name) {
+  JsonNode* node = Member(object, name);
+  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
+}
+
+JsonArray* ArrayMember(JsonObject* object, const char* name) {
+  JsonNode* node = Member(object, name);
+  return node != nullptr && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : nullptr;
+}
+
+std::string StringMember(JsonObject* object, const char* name) {
+  JsonNode* node = Member(object, name);
+  const char* text = node != nullptr && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : nullptr;
+  return text != nullptr ? text : "";
+}
+
+JsonObject* ElementObject(JsonArray* array, guint index) {
+  JsonNode* node = json_array_get_element(array, index);
+  return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
+}
+
+guint Length(JsonArray* array) { return array != nullptr ? json_array_get_length(array) : 0; }
+
+/// Hexadecimal digits with `separator` after each group; `groups` in octets.
+bool IsHex(const std::string& text, const std::vector<int>& groups, char separator) {
+  size_t at = 0;
+  for (size_t g = 0; g < groups.size(); g++) {
+    if (g > 0 && (at >= text.size() || text[at++] != separator)) return false;
+    for (int digit = 0; digit < groups[g] * 2; digit++, at++) {
+      if (at >= text.size() || !isxdigit(static_cast<unsigned char>(text[at]))) return false;
+    }
+  }
+  return at == text.size();
+}
+
+Status Protocol(const std::string& why) {
+  return {StatusCode::kProtocol, "the configuration of the primary's domain: " + why};
+}
+
+Status Differs(const std::string& what, const std::string& there, const std::string& here) {
+  return {StatusCode::kRefused, "the domain is not the same machine on both hosts: " + what + " is " + there +
+                                    " on the primary and " + here +
+                                    " in the xl.cfg of this host; make them equal"};
+}
+
+std::string Printed(JsonNode* node) {
+  char* text = json_to_string(node, FALSE);
+  std::string printed = text;
+  g_free(text);
+  return printed.substr(0, 100);
+}
+
+/// Numbers that make the virtual machine. A side that does not say uses libxl's default.
+Status CompareBuild(JsonObject* own, JsonObject* primary) {
+  for (const char* name : {"max_vcpus", "max_memkb", "video_memkb"}) {
+    JsonNode* here = Member(own, name);
+    JsonNode* there = Member(primary, name);
+    if (here == nullptr || there == nullptr || json_node_equal(here, there)) continue;
+    return Differs(name, Printed(there), Printed(here));
+  }
+  return Status::Ok();
+}
+
+Status CopyMacs(JsonObject* own, JsonObject* primary) {
+  JsonArray* own_nics = ArrayMember(own, "nics");
+  JsonArray* primary_nics = ArrayMember(primary, "nics");
+  if (Length(own_nics) != Length(primary_nics)) {
+    return Differs("the number of NICs", std::to_string(Length(primary_nics)), std::to_string(Length(own_nics)));
+  }
+  for (guint i = 0; i < Length(own_nics); i++) {
+    JsonObject* here = ElementObject(own_nics, i);
+    JsonObject* there = ElementObject(primary_nics, i);
+    std::string mac = StringMember(there, "mac");
+    if (here == nullptr || !IsHex(mac, {1, 1, 1, 1, 1, 1}, ':')) {
+      return Protocol("NIC " + std::to_string(i) + " has no MAC address");
+    }
+    json_object_set_string_member(here, "mac", mac.c_str());
+  }
+  return Status::Ok();
+}
+
+Status CompareDisks(JsonObject* own, JsonObject* primary) {
+  JsonArray* own_disks = ArrayMember(own, "disks");
+  JsonArray* primary_disks = ArrayMember(primary, "disks");
+  if (Length(own_disks) != Length(primary_disks)) {
+    return Differs("the number of disks", std::to_string(Length(primary_disks)), std::to_string(Length(own_disks)));
+  }
+  for (guint i = 0; i < Length(own_disks); i++) {
+    std::string here = StringMember(ElementObject(own_disks, i), "vdev");
+    std::string there = StringMember(ElementObject(primary_disks, i), "vdev");
+    if (here != there) return Differs("disk " + std::to_string(i), "'" + there + "'", "'" + here + "'");
+  }
+  return Status::Ok();
+}
+
+}  // namespace
+
+Result<std::string> MergeDomainConfig(const std::string& own_text, const std::string& primary_text) {
+  std::string why;
+  Node own = ParseObject(own_text, why);
+  if (!own) return Status(StatusCode::kInvalid, "the configuration of the domain on this host: " + why);
+  Node primary = ParseObject(primary_text, why);
+  if (!primary) return Protocol(why);
+  JsonObject* here = json_node_get_object(own.get());
+  JsonObject* there = json_node_get_object(primary.get());
+  JsonObject* create = ObjectMember(here, "c_info");
+  std::string uuid = StringMember(ObjectMember(there, "c_info"), "uuid");
+  if (!IsHex(uuid, {4, 2, 2, 2, 6}, '-')) return Protocol("it has no UUID");
+  if (create == nullptr) return Status(StatusCode::kInvalid, "the configuration of the domain on this host has no c_info");
+  HAVEN_RETURN_IF_ERROR(CompareBuild(ObjectMember(here, "b_info"), ObjectMember(there, "b_info")));
+  HAVEN_RETURN_IF_ERROR(CompareDisks(here, there));
+  HAVEN_RETURN_IF_ERROR(CopyMacs(here, there));
+  json_object_set_string_member(create, "uuid", uuid.c_str());
+  char* text = json_to_string(own.get(), FALSE);
+  std::string merged = text;
+  g_free(text);
+  return merged;
+}
+
+Result<std::string> DomainName(const std::string& config) {
+  std::string why;
+  Node node = ParseObject(config, why);
+  std::string name = node ? StringMember(ObjectMember(json_node_get_object(node.get()), "c_info"), "name") : "";
+  if (name.empty()) return Status(StatusCode::kInvalid, "the domain's configuration has no name");
+  return name;
+}
+
+Result<std::string> DomainUuid(const std::string& config) {
+  std::string why;
+  Node node = ParseObject(config, why);
+  std::string uuid = node ? StringMember(ObjectMember(json_node_get_object(node.get()), "c_info"), "uuid") : "";
+  if (uuid.empty()) return Status(StatusCode::kInvalid, "the domain's configuration has no UUID");
+  return uuid;
+}
+
+}  // namespace haven::xen

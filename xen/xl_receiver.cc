@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "xen/xl_receiver.h"
+
+#include "xen/domain_config.h"
+#include "xen/libxl_stream.h"
+
+namespace haven::xen {
+namespace {
+
+constexpr milliseconds kXlTimeout{30000};
+constexpr milliseconds kBannerTimeout{60000};
+constexpr milliseconds kRunTimeout{300000};
+constexpr milliseconds kRestartDelay{5000};
+
+}  // namespace
+
+XlReceiver::XlReceiver(XlOptions options) : options_(std::move(options)) {}
+
+XlReceiver::~XlReceiver() { Discard(); }
+
+Result<std::string> XlReceiver::Xl(const std::vector<std::string>& arguments) {
+  std::vector<std::string> argv{options_.xl};
+  argv.insert(argv.end(), arguments.begin(), arguments.end());
+  return RunProgram(argv, options_.LogPath(), kXlTimeout);
+}
+
+bool XlReceiver::DomainExists(const std::string& name) { return Xl({"domid", name}).ok(); }
+
+void XlReceiver::DestroyIncoming() {
+  const std::string incoming = domain_ + "--incoming";
+  if (!DomainExists(incoming)) return;
+  auto destroyed = Xl({"destroy", incoming});
+  if (!destroyed.ok()) options_.log("domain " + incoming + " is left over: " + destroyed.status().message());
+}
+
+Status XlReceiver::Recover() {
+  auto config = Xl({"create", "-n", options_.config_path});
+  if (!config.ok()) return config.status().With("the domain's configuration " + options_.config_path);
+  own_config_ = config.value();
+  auto name = DomainName(own_config_);
+  if (!name.ok()) return name.status().With(options_.config_path);
+  domain_ = name.value();
+  KillRecorded(options_.RecordPath());
+  DestroyIncoming();
+  running_ = DomainExists(domain_);
+  if (running_) options_.log("guest " + options_.name + ": domain " + domain_ + " runs here");
+  return Status::Ok();
+}
+
+bool XlReceiver::Running() {
+  {
+    std::lock_guard lock(mutex_);
+    if (!running_) return false;
+  }
+  const bool exists = DomainExists(domain_);
+  std::lock_guard lock(mutex_);
+  running_ = exists;
+  return exists;
+}
+
+Status XlReceiver::Prepare(const memrep::GuestImage& image) {
+  HAVEN_RETURN_IF_ERROR(StreamFeed::CheckImage(image));
+  Discard();
+  if (DomainExists(domain_)) {
+    return {StatusCode::kRefused, "domain " + domain_ + " runs on this host already: end it first (xl destroy " +
+                                      domain_ + ")"};
+  }
+  image.TrackChanges();
+  std::lock_guard lock(mutex_);
+  order_ = Order::kFeed;
+  committed_ = kSyncEpoch;
+  run_done_ = false;
+  interrupt_.Lower();
+  thread_ = std::thread([this, &image] { Feed(image); });
+  return Status::Ok();
+}
+
+void XlReceiver::Committed(const memrep::GuestImage& image) {
+  std::lock_guard lock(mutex_);
+  committed_ = image.epoch();  // on the thread that writes it
+  changed_.notify_all();
+}
+
+Status XlReceiver::Activate(const memrep::GuestImage& image) {
+  std::unique_lock lock(mutex_);
+  if (!thread_.joinable()) {
+    return {StatusCode::kEnvironment, "nothing waits for the guest on this host"};
+  }
+  committed_ = image.epoch();
+  order_ = Order::kRun;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return run_done_; });
+  Status status = run_status_;
+  running_ = status.ok();
+  lock.unlock();
+  StopThread();
+  if (status.ok()) return status;
+  DestroyIncoming();
+  return status;
+}
+
+void XlReceiver::StopThread() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    order_ = Order::kEnd;
+    interrupt_.Raise();
+    changed_.notify_all();
+  }
+  thread_.join();
+}
+
+void XlReceiver::Discard() {
+  if (!thread_.joinable()) return;
+  StopThread();
+  DestroyIncoming();
+}
+
+// --- the feeding thread -------------------------------------------------------
+
+bool XlReceiver::AwaitWork() {
+  std::unique_lock lock(mutex_);
+  const Epoch fed = feed_ ? feed_->epoch() : kSyncEpoch;
+  changed_.wait(lock, [&] { return order_ != Order::kFeed || committed_ > fed; });
+  return order_ != Order::kEnd;
+}
+
+Status XlReceiver::Begin(const memrep::GuestImage& image) {
+  auto reader = StreamReader::Spawn({options_.xl, "migrate-receive", "-r"}, options_.LogPath(), options_.RecordPath());
+  if (!reader.ok()) return reader.status();
+  reader_ = std::move(reader.value());
+  HAVEN_RETURN_IF_ERROR(reader_->Expect(kReceiverBanner, kBannerTimeout, interrupt_));
+  auto configure = [this](const std::string& primary) { return MergeDomainConfig(own_config_, primary); };
+  auto sink = [this](ByteSpan data) { return reader_->Write(data, interrupt_); };
+  auto feed = StreamFeed::Create(image, configure, sink);
+  if (!feed.ok()) return feed.status();
+  feed_ = std::make_unique<StreamFeed>(std::move(feed.value()));
+  return Status::Ok();
+}
+
+Status XlReceiver::FeedOne(const memrep::GuestImage& image) {
+  bool run;
+  Epoch committed;
+  {
+    std::lock_guard lock(mutex_);
+    run = order_ == Order::kRun;
+    committed = committed_;
+  }
+  if (reader_ && reader_->Ended()) reader_.reset();
+  if (!reader_) {
+    feed_.reset();
+    HAVEN_RETURN_IF_ERROR(Begin(image));
+  }
+  if (feed_->epoch() < committed) HAVEN_RETURN_IF_ERROR(feed_->Checkpoint());
+  if (!run) return Status::Ok();
+  HAVEN_RETURN_IF_ERROR(feed_->End());
+  return reader_->WaitForSuccess(kRunTimeout, interrupt_);
+}
+
+void XlReceiver::Feed(const memrep::GuestImage& image) {
+  while (AwaitWork()) {
+    bool run;
+    {
+      std::lock_guard lock(mutex_);
+      run = order_ == Order::kRun;
+    }
+    const bool first = feed_ == nullptr;
+    Status status = FeedOne(image);
+    if (status.ok() && first && !run) {
+      options_.log("guest " + options_.name + ": epoch " + std::to_string(feed_->epoch()) + " is in the domain that waits");
+    }
+    std::unique_lock lock(mutex_);
+    // An order to run that came while feeding is carried out in another turn.
+    if (run) {
+      run_status_ = status;
+      run_done_ = true;
+      changed_.notify_all();
+      break;
+    }
+    if (order_ == Order::kEnd) break;
+    if (!status.ok()) {
+      lock.unlock();
+      options_.log("guest " + options_.name + ": " + status.message() + "; starting the domain that waits again");
+      reader_.reset();
+      feed_.reset();
+      DestroyIncoming();
+      lock.lock();
+    }
+    changed_.wait_for(lock, status.ok() ? options_.feed_interval : kRestartDelay,
+                      [this] { return order_ != Order::kFeed; });
+  }
+  feed_.reset();
+  reader_.reset();
+}
+
+}  // namespace haven::xen

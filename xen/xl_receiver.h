@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_XEN_XL_RECEIVER_H
+#define HAVEN_XEN_XL_RECEIVER_H
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "session/backup_guest.h"
+#include "xen/child.h"
+#include "xen/stream_feed.h"
+
+namespace haven::xen {
+
+struct XlOptions {
+  std::string name;                  ///< of the guest, for messages
+  std::string xl = "/usr/sbin/xl";
+  std::string config_path;           ///< the domain's xl.cfg on this host
+  std::string state_dir;             ///< of this guest: xl.log, xl.pid
+  milliseconds feed_interval{500};   ///< between two checkpoints for xl, at least
+  std::function<void(const std::string&)> log;
+
+  std::string LogPath() const { return state_dir + "/xl.log"; }
+  std::string RecordPath() const { return state_dir + "/xl.pid"; }
+};
+
+/// The Activator under Xen: keeps a stock `xl migrate-receive -r` supplied with
+/// committed epochs, so that the domain's memory is here before it is needed,
+/// and lets it run the last one at Activate(). Calls one at a time, from any
+/// thread, as Activator says; Committed() on its own.
+class XlReceiver : public session::Activator {
+ public:
+  explicit XlReceiver(XlOptions options);
+  /// Ends an xl that waits; a domain that runs goes on.
+  ~XlReceiver() override;
+
+  /// Once, before all else: ends what an earlier run has left waiting, and
+  /// finds the domain if that runs here.
+  Status Recover();
+
+  Status Prepare(const memrep::GuestImage& image) override;
+  void Committed(const memrep::GuestImage& image) override;
+  Status Activate(const memrep::GuestImage& image) override;
+  void Discard() override;
+  bool Running() override;
+
+ private:
+  enum class Order { kFeed, kRun, kEnd };
+
+  Result<std::string> Xl(const std::vector<std::string>& arguments);
+  bool DomainExists(const std::string& name);
+  void DestroyIncoming();
+  void Feed(const memrep::GuestImage& image);
+  Status FeedOne(const memrep::GuestImage& image);
+  Status Begin(const memrep::GuestImage& image);
+  /// @return whether there is something to do but to end.
+  bool AwaitWork();
+  void StopThread();
+
+  const XlOptions options_;
+  std::string own_config_;
+  std::string domain_;  ///< its name for xl
+  Interrupt interrupt_;
+
+  std::mutex mutex_;  ///< guards what follows
+  std::condition_variable changed_;
+  Order order_ = Order::kEnd;
+  Epoch committed_ = kSyncEpoch;
+  bool run_done_ = false;
+  Status run_status_;
+  bool running_ = false;
+
+  // Of the feeding thread.
+  std::unique_ptr<StreamReader> reader_;
+  std::unique_ptr<StreamFeed> feed_;
+  std::thread thread_;
+};
+
+}  // namespace haven::xen
+
+#endif
