@@ -14,7 +14,7 @@ from typing import Any
 
 import load
 from report import Report, median, percentile
-from setting import BenchGuest, Lab, backup_cpu_seconds, cpu_seconds, query_haven, unprotect
+from setting import BenchGuest, Lab, backup_cpu_seconds, place_disks, query_haven, unprotect
 
 from haven_e2e import paths, sandbox
 from haven_e2e.client import Client
@@ -148,7 +148,7 @@ class Embedded:
             merged = samples.merged()
             if samples.memcpy_us:
                 for q, fraction in (("p50", 0.5), ("p99", 0.99)):
-                    merged[f"memcpy_{q}_us"] = percentile(samples.memcpy_us, fraction)
+                    merged[f"memcpy_{q}_us"] = round(percentile(samples.memcpy_us, fraction), 1)
                     merged[f"limit_{q}_us"] = merged[f"memcpy_{q}_us"] + merged[f"device_{q}_us"]
             self._report.row(row=name, **merged)
         self._targets()
@@ -213,11 +213,15 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
     parser.add_argument("--failovers", type=int, default=6)
+    parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
+                        "memory if that can do direct I/O)")
     options = parser.parse_args()
     paths.require_product()
     sandbox.enter()
     memory = Path("/dev/shm") / f"haven-bench-{os.getpid()}-{time.monotonic_ns()}"
     report = Report("embedded", options.json)
+    disks = place_disks(options.disks)
+    report.progress(f"disks are in {disks}")
     lab = Lab(BenchGuest(memory_file=memory))
     good = False
     try:

@@ -3,6 +3,7 @@
 guest's memory in a file on the primary, where a second process can read it too."""
 import os
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -59,3 +60,22 @@ def unprotect(lab: Lab) -> None:
     done = lab.primary.haven("unprotect", lab.spec.name)
     if done.returncode != 0:
         raise Failure(f"haven unprotect: {done.stderr.strip()}")
+
+
+def place_disks(wanted: Optional[str]) -> str:
+    """Where the hosts' disks will be. In memory, if it can do direct I/O: what this machine's
+    disk does at the moment is then no part of the figures, and replication has nothing
+    slower than itself to hide behind."""
+    tempfile.tempdir = wanted or ("/dev/shm" if _does_direct_io("/dev/shm") else tempfile.gettempdir())
+    return tempfile.tempdir
+
+
+def _does_direct_io(folder: str) -> bool:
+    path = Path(folder) / f"haven-bench-probe-{os.getpid()}"
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT))
+        return True
+    except OSError:
+        return False
+    finally:
+        path.unlink(missing_ok=True)
