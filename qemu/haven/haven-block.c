@@ -10,6 +10,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/cutils.h"
+#include "qemu/error-report.h"
 #include "block/aio.h"
 #include "block/block_int.h"
 #include "haven-int.h"
@@ -218,9 +219,9 @@ static BlockDriver bdrv_blkrep = {
     .filtered_child_is_backing  = true,
 };
 
-bool haven_block_is_filter(BlockDriverState *bs)
+HavenDisk *haven_block_disk(BlockDriverState *bs)
 {
-    return bs->drv == &bdrv_blkrep;
+    return bs->drv == &bdrv_blkrep ? disk_of(bs) : NULL;
 }
 
 static BlockDriverState *new_filter(HavenDisk *disk, BlockDriverState *node,
@@ -284,24 +285,30 @@ bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp)
     return true;
 }
 
-void haven_block_remove(HavenDisk *disk)
+bool haven_block_remove(HavenDisk *disk)
 {
     BlockDriverState *bs = disk->filter;
     HavenBlockState *s = bs->opaque;
     AioContext *ctx = bdrv_get_aio_context(bs);
+    Error *err = NULL;
+    int ret;
 
     aio_context_acquire(ctx);
     bdrv_op_unblock_all(disk->node, s->blocker);
     bdrv_op_unblock_all(bs, s->blocker);
     error_free(s->blocker);
-    /* Removing takes no permission that the guest's own use does not have. */
     bdrv_ref(disk->node);
     bdrv_drained_begin(disk->node);
-    bdrv_drop_filter(bs, &error_abort);
-    s->disk = NULL;
+    ret = bdrv_drop_filter(bs, &err);
+    if (ret < 0) {
+        warn_reportf_err(err, "haven: the filter of disk %s stays, without "
+                         "effect: ", disk->name);
+    } else {
+        s->disk = NULL;
+    }
     bdrv_drained_end(disk->node);
     bdrv_unref(disk->node);
     bdrv_unref(bs);
     aio_context_release(ctx);
-    disk->filter = NULL;
+    return ret >= 0;
 }

@@ -76,6 +76,16 @@ static bool name_is_taken(const HavenDisks *disks, const char *name)
     return false;
 }
 
+static bool is_of(const HavenDisks *disks, const HavenDisk *disk)
+{
+    for (size_t i = 0; i < disks->count; i++) {
+        if (disks->disk[i] == disk) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool insert_one(HavenDisks *disks, BlockBackend *blk, Error **errp)
 {
     BlockDriverState *node = blk_bs(blk);
@@ -124,8 +134,15 @@ bool haven_disks_insert(HavenDisks *disks, Error **errp)
             continue;
         }
         /* Two devices may share a disk: the filter is above it for both. */
-        if (haven_block_is_filter(node)) {
+        if (is_of(disks, haven_block_disk(node))) {
             continue;
+        }
+        if (haven_block_disk(node)) {
+            error_setg(errp, "haven: disk %s still has the filter of an "
+                       "earlier session; restart the guest",
+                       haven_block_disk(node)->name);
+            haven_disks_remove(disks);
+            return false;
         }
         if (!insert_one(disks, blk, errp)) {
             haven_disks_remove(disks);
@@ -143,9 +160,10 @@ void haven_disks_remove(HavenDisks *disks)
         /* The copier talks to the session until its end. */
         haven_copy_stop(disk);
         disk->session = NULL;
-        haven_block_remove(disk);
-        g_free(disk->name);
-        g_free(disk);
+        if (haven_block_remove(disk)) {
+            g_free(disk->name);
+            g_free(disk);
+        }
     }
     g_free(disks->disk);
     *disks = (HavenDisks) { 0 };

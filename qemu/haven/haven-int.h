@@ -54,9 +54,13 @@ typedef struct HavenDisk {
 
 /* Puts a filter above @node for all its users.  @disk->name is set. */
 bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp);
-/* Drains and removes it; the session lets everything pass by now. */
-void haven_block_remove(HavenDisk *disk);
-bool haven_block_is_filter(BlockDriverState *bs);
+/*
+ * Drains and removes it; @disk->session is NULL by now.  False if another user of
+ * the disk does not let it go: then it stays and goes on using @disk.
+ */
+bool haven_block_remove(HavenDisk *disk);
+/* The disk if @bs is our filter, else NULL. */
+HavenDisk *haven_block_disk(BlockDriverState *bs);
 
 void coroutine_fn haven_block_lock_range(HavenDisk *disk, BlockReq *req,
                                          int64_t offset, int64_t bytes);
