@@ -184,6 +184,7 @@ Status DiskReplicator::OnAck(uint64_t request) {
     acked = found->second;
     in_flight_.erase(found);
     if (acked.copy) copies_in_flight_--;
+    acknowledged_++;
   }
   if (acked.done) acked.done(acked.arg);
   return Status::Ok();
@@ -231,6 +232,11 @@ uint64_t DiskReplicator::Cut() {
 void DiskReplicator::Committed(Epoch epoch) {
   std::lock_guard lock(mutex_);
   for (DirtyMap& map : maps_) map.Committed(epoch);
+}
+
+DiskReplicator::Acks DiskReplicator::acks() {
+  std::lock_guard lock(mutex_);
+  return {acknowledged_, !in_flight_.empty()};
 }
 
 uint64_t DiskReplicator::sent_bytes() {

@@ -70,6 +70,13 @@ class DiskReplicator {
   uint64_t Cut();
   void Committed(Epoch epoch);
 
+  /// Whether the backup keeps up: with `waiting` true and `acknowledged` the
+  /// same for long, it does not.
+  struct Acks {
+    uint64_t acknowledged;  ///< since the beginning
+    bool waiting;           ///< some request is not acknowledged
+  };
+  Acks acks();
   uint64_t sent_bytes();
   const std::vector<Disk>& disks() const { return disks_; }
 
@@ -106,6 +113,7 @@ class DiskReplicator {
   Epoch epoch_ = 1;
   uint64_t epoch_records_ = 0;
   uint64_t sent_bytes_ = 0;
+  uint64_t acknowledged_ = 0;
 };
 
 }  // namespace haven::blkrep

@@ -112,8 +112,10 @@ Status Link::WriteAll(std::vector<iovec>& parts) {
     ssize_t n = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
       pollfd waiting{fd_, POLLOUT, 0};
-      (void)poll(&waiting, 1, -1);  // Close() shuts the socket down, which ends the wait
-      continue;
+      // Close() shuts the socket down, which ends the wait.
+      if (poll(&waiting, 1, send_timeout_ms_) != 0) continue;
+      Close();  // half a record may be out: nothing can follow it
+      return PeerLost("the peer has stopped to take what is sent");
     }
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return PeerLost(Status::FromErrno(errno, "cannot send").message());
@@ -166,6 +168,8 @@ Status Link::Receive(Record& record, milliseconds timeout) {
     if (wire::IsKnownType(record.header.type)) return Status::Ok();
   }
 }
+
+void Link::SetSendTimeout(milliseconds timeout) { send_timeout_ms_ = static_cast<int>(timeout.count()); }
 
 void Link::Close() {
   if (!closed_.exchange(true)) shutdown(fd_, SHUT_RDWR);

@@ -56,6 +56,11 @@ class Link : public RecordSender {
   /// @return kPeerLost at the end of the stream, kProtocol on bad octets.
   Status Receive(Record& record, milliseconds timeout = milliseconds(-1));
 
+  /// A Send during which the peer takes no octet for so long fails and closes
+  /// the link: who never reads could otherwise stop a sender for ever.
+  /// @param timeout  negative (the default): for ever. Any thread.
+  void SetSendTimeout(milliseconds timeout);
+
   /// Wakes and fails every Send and Receive. Any thread, any number of times.
   void Close();
 
@@ -69,6 +74,7 @@ class Link : public RecordSender {
 
   const int fd_;
   std::atomic<bool> closed_{false};
+  std::atomic<int> send_timeout_ms_{-1};
   std::atomic<uint64_t> sent_bytes_{0};
   std::mutex send_mutex_;  ///< keeps records whole; held across the write of one record
   uint32_t send_sequence_ = 0;

@@ -38,8 +38,11 @@ wire::Error ErrorCodeOf(const Status& status) {
 }  // namespace
 
 struct BackupGuest::Live {
-  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in)
-      : control(std::move(link)), session(events, *control), deadline(deadline_in), heartbeat(*control, deadline_in) {}
+  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in, uint32_t primary_deadline_ms)
+      : control(std::move(link)),
+        session(events, *control),
+        deadline(deadline_in),
+        heartbeat(*control, HeartbeatDeadline(deadline_in, primary_deadline_ms)) {}
 
   std::unique_ptr<Link> control;
   BackupSession session;
@@ -48,10 +51,12 @@ struct BackupGuest::Live {
   std::string peer;
 
   std::mutex mutex;  ///< guards what follows
+  std::condition_variable changed;
   std::unique_ptr<Link> disk, memory;
   std::thread disk_thread, memory_thread;
   bool ended = false;
   Status end;
+  bool control_ended = false;  ///< nothing more comes on `control`
 
   Heartbeat heartbeat;  // last: its thread uses `control`
 };
@@ -119,7 +124,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
     Reject(*link, wire::Error::kPromoted, "guest " + options_.name + " was promoted and runs on the backup");
     return;
   }
-  if (live_ || shutting_down_ || state_ == BackupState::kPromoting) {
+  if (live_ || shutting_down_ || state_ == BackupState::kPromoting || failover_wanted_ > 0) {
     lock.unlock();
     Reject(*link, wire::Error::kBusy, "guest " + options_.name + " has a session or a promotion under way");
     return;
@@ -133,7 +138,9 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
   goodbye_ = false;
   BackupSession::Events& events = *this;
-  live_ = std::make_shared<Live>(events, std::move(link), options_.deadline);
+  link->SetSendTimeout(options_.deadline);
+  store_is_of_live_ = false;
+  live_ = std::make_shared<Live>(events, std::move(link), options_.deadline, hello.deadline_ms);
   live_->token = reply.token;
   live_->peer = live_->control->PeerName();
   control_thread_ = std::thread([this, live = live_] { RunControl(live); });
@@ -177,7 +184,7 @@ void BackupGuest::RunDisk(std::shared_ptr<Live> live) {
     status = live->disk->Receive(record);
     if (status.ok()) status = live->session.OnDisk(record, *live->disk);
   }
-  End(*live, status, ErrorCodeOf(status));
+  EndUnlessExplained(*live, status);
 }
 
 void BackupGuest::RunMemory(std::shared_ptr<Live> live) {
@@ -187,7 +194,7 @@ void BackupGuest::RunMemory(std::shared_ptr<Live> live) {
     status = live->memory->Receive(record);
     if (status.ok()) status = live->session.OnMemory(record);
   }
-  End(*live, status, ErrorCodeOf(status));
+  EndUnlessExplained(*live, status);
 }
 
 void BackupGuest::RunControl(std::shared_ptr<Live> live) {
@@ -197,10 +204,15 @@ void BackupGuest::RunControl(std::shared_ptr<Live> live) {
     status = live->control->Receive(record, live->deadline);
     if (status.ok()) status = live->session.OnControl(record);
   }
-  End(*live, status, ErrorCodeOf(status));
+  if (BeginEnd(*live, status) && status.code() != StatusCode::kPeerLost) {
+    Reject(*live->control, ErrorCodeOf(status), status.message());
+  }
+  CloseAll(*live);
   std::thread disk, memory;
   {
     std::lock_guard lock(live->mutex);
+    live->control_ended = true;
+    live->changed.notify_all();
     disk.swap(live->disk_thread);
     memory.swap(live->memory_thread);
   }
@@ -209,22 +221,41 @@ void BackupGuest::RunControl(std::shared_ptr<Live> live) {
   AfterSession(*live);
 }
 
-void BackupGuest::End(Live& live, const Status& status, wire::Error code) {
-  {
-    std::lock_guard lock(live.mutex);
-    if (live.ended) return;
-    live.ended = true;
-    live.end = status;
-    if (live.disk) live.disk->Close();
-    if (live.memory) live.memory->Close();
-  }
-  if (status.code() != StatusCode::kPeerLost) {
-    SendError(*live.control, code, status.message());
-    std::unique_lock lock(mutex_);
-    // The primary closes when it has read the ERROR; the control thread sees that.
-    changed_.wait_for(lock, kErrorLinger, [this] { return live_ == nullptr || shutting_down_; });
-  }
+bool BackupGuest::BeginEnd(Live& live, const Status& status) {
+  std::lock_guard lock(live.mutex);
+  if (live.ended) return false;
+  live.ended = true;
+  live.end = status;
+  live.changed.notify_all();
+  return true;
+}
+
+void BackupGuest::CloseAll(Live& live) {
   live.control->Close();
+  std::lock_guard lock(live.mutex);
+  if (live.disk) live.disk->Close();
+  if (live.memory) live.memory->Close();
+}
+
+void BackupGuest::EndUnlessExplained(Live& live, const Status& status) {
+  if (status.code() == StatusCode::kPeerLost) {
+    std::unique_lock lock(live.mutex);
+    live.changed.wait_for(lock, kErrorLinger, [&] { return live.ended; });
+  }
+  End(live, status, ErrorCodeOf(status));
+}
+
+void BackupGuest::End(Live& live, const Status& status, wire::Error code) {
+  if (!BeginEnd(live, status)) return;
+  if (status.code() != StatusCode::kPeerLost) {
+    // Before anything is closed: a primary that saw another connection end
+    // first would not read why, and after PROMOTED it must know.
+    SendError(*live.control, code, status.message());
+    std::unique_lock lock(live.mutex);
+    // The primary closes when it has read the ERROR; the control thread sees that.
+    live.changed.wait_for(lock, kErrorLinger, [&] { return live.control_ended; });
+  }
+  CloseAll(live);
 }
 
 void BackupGuest::AfterSession(Live& live) {
@@ -233,14 +264,17 @@ void BackupGuest::AfterSession(Live& live) {
   bool shutting_down = shutting_down_;
   bool goodbye = goodbye_;
   Epoch committed = kSyncEpoch;
-  if (store_) {
+  if (store_ && store_is_of_live_) {
     finished = store_->Finish();
     committed = store_->committed();
-    if (!finished.ok()) store_.reset();
   }
   bool peer_lost = live.end.code() == StatusCode::kPeerLost;
-  if (shutting_down) {
+  // Without a LAYOUT nothing has changed, except that the primary was alive
+  // after the checkpoint that is held here: no reason to start from it.
+  bool nothing_new = store_ && !store_is_of_live_ && !goodbye;
+  if (shutting_down || nothing_new) {
     live_.reset();
+    changed_.notify_all();
     return;
   }
   if (goodbye || committed == kSyncEpoch || !finished.ok()) {
@@ -253,6 +287,7 @@ void BackupGuest::AfterSession(Live& live) {
     lock.unlock();
     activator_.Discard();
     lock.lock();
+    if (!finished.ok()) store_.reset();
     live_.reset();
     changed_.notify_all();
     return;
@@ -266,7 +301,7 @@ void BackupGuest::AfterSession(Live& live) {
   changed_.notify_all();
   lock.unlock();
   if (promote) {
-    Status promoted = Promote(true);
+    Status promoted = Promote(Ask::kUntilAnswered);
     (void)promoted;  // the state and its message say it
   }
 }
@@ -279,7 +314,8 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
     std::lock_guard lock(mutex_);
     // The replicas are what this run of the guest has sent, up to the last
     // commit: only what came later is missing.
-    same_guest = store_ != nullptr && store_->layout() == layout;
+    // After a failed start of the guest they may be anything.
+    same_guest = store_ != nullptr && store_->layout() == layout && state_ != BackupState::kFailed;
   }
   activator_.Discard();
   {
@@ -290,10 +326,15 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
   }
   auto store = BackupStore::Create(MakeStoreOptions(), layout);
   if (!store.ok()) return store.status();
-  HAVEN_RETURN_IF_ERROR(activator_.Prepare(store.value()->image()));
+  Status prepared = activator_.Prepare(store.value()->image());
+  if (!prepared.ok()) {
+    activator_.Discard();  // the image goes now
+    return prepared;
+  }
   copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
   std::lock_guard lock(mutex_);
   store_ = std::move(store.value());
+  store_is_of_live_ = true;
   return store_.get();
 }
 
@@ -317,31 +358,38 @@ void BackupGuest::SetState(BackupState state, const std::string& message) {
 
 // --- promotion ----------------------------------------------------------------
 
-Status BackupGuest::AskUntilAnswered() {
-  while (!options_.arbiter.empty()) {
+Status BackupGuest::AskForPromotion(Ask ask) {
+  while (ask != Ask::kNobody && !options_.arbiter.empty()) {
     Status verdict = AskArbiter(options_.arbiter, options_.name, Hex(token_), "backup");
-    if (verdict.code() != StatusCode::kEnvironment) return verdict;
+    if (verdict.code() == StatusCode::kRefused) {
+      return verdict.With("not promoted: the arbiter decided for the primary");
+    }
+    if (verdict.ok()) return verdict;
+    if (ask == Ask::kOnce) return verdict.With("not promoted: the arbiter gave no answer");
     SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, kArbiterRetryInterval, [this] { return shutting_down_; })) return verdict;
+    changed_.wait_for(lock, kArbiterRetryInterval, [this] { return shutting_down_ || failover_wanted_ > 0; });
+    if (shutting_down_ || failover_wanted_ > 0) return verdict.With("not promoted yet");
   }
   return Status::Ok();
 }
 
-Status BackupGuest::Promote(bool ask) {
+Status BackupGuest::Promote(Ask ask) {
   std::lock_guard one(promote_mutex_);
   {
     std::lock_guard lock(mutex_);
     if (state_ == BackupState::kPromoted) return Status::Ok();
+    // A primary may have come (back) until this lock was had.
+    if (live_ || !store_ || store_->committed() == kSyncEpoch) {
+      return {StatusCode::kRefused, "the primary of guest " + options_.name + " has come back"};
+    }
     state_ = BackupState::kPromoting;
   }
   Instant start = SteadyClock::now();
-  if (ask) {
-    Status verdict = AskUntilAnswered();
-    if (!verdict.ok()) {
-      SetState(BackupState::kPrimaryLost, "not promoted: the arbiter decided for the primary: " + verdict.message());
-      return verdict;
-    }
+  Status verdict = AskForPromotion(ask);
+  if (!verdict.ok()) {
+    SetState(BackupState::kPrimaryLost, verdict.message());
+    return verdict;
   }
   Status activated = activator_.Activate(store_->image());
   auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
@@ -366,6 +414,15 @@ Status BackupGuest::Failover(bool force) {
       return {StatusCode::kRefused, "the primary of guest " + options_.name +
                                         " still answers; end it or its protection first, or say --force"};
     }
+    // No primary may come now, and a promotion that waits for its arbiter
+    // makes way for the person's.
+    failover_wanted_++;
+    changed_.notify_all();
+  }
+  if (force && !options_.arbiter.empty()) {
+    // Whatever it says: a primary that asks from now on has lost.
+    Status ignored = AskArbiter(options_.arbiter, options_.name, Hex(live ? live->token : token_), "backup");
+    (void)ignored;
   }
   if (live) {
     End(*live, {StatusCode::kRefused, "the backup was promoted by order of an administrator"}, wire::Error::kPromoted);
@@ -373,7 +430,10 @@ Status BackupGuest::Failover(bool force) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return live_ == nullptr; });
   }
-  return Promote(!force);
+  Status promoted = Promote(force ? Ask::kNobody : Ask::kOnce);
+  std::lock_guard lock(mutex_);
+  failover_wanted_--;
+  return promoted;
 }
 
 BackupStatus BackupGuest::Query() {

@@ -107,11 +107,20 @@ class BackupGuest : private BackupSession::Events {
   void RunControl(std::shared_ptr<Live> live);
   void RunDisk(std::shared_ptr<Live> live);
   void RunMemory(std::shared_ptr<Live> live);
+  /// @return whether the session had not ended before; `status` is its end then.
+  static bool BeginEnd(Live& live, const Status& status);
+  static void CloseAll(Live& live);
+  /// Disk and memory thread: the end of their connection says nothing before
+  /// the control connection was read to its end, where a GOODBYE may wait.
+  void EndUnlessExplained(Live& live, const Status& status);
+  /// Any thread but the control thread.
   void End(Live& live, const Status& status, wire::Error code);
   /// Control thread, all links closed, other threads joined.
   void AfterSession(Live& live);
-  Status Promote(bool ask);
-  Status AskUntilAnswered();
+  /// Whether the arbiter is asked, and what is done while it does not answer.
+  enum class Ask { kNobody, kOnce, kUntilAnswered };
+  Status Promote(Ask ask);
+  Status AskForPromotion(Ask ask);
   void SetState(BackupState state, const std::string& message);
   StoreOptions MakeStoreOptions() const;
 
@@ -127,6 +136,8 @@ class BackupGuest : private BackupSession::Events {
   std::string message_;
   std::shared_ptr<Live> live_;
   std::unique_ptr<BackupStore> store_;
+  bool store_is_of_live_ = false;  ///< not of an earlier session
+  int failover_wanted_ = 0;        ///< persons in Failover()
   wire::Token token_{};  ///< of the session that the store came from
   bool goodbye_ = false;
   wire::Goodbye goodbye_reason_ = wire::Goodbye::kUnprotect;

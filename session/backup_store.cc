@@ -82,10 +82,11 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   if (!image.ok()) return image.status();
   store->image_ = std::move(image.value());
   store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_);
+  // Before the replicas are opened, which gives them the sizes of this layout.
+  HAVEN_RETURN_IF_ERROR(Recover(options));
   auto replicas = OpenReplicas(options, layout);
   if (!replicas.ok()) return replicas.status();
   store->replicas_ = std::move(replicas.value());
-  HAVEN_RETURN_IF_ERROR(Recover(options));
   HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout));
   auto journal = blkrep::Journal::Open(JournalPath(options));
   if (!journal.ok()) return journal.status();
@@ -147,11 +148,12 @@ Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& 
     HAVEN_RETURN_IF_ERROR(replicas_[request.disk]->Apply(change, data));
     return durable_ ? replicas_[request.disk]->Sync() : Status::Ok();
   }
+  std::lock_guard lock(journal_mutex_);
+  committed = committed_.load();  // may have moved until the lock was had
   // The primary runs one epoch ahead of what it knows to be committed.
   if (epoch != committed + 1 && epoch != committed + 2) {
     return {StatusCode::kProtocol, "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
   }
-  std::lock_guard lock(journal_mutex_);
   HAVEN_RETURN_IF_ERROR(journal_->Append(epoch, change, data));
   return durable_ ? journal_->Sync() : Status::Ok();
 }
@@ -184,7 +186,8 @@ Status BackupStore::Commit(Epoch epoch, const wire::EpochEnd& end) {
 
 Status BackupStore::Apply(Epoch epoch, const wire::EpochEnd& end) {
   staging_->Apply(epoch, end);
-  HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal_, journal_mutex_, replicas_, epoch, durable_));
+  apply_failure_ = ApplyJournal(*journal_, journal_mutex_, replicas_, epoch, durable_);
+  HAVEN_RETURN_IF_ERROR(apply_failure_);
   std::lock_guard lock(journal_mutex_);
   journal_bytes_ = journal_->FileBytes();
   return Status::Ok();
@@ -193,6 +196,8 @@ Status BackupStore::Apply(Epoch epoch, const wire::EpochEnd& end) {
 Status BackupStore::Finish() {
   staging_->Clear();
   HAVEN_RETURN_IF_ERROR(journal_->DiscardUncommitted());
+  // The journal has handed those requests out; only Recover() gets them again.
+  HAVEN_RETURN_IF_ERROR(apply_failure_);
   if (committed_ == kSyncEpoch) return Status::Ok();
   return ApplyJournal(*journal_, journal_mutex_, replicas_, committed_, true);
 }

@@ -59,6 +59,8 @@ class BackupStore {
 
   /// No thread is left: drops what is not committed; the image and the
   /// replicas are the last committed epoch.
+  /// @return not Ok: a replica is not, the store is of no use; Create() or
+  ///         Recover() try to mend that from the journal.
   Status Finish();
 
   const memrep::GuestImage& image() const { return *image_; }
@@ -83,6 +85,7 @@ class BackupStore {
   std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
   std::mutex journal_mutex_;
   std::unique_ptr<blkrep::Journal> journal_;
+  Status apply_failure_;  ///< memory thread, then Finish()
   std::atomic<Epoch> committed_{kSyncEpoch};
   std::atomic<uint64_t> disk_bytes_{0}, memory_bytes_{0}, journal_bytes_{0};
 };

@@ -1,7 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/heartbeat.h"
 
+#include <algorithm>
+
 namespace haven::session {
+namespace {
+
+/// A peer may not make us send without pause.
+constexpr milliseconds kSmallestDeadline{50};
+
+}  // namespace
+
+milliseconds HeartbeatDeadline(milliseconds own, uint32_t peer_ms) {
+  if (peer_ms == 0) return own;
+  return std::min(own, std::max(kSmallestDeadline, milliseconds(peer_ms)));
+}
 
 Heartbeat::Heartbeat(Link& link, milliseconds deadline)
     : link_(link), thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); }) {}

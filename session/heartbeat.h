@@ -13,7 +13,7 @@ namespace haven::session {
 /// Sends a HEARTBEAT every quarter of the deadline from a thread of its own, so
 /// that no other work of this side can make it look dead. The other side
 /// counts us as dead when nothing came on the control connection for a whole
-/// deadline (Link::Receive's timeout).
+/// deadline of its own (Link::Receive's timeout): see HeartbeatDeadline().
 class Heartbeat {
  public:
   /// @param link  outlives this.
@@ -29,6 +29,11 @@ class Heartbeat {
   bool stopping_ = false;
   std::thread thread_;
 };
+
+/// The deadline that heartbeats have to satisfy when the sides are configured
+/// differently: the smaller one. Pure; any thread.
+/// @param peer_ms  as the peer says, untrusted; 0: it does not say.
+milliseconds HeartbeatDeadline(milliseconds own, uint32_t peer_ms);
 
 }  // namespace haven::session
 

@@ -3,10 +3,15 @@
 
 namespace haven::session {
 
+/// Of a Call(); guarded by the gate's mutex.
+struct MainThread::Progress {
+  bool started = false, done = false;
+};
+
 struct MainThread::Work {
   std::shared_ptr<Gate> gate;
   std::function<void()> fn;
-  std::shared_ptr<bool> done;
+  std::shared_ptr<Progress> progress;
 };
 
 MainThread::MainThread(Guest& guest) : guest_(guest), gate_(std::make_shared<Gate>()) {}
@@ -20,10 +25,11 @@ void MainThread::Run(void* arg) {
     // it stays open until fn returns or closes it itself.
     std::lock_guard lock(work->gate->mutex);
     if (!work->gate->open) return;
+    if (work->progress) work->progress->started = true;
   }
   work->fn();
   std::lock_guard lock(work->gate->mutex);
-  if (work->done) *work->done = true;
+  if (work->progress) work->progress->done = true;
   work->gate->changed.notify_all();
 }
 
@@ -32,12 +38,14 @@ void MainThread::Post(std::function<void()> fn) {
 }
 
 bool MainThread::Call(std::function<void()> fn) {
-  auto done = std::make_shared<bool>(false);
+  auto progress = std::make_shared<Progress>();
   auto gate = gate_;
-  guest_.RunOnMain(Run, new Work{gate, std::move(fn), done});
+  guest_.RunOnMain(Run, new Work{gate, std::move(fn), progress});
   std::unique_lock lock(gate->mutex);
-  gate->changed.wait(lock, [&] { return *done || !gate->open; });
-  return *done;
+  // What has started is waited for: fn uses the caller's stack, and it may be
+  // fn itself that closes the gate.
+  gate->changed.wait(lock, [&] { return progress->done || (!gate->open && !progress->started); });
+  return progress->done;
 }
 
 void MainThread::Close() {

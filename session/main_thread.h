@@ -34,6 +34,7 @@ class MainThread {
     std::condition_variable changed;
     bool open = true;
   };
+  struct Progress;
   struct Work;
   static void Run(void* arg);
 

@@ -45,6 +45,7 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
     return connected.status();
   }
   std::shared_ptr<Link> link = std::move(connected.value());
+  link->SetSendTimeout(kind == wire::Connection::kControl ? options.deadline : options.deadline * kDataDeadlines);
   opened(link);
   wire::Hello hello;
   hello.connection = kind;
@@ -66,6 +67,7 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   }
   c.token = reply.value().token;
   c.features = reply.value().features;
+  c.backup_deadline_ms = reply.value().deadline_ms;
   return link;
 }
 
@@ -104,7 +106,10 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
                                Wanted{wire::Connection::kDisk, &c->disk},
                                Wanted{wire::Connection::kMemory, &c->memory}}) {
     auto link = OpenLink(options, wanted.kind, *c, end, opened);
-    if (!link.ok()) return link.status();
+    if (!link.ok()) {
+      c->Close();
+      return link.status();
+    }
     *wanted.link = std::move(link.value());
   }
   return c;

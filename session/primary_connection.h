@@ -11,6 +11,10 @@
 
 namespace haven::session {
 
+/// A peer that answers but neither commits nor takes octets for this many
+/// deadlines is of no use.
+constexpr int kDataDeadlines = 10;
+
 /// Why a connection to the backup ended, or was never made.
 struct ConnectionEnd {
   enum class Kind {
@@ -32,6 +36,7 @@ struct PrimaryConnection {
   std::shared_ptr<Link> control, disk, memory;
   wire::Token token{};
   uint64_t features = 0;
+  uint32_t backup_deadline_ms = 0;  ///< the backup's, as it says
 
   /// Ends all three; any thread.
   void Close();

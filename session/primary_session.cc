@@ -15,15 +15,12 @@ namespace haven::session {
 namespace {
 
 constexpr milliseconds kRetryInterval{500};
+constexpr milliseconds kExplanationGrace{200};
 constexpr milliseconds kArbiterRetryInterval{1000};
 /// The first copy ends when a round finds no more dirty pages than this ...
 constexpr uint64_t kFewDirtyPages = 1024;
 /// ... or after this many rounds, for a guest that dirties faster than they travel.
 constexpr int kMaxSyncRounds = 8;
-/// A backup that answers but neither commits nor takes octets for this many
-/// deadlines is of no use.
-constexpr int kCommitDeadlines = 10;
-
 /// CPU time of the calling thread.
 microseconds ThreadCpu() {
   timespec now{};
@@ -38,6 +35,23 @@ uint64_t CountPages(const std::vector<std::vector<uint64_t>>& bitmaps) {
   }
   return pages;
 }
+
+/// Notices a backup that answers, but does not acknowledge the guest's writes:
+/// they would wait for ever, and the guest with them.
+struct AckWatch {
+  uint64_t acknowledged = 0;
+  std::optional<Instant> since;  ///< of the first look that found requests waiting and nothing new
+
+  Status Check(const blkrep::DiskReplicator::Acks& acks, Instant now, milliseconds patience) {
+    if (!acks.waiting || acks.acknowledged != acknowledged || !since) {
+      since = acks.waiting ? std::optional(now) : std::nullopt;
+      acknowledged = acks.acknowledged;
+      return Status::Ok();
+    }
+    if (now - *since < patience) return Status::Ok();
+    return {StatusCode::kPeerLost, "the backup answers, but does not acknowledge disk writes"};
+  }
+};
 
 Status Ended() { return {StatusCode::kPeerLost, "protection is being ended"}; }
 
@@ -91,6 +105,7 @@ ConnectionEnd PrimarySession::RunConnection() {
     connection_failed_ = false;
     goodbye_acknowledged_ = false;
     committed_ = kSyncEpoch;
+    cut_ = kSyncEpoch;
     links_.clear();
     if (stopping_) return EndOf(Ended());
   }
@@ -101,13 +116,16 @@ ConnectionEnd PrimarySession::RunConnection() {
     links_.push_back(std::move(link));
   };
   auto connection = Connect(options_.connect, end, opened);
-  if (!connection.ok()) return end;
+  if (!connection.ok()) {
+    Fail(end);  // a Stop() may be waiting for an answer
+    return end;
+  }
   PrimaryConnection& c = *connection.value();
-  Heartbeat heartbeat(*c.control, options_.connect.deadline);
+  Heartbeat heartbeat(*c.control, HeartbeatDeadline(options_.connect.deadline, c.backup_deadline_ms));
   SetState(PrimaryState::kSyncing, "");
   auto reply = SendLayout(*c.control, layout_, options_.connect.deadline, end);
   if (!reply.ok()) {
-    c.Close();
+    Fail(end);
     return end;
   }
   {
@@ -121,12 +139,12 @@ ConnectionEnd PrimarySession::RunConnection() {
   std::thread acks([&] { ReceiveDiskAcks(*c.disk); });
   std::thread writes([&] {
     Status sent = disks_.RunSender(*c.disk);
-    if (!sent.ok()) Fail(EndOf(sent));
+    if (!sent.ok()) FailUnlessExplained(EndOf(sent));
     cpu_us_ += ThreadCpu().count();
   });
   if (Failed()) disks_.Disconnected();  // by a Stop() that came before Connected()
 
-  Fail(EndOf(Protect(c)));
+  FailUnlessExplained(EndOf(Protect(c)));
   control.join();
   acks.join();
   writes.join();
@@ -209,6 +227,7 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
     {
       std::lock_guard lock(mutex_);
       may_be_held_ = true;
+      cut_ = checkpoint_.epoch;
     }
     if (BreakRequested("release-before-commit")) {
       output_.Release(checkpoint_.epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
@@ -228,7 +247,7 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
 }
 
 Status PrimarySession::AwaitCommit(Epoch epoch, PrimaryConnection& c) {
-  milliseconds patience = options_.connect.deadline * kCommitDeadlines;
+  milliseconds patience = options_.connect.deadline * kDataDeadlines;
   std::unique_lock lock(mutex_);
   uint64_t sent = c.memory->sent_bytes();
   while (!changed_.wait_for(lock, patience, [&] { return committed_ >= epoch || connection_failed_; })) {
@@ -245,9 +264,11 @@ Status PrimarySession::AwaitCommit(Epoch epoch, PrimaryConnection& c) {
 
 void PrimarySession::ReceiveControl(Link& control) {
   Record record;
+  AckWatch watch;
   while (true) {
     Status status = control.Receive(record, options_.connect.deadline);
     if (status.ok()) status = OnControlRecord(record);
+    if (status.ok()) status = watch.Check(disks_.acks(), SteadyClock::now(), options_.connect.deadline * kDataDeadlines);
     if (status.ok()) continue;
     if (status.code() == StatusCode::kProtocol) SendError(control, wire::Error::kProtocol, status.message());
     Fail(EndOf(status));
@@ -264,8 +285,8 @@ Status PrimarySession::OnControlRecord(const Record& record) {
       if (!record.body.empty()) return {StatusCode::kProtocol, "COMMITTED record: too long"};
       {
         std::lock_guard lock(mutex_);
-        // Epochs are sent one at a time; the main thread has cut this one.
-        if (record.header.epoch != committed_ + 1) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+        // Epochs are sent one at a time.
+        if (record.header.epoch != committed_ + 1 || record.header.epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
       }
       OnCommitted(record.header.epoch);
       return Status::Ok();
@@ -320,7 +341,7 @@ void PrimarySession::ReceiveDiskAcks(Link& disk) {
     auto ack = wire::DecodeDiskAck(record.body);
     status = ack.ok() ? disks_.OnAck(ack.value().request) : ack.status();
   }
-  Fail(EndOf(status));
+  FailUnlessExplained(EndOf(status));
   cpu_us_ += ThreadCpu().count();
 }
 
@@ -337,6 +358,17 @@ void PrimarySession::Fail(ConnectionEnd end) {
   // At once: the main thread may be draining requests that wait for the backup.
   disks_.Disconnected();
   changed_.notify_all();
+}
+
+void PrimarySession::FailUnlessExplained(ConnectionEnd end) {
+  if (end.status.code() == StatusCode::kPeerLost) {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, kExplanationGrace, [this] { return connection_failed_; });
+    // Stop() closes the connection itself, after the backup has read GOODBYE:
+    // one that ends before looks like our death.
+    if (stopping_) changed_.wait(lock, [this] { return connection_failed_; });
+  }
+  Fail(std::move(end));
 }
 
 bool PrimarySession::Failed() {

@@ -55,6 +55,9 @@ class PrimarySession {
   void Fail(ConnectionEnd end);
 
  private:
+  /// For the disk and memory links: their end may be seen before the ERROR on
+  /// the control link that explains it, and says whether the guest may go on.
+  void FailUnlessExplained(ConnectionEnd end);
   void Drive();
   ConnectionEnd RunConnection();
   Status Protect(PrimaryConnection& c);
@@ -104,6 +107,7 @@ class PrimarySession {
   std::vector<std::shared_ptr<Link>> links_;  ///< of the current connection
   wire::Token token_{};
   Epoch committed_ = kSyncEpoch;
+  Epoch cut_ = kSyncEpoch;  ///< the epoch that the backup may commit next
   PrimaryState state_ = PrimaryState::kConnecting;
   std::string message_;
   uint64_t losses_ = 0;
