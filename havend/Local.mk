@@ -49,4 +49,6 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/havend_listener_test.cc \
 	tests/unit/havend_pid_file_test.cc \
 	tests/unit/havend_qemu_arguments_test.cc \
+	tests/unit/havend_qemu_process_test.cc \
 	tests/unit/havend_qmp_client_test.cc
+EXTRA_DIST += tests/unit/havend_fake_qemu.py

@@ -41,8 +41,13 @@ Status MakePrivateFolder(const std::string& path) {
 }
 
 QemuOptions ToQemuOptions(const Config& config, const GuestConfig& guest) {
-  return {guest.name, guest.command, guest.ram_region, config.GuestStateDir(guest),
-          config.QmpPath(guest)};
+  QemuOptions options;
+  options.name = guest.name;
+  options.command = guest.command;
+  options.ram_region = guest.ram_region;
+  options.state_dir = config.GuestStateDir(guest);
+  options.qmp_path = config.QmpPath(guest);
+  return options;
 }
 
 BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& guest) {

@@ -14,7 +14,6 @@ namespace haven::havend {
 
 namespace {
 
-constexpr milliseconds kFirstRestartDelay{1000};
 constexpr milliseconds kLastRestartDelay{60000};
 
 }  // namespace
@@ -159,7 +158,7 @@ void QemuProcess::StopWatching() {
 }
 
 void QemuProcess::Watch(int pidfd) {
-  milliseconds delay = kFirstRestartDelay;
+  milliseconds delay = options_.restart_delay;
   for (;;) {
     pollfd pollers[2] = {{pidfd, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
     if (poll(pollers, 2, -1) < 0 && errno == EINTR) continue;

@@ -114,6 +114,7 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& optio
   if (!status.ok()) {
     status = qemu->Explain(status);
     qemu->process_->Kill();
+    unlink(options.PidPath().c_str());
     return status.With("the waiting QEMU did not start");
   }
   return Result<std::unique_ptr<WaitingQemu>>(std::move(qemu));

@@ -20,6 +20,7 @@ struct QemuOptions {
   std::string ram_region;
   std::string state_dir;  ///< of this guest: qemu.pid, qemu.log
   std::string qmp_path;
+  milliseconds restart_delay{1000};  ///< after a waiting process died; doubles up to a minute
 
   std::string PidPath() const { return state_dir + "/qemu.pid"; }
   std::string LogPath() const { return state_dir + "/qemu.log"; }
