@@ -266,7 +266,7 @@ def command_loop(checker: Checker) -> None:
             if word == "stats":
                 answer = checker.stats(float(rest or 0))
             elif word == "control":
-                answer = checker.control(rest, 60)
+                answer = checker.control(rest, 30)
             elif word == "pause":
                 answer = {"ok": checker.pause()}
             elif word == "resume":

@@ -143,13 +143,23 @@ static void Finish(const char *arguments, FILE *out) {
   Answer(out, umount("/data") == 0 ? NULL : strerror(errno));
 }
 
-static void PowerOff(const char *arguments, FILE *out) {
-  (void)arguments;
+static void End(FILE *out, int how) {
   Answer(out, NULL);
   fflush(out);
   sync();
   usleep(300 * 1000); // the answer leaves the guest before the power does
-  reboot(RB_POWER_OFF);
+  reboot(how);
+}
+
+static void PowerOff(const char *arguments, FILE *out) {
+  (void)arguments;
+  End(out, RB_POWER_OFF);
+}
+
+// What the log holds is there again afterwards; connections are not.
+static void Reboot(const char *arguments, FILE *out) {
+  (void)arguments;
+  End(out, RB_AUTOBOOT);
 }
 
 static const struct {
@@ -158,7 +168,7 @@ static const struct {
 } kCommands[] = {
     {"status", Status},        {"hash", HashAt},     {"load", Load},
     {"verify", Verify},        {"stalls", Stalls},   {"finish", Finish},
-    {"poweroff", PowerOff},
+    {"poweroff", PowerOff},    {"reboot", Reboot},
 };
 
 static void HandleControl(char *line, FILE *out) {

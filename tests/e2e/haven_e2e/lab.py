@@ -54,6 +54,13 @@ class Lab:
         if client:
             self.client = Client(self.processes, **client_options)
 
+    def new_client(self) -> Client:
+        """A client that starts from what the guest has now, for a guest that has rebooted."""
+        if self.client:
+            self.client.quit()
+        self.client = Client(self.processes)
+        return self.client
+
     def the_client(self) -> Client:
         assert self.client, "boot() first"
         return self.client

@@ -6,7 +6,7 @@ from typing import Any
 
 from haven_e2e.guest import Disk, GuestSpec
 from haven_e2e.lab import Lab
-from haven_e2e.processes import Failure, wait_until
+from haven_e2e.processes import Failure, kill_pid, wait_until
 from haven_e2e.qmp import QmpError
 from haven_e2e.scenario import Notes, case
 
@@ -169,6 +169,58 @@ def pause(lab: Lab, t: Notes) -> None:
     lab.wait_for_state(lab.primary, "protected", 40)
     client.wait_for_progress(50, 20)
     client.require_clean()
+    fail_over_and_check(lab, t)
+
+
+@case("a protected guest that reboots stays protected")
+def reboot(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    client = lab.the_client()
+    client.ask("pause")
+    acked = client.acked()
+    client.control("finish")
+    before = int(client.control("status")["uptime_us"])
+    client.control("reboot")
+    wait_until("the guest is up again",
+               lambda: int(client.ask("control status").get("uptime_us", before)) < before, 60, 0.2)
+    client = lab.new_client()
+    if int(client.control("status")["count"]) < acked:
+        raise Failure(f"the guest had acknowledged {acked} operations before it rebooted")
+    lab.wait_for_state(lab.primary, "protected", 10)
+    client.load()
+    lab.wait_for_epochs(20)
+    fail_over_and_check(lab, t)
+
+
+@case("a guest that was paused by hand is still paused after a failover")
+def paused(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    with lab.primary.qmp() as monitor:
+        monitor("stop")
+    time.sleep(1)  # the checkpoint with the paused guest has to reach the backup
+    killed_at = lab.primary.kill_qemu()
+    lab.wait_for_state(lab.backup, "promoted", 15)
+    time.sleep(1)
+    if lab.backup.guest_status() == "running":
+        raise Failure("the failover let a guest run that its administrator had paused")
+    with lab.backup.qmp() as monitor:
+        monitor("cont")
+    lab.expect_failover(killed_at)
+    report = lab.check_everything()
+    t(lost=report["lost"])
+
+
+@case("the waiting device model on the backup is replaced when it dies")
+def waiting_dies(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    pid_file = lab.backup.state_dir / lab.spec.name / "qemu.pid"
+    pid = int(pid_file.read_text().split()[0])
+    kill_pid(pid)
+    wait_until("havend starts another one",
+               lambda: pid_file.exists() and pid_file.read_text().split()[0] != str(pid), 10)
+    lab.wait_for_state(lab.primary, "protected", 20)
+    lab.wait_for_epochs(20)
+    lab.the_client().require_clean()
     fail_over_and_check(lab, t)
 
 
