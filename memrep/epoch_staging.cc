@@ -24,7 +24,9 @@ EpochStaging::EpochStaging(GuestImage& image) : image_(image), decoder_(PagesOf(
 }
 
 Status EpochStaging::Enter(Epoch epoch) {
-  if (epoch == epoch_) return Status::Ok();
+  // An epoch that is applied is closed; the first copy is open until epoch 1 begins.
+  bool open = epoch == epoch_ && (epoch == kSyncEpoch || epoch > image_.epoch());
+  if (open) return Status::Ok();
   if (epoch != image_.epoch() + 1) {
     return Protocol("memory of epoch " + std::to_string(epoch) + " came after epoch " +
                     std::to_string(image_.epoch()));
@@ -60,7 +62,7 @@ Status EpochStaging::AddDeviceState(Epoch epoch, ByteSpan body) {
   if (!r.ok()) return Protocol("DEVICE_STATE record: too short");
   if (total > wire::kMaxDeviceStateBytes) return Protocol("DEVICE_STATE record: over the limit");
   if (offset != device_state_.size() || (offset != 0 && total != device_state_total_) ||
-      r.left() > total - offset) {
+      r.left() == 0 || r.left() > total - offset) {
     return Protocol("DEVICE_STATE record: pieces do not fit together");
   }
   device_state_total_ = total;
