@@ -14,7 +14,7 @@ LOAD = {"memory_pages_s": 1000, "memory_pages": 4096, "disk_threads": 2, "disk_o
 # Paced: far below what the guest can do, for latencies. Saturated: as fast as it answers,
 # with so many requests in flight that the wait for a commit does not limit them.
 PACED = {"window": 64, "rate": 100}
-SATURATED = {"window": 256, "rate": 1000000}
+SATURATED = {"window": 64, "rate": 1000000}
 WARM_SECONDS = 0.7
 
 
@@ -56,6 +56,7 @@ def run(lab: Lab, options: dict[str, int], seconds: float,
             time.sleep(0.05)
     last = _sample(client)
     stats = client.stats()
+    client.ask("pause")  # the next client begins where this one's last answered request was
     client.require_clean()
     client.quit()
     took = last.when - first.when
