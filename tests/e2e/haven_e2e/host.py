@@ -69,9 +69,12 @@ class Host:
 
     def _monitor_or_death(self) -> bool:
         if self._qemu and self._qemu.poll() is not None:
-            log = self._processes.log_folder / f"{self.name}.qemu.log"
-            raise Failure(f"QEMU ended with {self._qemu.returncode}: {log.read_text()[-400:]}")
+            raise Failure(f"QEMU ended with {self._qemu.returncode}: {self._last_words('qemu')}")
         return self.qmp_path.exists() and listener_pid(self.qmp_path) is not None
+
+    def _last_words(self, program: str) -> str:
+        lines = (self._processes.log_folder / f"{self.name}.{program}.log").read_text().splitlines()
+        return " / ".join(line for line in lines[-3:] if not line.startswith("+ "))
 
     def qmp(self) -> Qmp:
         return Qmp(self.qmp_path)
@@ -143,8 +146,7 @@ class Host:
     def _havend_listens(self) -> bool:
         assert self._havend
         if self._havend.poll() is not None:
-            log = self._processes.log_folder / f"{self.name}.havend.log"
-            raise Failure(f"havend ended with {self._havend.returncode}: {log.read_text()[-400:]}")
+            raise Failure(f"havend ended with {self._havend.returncode}: {self._last_words('havend')}")
         listening = subprocess.run(in_netns(self.name, ["cat", "/proc/net/tcp"]),
                                    capture_output=True, text=True).stdout
         return f":{PORT:04X} 00000000:0000 0A" in listening

@@ -9,10 +9,11 @@
 
 A cut takes a host's port out of its bridge: both ends keep their carrier and
 every packet is lost without a trace, as when a switch dies."""
+import os
 import subprocess
 
 from . import paths
-from .processes import Processes, Skip, in_netns
+from .processes import Failure, Processes, Skip, in_netns
 
 HOSTS = ("hostA", "hostB")
 CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
@@ -24,6 +25,8 @@ LINKS = ("lan", "rep")
 class Network:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
+        if not os.path.exists("/dev/net/tun"):
+            raise Failure("/dev/net/tun is not there; the guest's network card needs it (modprobe tun)")
         for name in ("switch", "client", *HOSTS):
             self._run(None, "netns", "add", name)
             self._quiet(name)

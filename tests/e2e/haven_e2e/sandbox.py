@@ -12,22 +12,30 @@ from . import paths
 MARK = "HAVEN_E2E_SANDBOX"
 
 
+# Where /proc cannot be mounted (some containers), processes stay in the name space that we
+# are in; the harness ends what it started then, but cannot when it is killed itself.
+WITH_PROCESSES = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+WITHOUT_PROCESSES = ["--net", "--mount"]
+
+
 def enter() -> None:
     """Re-executes the running script inside; returns when we are inside."""
     if os.environ.get(MARK):
         _settle()
         return
-    command = [paths.tool("unshare"), "--net", "--mount", "--pid", "--fork",
-               "--kill-child", "--mount-proc"]
-    if os.geteuid() != 0:
-        command += ["--user", "--map-root-user"]
-        probe = subprocess.run(command + ["true"], stderr=subprocess.PIPE, text=True)
-        if probe.returncode != 0:
-            sys.exit("cannot make a user name space (" + probe.stderr.strip() + "); run as root, or "
-                     "allow it: sysctl kernel.unprivileged_userns_clone=1")
-    environment = dict(os.environ)
-    environment[MARK] = "user" if os.geteuid() != 0 else "root"
-    os.execve(command[0], command + [sys.executable, *sys.argv], environment)
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    complaint = ""
+    for options in (WITH_PROCESSES, WITHOUT_PROCESSES):
+        command = [paths.tool("unshare"), *user, *options]
+        probe = subprocess.run(command + ["true"], capture_output=True, text=True)
+        if probe.returncode == 0:
+            environment = {**os.environ, MARK: "user" if user else "root"}
+            os.execve(command[0], command + [sys.executable, *sys.argv], environment)
+        complaint = probe.stderr.strip()
+    advice = ("run as root, or allow user name spaces (sysctl user.max_user_namespaces, "
+              "kernel.unprivileged_userns_clone)" if user else
+              "in a container it needs the capability SYS_ADMIN")
+    sys.exit(f"cannot make name spaces for the test hosts: {complaint}; {advice}")
 
 
 def is_real_root() -> bool:
