@@ -143,6 +143,15 @@ class Testbed:
         self.client = Client(self.processes, **{"rate": 20, "stall": 60, **options})
         return self.client
 
+    def the_client(self) -> Client:
+        assert self.client, "connect() first"
+        return self.client
+
+    def sent_by(self, host: Host) -> int:
+        """Bytes that the host has sent on the replication link so far."""
+        assert self.links
+        return self.links.bytes_sent(host.name)
+
     def local_disks(self, host: Host, *, filled: bool) -> None:
         """/data/disk0 and disk1 on the host, of the sizes of the shared ones."""
         make = "; ".join(f"rm -f /data/disk{n}; truncate -s {mib}M /data/disk{n}"

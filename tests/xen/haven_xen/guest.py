@@ -10,7 +10,7 @@ SHARED, LOCAL = ["/dev/vdc", "/dev/vdd"], ["/data/disk0", "/data/disk1"]
 STOCK = None
 PATCHED = str(places.PREFIX / "libexec" / "haven" / "qemu-dm")
 KERNEL = ("console=ttyS0 quiet panic=1 nokaslr mitigations=off cryptomgr.notests "
-          "random.trust_cpu=on 8250.nr_uarts=1 "
+          "random.trust_cpu=on 8250.nr_uarts=1 pci=noearly edd=off "
           f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
 
 
@@ -21,7 +21,7 @@ class XenGuest:
     pv: bool = False
     memory_mib: int = 128
     vcpus: int = 1
-    nic: str = "e1000"
+    nic: str = "virtio-net-pci"
     disks: list[str] = field(default_factory=lambda: list(SHARED))
     device_model: Optional[str] = STOCK
     device_model_args: list[str] = field(default_factory=list)
@@ -39,8 +39,7 @@ class XenGuest:
         values: dict[str, object] = {
             "name": self.name, "type": "hvm", "memory": self.memory_mib, "vcpus": self.vcpus,
             "cpus": "1",  # dom0 has the other one
-            "kernel": "/payload/guest/vmlinuz", "ramdisk": "/payload/guest/initramfs",
-            "cmdline": KERNEL if self.pv else f"{KERNEL} xen_nopv",
+            "kernel": "/payload/guest/kernel", "cmdline": KERNEL if self.pv else f"{KERNEL} xen_nopv",
             "xen_platform_pci": int(self.pv), "vga": "none", "serial": f"file:{self.serial_log}",
             "disk": [self.disk(number) for number in range(len(self.disks))],
             "vif": [self.vif()],
@@ -48,8 +47,8 @@ class XenGuest:
         }
         if self.device_model:
             values["device_model_override"] = self.device_model
-        if self.device_model_args:
-            values["device_model_args"] = self.device_model_args
+        values["device_model_args"] = ["-device", "loader,file=/payload/guest/boot.elf",
+                                       *self.device_model_args]
         return "".join(f"{key} = {_value(value)}\n" for key, value in {**values, **self.more}.items())
 
     def disk(self, number: int) -> str:

@@ -114,7 +114,8 @@ class Host:
         try:
             (self.log_folder / f"{self.name}.xl-dmesg.log").write_text(
                 self.agent.run("xl dmesg; dmesg | tail -n 200; xl list; ps axww").out)
-            text = self.agent.run("cd /var/log && tail -v -n 400 xen/* xen/console/* *.log 2>/dev/null").out
+            text = self.agent.run("cd /var/log; for log in xen/* *.log; do [ -f $log ] && "
+                                  "echo == $log && tail -n 400 $log; done").out
             (self.log_folder / f"{self.name}.var-log.log").write_text(text)
         except Unreachable as error:
             (self.log_folder / f"{self.name}.xl-dmesg.log").write_text(f"{error}\n")
