@@ -26,7 +26,7 @@ void ComparePortable(const uint8_t* base, const uint8_t* page, const Ahead&, Pag
   diff.changed = changed;
 }
 
-Coded EncodePortable(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
+Coded EncodePortable(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {
   return EncodeScalar(page, diff, out, limit);
 }
 

@@ -65,9 +65,9 @@ struct DeltaKernels {
   /// Compares two pages. Any alignment of `page`; `base` likewise.
   void (*compare)(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff);
   /// Codes what `diff`, which is not empty, says of `page`, as a run or a
-  /// delta, whichever is shorter.
+  /// delta, whichever is shorter. @param ahead  as it was given to compare().
   /// @param out  room for `limit` + kDeltaSlackBytes octets.
-  Coded (*encode)(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit);
+  Coded (*encode)(const uint8_t* page, const PageDiff& diff, const Ahead& ahead, uint8_t* out, size_t limit);
   /// Applies a delta that MeasureDelta() accepted.
   void (*apply)(const uint8_t* delta, uint8_t* page);
   /// Copies the blocks whose bit is set.

@@ -34,7 +34,7 @@ HAVEN_AVX2 void CompareAvx2(const uint8_t* base, const uint8_t* page, const Ahea
   diff.changed = changed;
 }
 
-HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
+HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {
   return EncodeScalar(page, diff, out, limit);
 }
 

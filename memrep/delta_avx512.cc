@@ -30,14 +30,22 @@ HAVEN_AVX512 inline unsigned Count(uint64_t mask) { return static_cast<unsigned>
 /// All octets of each of a group's 8 words-of-masks whose bit is set.
 HAVEN_AVX512 inline uint64_t Widen(uint64_t bits) { return _pdep_u64(bits, 0x0101010101010101) * 0xff; }
 
+/// Comparing waits for memory, coding does not: the next page's last groups
+/// are left for coding to fetch, so that memory is never idle.
+constexpr size_t kFetchedByCompare = 6;
+
+HAVEN_AVX512 inline void Fetch(const Ahead& ahead, size_t at) {
+  _mm_prefetch(reinterpret_cast<const char*>(ahead.base + at), _MM_HINT_T0);
+  _mm_prefetch(reinterpret_cast<const char*>(ahead.page + at), _MM_HINT_T0);
+}
+
 HAVEN_AVX512 void CompareAvx512(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff) {
   uint64_t changed = 0;
   for (size_t group = 0; group < kGroups; group++) {
     uint64_t* masks = diff.byte_masks + group * 8;
     for (size_t i = 0; i < 8; i++) {
       size_t at = (group * 8 + i) * kBlockBytes;
-      _mm_prefetch(reinterpret_cast<const char*>(ahead.base + at), _MM_HINT_T0);
-      _mm_prefetch(reinterpret_cast<const char*>(ahead.page + at), _MM_HINT_T0);
+      if (group < kFetchedByCompare) Fetch(ahead, at);
       __mmask64 differ = _mm512_cmpneq_epi8_mask(Load(base + at), Load(page + at));
       masks[i] = differ;
       changed |= uint64_t{differ != 0} << (group * 8 + i);
@@ -54,9 +62,12 @@ struct VectorPlan {
   size_t bytes;
 };
 
-HAVEN_AVX512 inline void Plan(const PageDiff& diff, VectorPlan& plan) {
+HAVEN_AVX512 inline void Plan(const PageDiff& diff, const Ahead& ahead, VectorPlan& plan) {
   alignas(64) uint8_t octets[kBlocksPerPage];
   for (size_t group = 0; group < kGroups; group++) {
+    for (size_t i = 0; i < 8 - kFetchedByCompare; i++) {
+      Fetch(ahead, (kFetchedByCompare * 8 + group * (8 - kFetchedByCompare) + i) * kBlockBytes);
+    }
     __m512i masks = Load(diff.byte_masks + group * 8);
     plan.group_words[group] = _mm512_test_epi8_mask(masks, masks);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(octets + group * 8),
@@ -109,9 +120,9 @@ HAVEN_AVX512 inline __m512i Effective(const BlockModes& modes, size_t group, uin
   return _mm512_mask_blend_epi64(of_whole, masks, _mm512_set1_epi64(-1));
 }
 
-HAVEN_AVX512 Coded EncodeAvx512(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
+HAVEN_AVX512 Coded EncodeAvx512(const uint8_t* page, const PageDiff& diff, const Ahead& ahead, uint8_t* out, size_t limit) {
   VectorPlan plan;
-  Plan(diff, plan);
+  Plan(diff, ahead, plan);
   Span span = SpanOf(diff);
   if (kRunHeadBytes + span.bytes <= plan.bytes) {
     if (kRunHeadBytes + span.bytes > limit) return {};

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "core/wire.h"
 #include "memrep/delta.h"
 
 namespace haven::memrep {
@@ -34,18 +35,24 @@ struct EncoderOptions {
   /// What the link carries; compression that takes longer than the octets it
   /// saves is left out. 0: as measured while sending.
   uint64_t link_bytes_per_second = 0;
-  /// Threads that encode, 1 .. 8.
-  uint32_t threads = 2;
+
+  /// What the backup understands: wire::kFeature...
+  uint64_t features = wire::kFeaturesKnown;
 
   // For tests.
   const DeltaKernels* kernels = nullptr;            ///< nullptr: BestKernels()
   uint64_t (*page_hash)(const uint8_t*) = nullptr;  ///< nullptr: SampleHash()
   uint64_t (*now_ns)() = nullptr;                   ///< nullptr: the steady clock
 
-  bool blocks() const { return stages == EncoderStages::kBlocks || stages == EncoderStages::kAll; }
-  bool sharing() const { return stages == EncoderStages::kSharing || stages == EncoderStages::kAll; }
-  bool compressing() const { return stages == EncoderStages::kCompression || stages == EncoderStages::kAll; }
+  bool blocks() const { return Has(EncoderStages::kBlocks, wire::kFeaturePageDeltas); }
+  bool sharing() const { return Has(EncoderStages::kSharing, wire::kFeatureSamePages); }
+  bool compressing() const { return Has(EncoderStages::kCompression, wire::kFeatureCompressedPages); }
   bool caching() const { return blocks() || sharing(); }
+
+ private:
+  bool Has(EncoderStages stage, uint64_t feature) const {
+    return (stages == stage || stages == EncoderStages::kAll) && (features & feature) != 0;
+  }
 };
 
 /// What became of the pages given to an encoder, since it was last asked.

@@ -2,7 +2,9 @@
 #include "memrep/fgbi_encoder.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
+#include <utility>
 
 #include "core/assert.h"
 #include "memrep/delta_layout.h"
@@ -21,6 +23,7 @@ constexpr uint8_t kMaxWorth = 15;
 /// Searches for an equal page that found none, after which only every 16th is made.
 constexpr uint32_t kManyFruitless = 256;
 constexpr size_t kEntryBytes = sizeof(uint64_t);
+constexpr size_t kLookAhead = 4;
 
 /// Whether a few of a page's words are zero: a cheap look before comparing all.
 bool LooksSparse(const uint8_t* page) {
@@ -118,16 +121,22 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
   HAVEN_ASSERT(!pages.empty() && pages.size() <= wire::kMaxPagesPerRecord);
   uint64_t start = SteadyNanoseconds();
   Writer writer(region, pages.size(), out);
-  for (size_t i = 0; i < pages.size(); i++) {
-    // The page after this one is fetched while this one is compared.
-    const PageRef& next = pages[std::min(i + 1, pages.size() - 1)];
-    Ahead ahead{next.data, next.data};
-    if (options_.caching()) {
-      cache_.Prefetch(MakePageKey(region, pages[std::min(i + 8, pages.size() - 1)].index));
-      uint32_t slot = cache_.Find(MakePageKey(region, next.index));
-      if (slot != PageCache::kNoSlot) ahead.base = cache_.Data(slot);
+  // Where the pages are in the cache is looked up some pages ahead, and what
+  // is there fetched one page ahead.
+  std::array<uint32_t, kLookAhead> slots;
+  size_t looked_up = 0;
+  auto look_up = [&](size_t until) {
+    for (; looked_up < std::min(until, pages.size()); looked_up++) {
+      slots[looked_up % kLookAhead] = options_.caching() ? cache_.Find(MakePageKey(region, pages[looked_up].index)) : PageCache::kNoSlot;
+      if (options_.caching() && looked_up + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[looked_up + 8].index));
     }
-    EncodePage(MakePageKey(region, pages[i].index), pages[i], ahead, writer);
+  };
+  for (size_t i = 0; i < pages.size(); i++) {
+    look_up(i + 2);
+    const PageRef& next = pages[std::min(i + 1, pages.size() - 1)];
+    uint32_t next_slot = i + 1 < pages.size() ? slots[(i + 1) % kLookAhead] : PageCache::kNoSlot;
+    Ahead ahead{next_slot != PageCache::kNoSlot ? cache_.Data(next_slot) : next.data, next.data};
+    EncodePage(MakePageKey(region, pages[i].index), slots[i % kLookAhead], pages[i], ahead, writer);
   }
   writer.Finish();
   figures_.pages += pages.size();
@@ -136,10 +145,11 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
   figures_.encode_ns += SteadyNanoseconds() - start;
 }
 
-void FgbiEncoder::EncodePage(PageKey key, const PageRef& page, const Ahead& ahead, Writer& out) {
-  uint32_t slot = PageCache::kNoSlot;
+void FgbiEncoder::EncodePage(PageKey key, uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out) {
   if (options_.caching()) {
-    slot = cache_.Find(key);
+    // Since it was looked up, a page before may have taken its place, or the
+    // same page may have come before and got one.
+    if (slot == PageCache::kNoSlot || cache_.KeyOf(slot) != key) slot = cache_.Find(key);
     if (slot == PageCache::kNoSlot) {
       figures_.cache_misses++;
       slot = cache_.Admit(key);
@@ -181,7 +191,7 @@ bool FgbiEncoder::EncodeChange(uint32_t slot, const PageRef& page, const Ahead& 
   auto blocks = static_cast<uint64_t>(std::popcount(changed));
   figures_.changed_blocks += blocks;
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
-  memrep::Coded coded = kernels_.encode(page.data, diff, out.next(), kMaxChangeBytes);
+  memrep::Coded coded = kernels_.encode(page.data, diff, ahead, out.next(), kMaxChangeBytes);
   if (coded.kind == memrep::Coded::Kind::kNone) return false;
 
   figures_.bytes_after_blocks += coded.bytes;
@@ -250,7 +260,7 @@ bool FgbiEncoder::EncodeSparse(uint32_t slot, const PageRef& page, Writer& out) 
   kernels_.compare(zeros_.data(), page.data, {zeros_.data(), page.data}, diff);
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
   // A run would be applied to what is there: what is sparse is always a delta.
-  memrep::Coded coded = kernels_.encode(page.data, diff, out.next(), kPageBytes / 2);
+  memrep::Coded coded = kernels_.encode(page.data, diff, {page.data, page.data}, out.next(), kPageBytes / 2);
   if (coded.kind != memrep::Coded::Kind::kDelta) return false;
   figures_.sparse++;
   figures_.bytes_after_blocks += coded.bytes;

@@ -28,14 +28,13 @@ class FgbiEncoder : public PageEncoder {
   void Committed() override { compression_.Tick(); }
   void Reset() override;
 
-  void SetLinkRate(uint64_t bytes_per_second) { compression_.SetLinkRate(bytes_per_second); }
-  /// What happened since the last call.
-  EncoderFigures TakeFigures();
+  void SetLinkRate(uint64_t bytes_per_second) override { compression_.SetLinkRate(bytes_per_second); }
+  EncoderFigures TakeFigures() override;
 
  private:
   class Writer;
 
-  void EncodePage(PageKey key, const PageRef& page, const Ahead& ahead, Writer& out);
+  void EncodePage(PageKey key, uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out);
   bool EncodeChange(uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out);
   void EmitChange(wire::PageCode code, uint64_t index, size_t bytes, Writer& out);
   void EncodeWhole(uint32_t slot, PageKey key, const PageRef& page, Writer& out);

@@ -17,11 +17,12 @@ constexpr uint64_t kMaxSlots = 1u << 30;
 
 PageCache::PageCache(uint64_t bytes) {
   uint64_t slots = std::clamp<uint64_t>(bytes / kPageBytes, 1, kMaxSlots);
-  sets_ = static_cast<uint32_t>(std::bit_floor(std::max<uint64_t>(slots / 4, 1)));
-  set_bits_ = static_cast<uint32_t>(std::countr_zero(sets_));
-  ways_ = static_cast<uint32_t>(std::min<uint64_t>(slots / sets_, kMaxWays));
-  keys_.resize(sets_);
-  states_.resize(sets_);
+  sets_ = static_cast<uint32_t>(std::max<uint64_t>(slots / kWays, 1));
+  ways_ = static_cast<uint32_t>(std::min<uint64_t>(slots, kWays));
+  key_memory_.resize(uint64_t{sets_} * kWays + kWays - 1);
+  auto address = reinterpret_cast<uintptr_t>(key_memory_.data());
+  keys_ = key_memory_.data() + (-address % (kWays * sizeof(PageKey))) / sizeof(PageKey);
+  states_.resize(uint64_t{sets_} * kWays);
   Clear();
   arena_bytes_ = uint64_t{sets_} * ways_ * kPageBytes;
   // Gets memory as it fills. Huge pages, since its order of use is random.
@@ -34,37 +35,38 @@ PageCache::PageCache(uint64_t bytes) {
 PageCache::~PageCache() { munmap(arena_, arena_bytes_); }
 
 uint32_t PageCache::Find(PageKey key) const {
-  uint32_t set = SetIndex(key);
-  const Keys& keys = keys_[set];
-  for (uint32_t way = 0; way < ways_; way++) {
-    if (keys.of[way] == key) return way << set_bits_ | set;
+  for (uint32_t set : {FirstSet(key), SecondSet(key)}) {
+    const PageKey* keys = keys_ + set * kWays;
+    for (uint32_t way = 0; way < kWays; way++) {
+      if (keys[way] == key) return set * kWays + way;
+    }
   }
   return kNoSlot;
 }
 
 uint32_t PageCache::Admit(PageKey key) {
-  uint32_t set = SetIndex(key);
-  Keys& keys = keys_[set];
-  States& states = states_[set];
-  uint32_t worst = 0;
-  for (uint32_t way = 0; way < ways_; way++) {
-    if (keys.of[way] == kFree) {
-      worst = way;
-      break;
+  uint32_t worst = kNoSlot;
+  for (uint32_t set : {FirstSet(key), SecondSet(key)}) {
+    for (uint32_t slot = set * kWays; slot < set * kWays + ways_; slot++) {
+      if (keys_[slot] == kFree) {
+        keys_[slot] = key;
+        states_[slot] = {};
+        return slot;
+      }
+      if (worst == kNoSlot || states_[slot].worth < states_[worst].worth) worst = slot;
     }
-    if (states.of[way].worth < states.of[worst].worth) worst = way;
   }
-  if (keys.of[worst] != kFree && states.of[worst].worth > 0) {
-    states.of[worst].worth--;  // gives way in the end, if it does not pay again
+  if (states_[worst].worth > 0) {
+    states_[worst].worth--;  // gives way in the end, if it does not pay again
     return kNoSlot;
   }
-  keys.of[worst] = key;
-  states.of[worst] = {};
-  return worst << set_bits_ | set;
+  keys_[worst] = key;
+  states_[worst] = {};
+  return worst;
 }
 
 void PageCache::Clear() {
-  for (Keys& keys : keys_) std::fill(std::begin(keys.of), std::end(keys.of), kFree);
+  for (uint32_t slot = 0; slot < sets_ * kWays; slot++) keys_[slot] = slot % kWays < ways_ ? kFree : kNever;
 }
 
 ContentIndex::ContentIndex(uint32_t slots)

@@ -14,8 +14,9 @@ namespace haven::memrep {
 using PageKey = uint64_t;
 constexpr PageKey MakePageKey(uint32_t region, uint64_t index) { return uint64_t{region} << 56 | index; }
 
-/// Copies of pages as the backup has them, in a bounded amount of memory: a
-/// few places for each set of page indices. A place that pays (its page was
+/// Copies of pages as the backup has them, in a bounded amount of memory. A
+/// page has one of 8 places in its first set, or in its second, which is
+/// another for each of the pages that share the first. A place that pays (its page was
 /// dirty again, and little of it had changed) is not given away to a page that
 /// was dirty once. What it costs to use does not depend on the guest's size.
 /// Thread: one at a time.
@@ -50,34 +51,32 @@ class PageCache {
   /// Forgets all.
   void Clear();
 
-  PageKey KeyOf(uint32_t slot) const { return keys_[SetOf(slot)].of[WayOf(slot)]; }
-  State& StateOf(uint32_t slot) { return states_[SetOf(slot)].of[WayOf(slot)]; }
-  uint8_t* Data(uint32_t slot) { return arena_ + uint64_t{slot} * kPageBytes; }
+  PageKey KeyOf(uint32_t slot) const { return keys_[slot]; }
+  State& StateOf(uint32_t slot) { return states_[slot]; }
+  uint8_t* Data(uint32_t slot) {
+    // Neighbouring sets have neighbouring copies, as neighbouring pages have
+    // neighbouring sets: they are often dirty together.
+    return arena_ + (uint64_t{slot % kWays} * sets_ + slot / kWays) * kPageBytes;
+  }
   /// Asks the processor for what Find(key) will read.
-  void Prefetch(PageKey key) const { __builtin_prefetch(&keys_[SetIndex(key)]); }
+  void Prefetch(PageKey key) const { __builtin_prefetch(&keys_[FirstSet(key) * kWays]); }
 
-  uint32_t slots() const { return sets_ * ways_; }
+  /// Numbers that a slot can have are below this.
+  uint32_t slots() const { return sets_ * kWays; }
 
  private:
-  static constexpr uint32_t kMaxWays = 8;
-  static constexpr PageKey kFree = ~uint64_t{0};  // no region has that many pages
-  struct alignas(64) Keys {
-    PageKey of[kMaxWays];
-  };
-  struct States {
-    State of[kMaxWays];
-  };
+  static constexpr uint32_t kWays = 8;
+  static constexpr PageKey kFree = ~uint64_t{0};   // no region has that many pages
+  static constexpr PageKey kNever = ~uint64_t{1};  // nor that many
 
-  // Neighbouring pages have neighbouring slots: they are often dirty together.
-  uint32_t SetIndex(PageKey key) const { return static_cast<uint32_t>(key + (key >> 56) * 0x9E3779B1u) & (sets_ - 1); }
-  uint32_t SetOf(uint32_t slot) const { return slot & (sets_ - 1); }
-  uint32_t WayOf(uint32_t slot) const { return slot >> set_bits_; }
+  uint32_t FirstSet(PageKey key) const { return static_cast<uint32_t>(key + (key >> 56) * 0x9E3779B1u) % sets_; }
+  uint32_t SecondSet(PageKey key) const { return static_cast<uint32_t>(key * 0x9E3779B97F4A7C15ull >> 32) % sets_; }
 
-  uint32_t sets_ = 1;  ///< a power of two
-  uint32_t set_bits_ = 0;
-  uint32_t ways_ = 1;
-  std::vector<Keys> keys_;
-  std::vector<States> states_;
+  uint32_t sets_ = 1;
+  uint32_t ways_ = kWays;  ///< fewer only in a cache of less than 8 pages
+  PageKey* keys_ = nullptr;  ///< a cache line for each set
+  std::vector<PageKey> key_memory_;
+  std::vector<State> states_;
   uint8_t* arena_ = nullptr;
   uint64_t arena_bytes_ = 0;
 };

@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/records.h"
+#include "memrep/encoder_options.h"
 
 namespace haven::memrep {
 
@@ -39,6 +40,10 @@ class PageEncoder {
   virtual void Committed() = 0;
   /// The backup is gone, what it has is unknown: forget all.
   virtual void Reset() = 0;
+  /// What the link was measured to carry.
+  virtual void SetLinkRate(uint64_t /*bytes_per_second*/) {}
+  /// What happened since the last call.
+  virtual EncoderFigures TakeFigures() { return {}; }
 };
 
 /// Whole pages, as Remus sends them; pages of zeros travel without data.

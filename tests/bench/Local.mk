@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Built on demand by scripts/bench memrep: needs a QEMU source folder, whose
+# XBZRLE encoder it links as it is there.
+EXTRA_PROGRAMS += tests/bench/memrep_bench
+tests_bench_memrep_bench_SOURCES = \
+	tests/bench/memrep_bench.cc \
+	tests/bench/memrep_measure.cc tests/bench/memrep_measure.h \
+	tests/bench/memrep_pages.cc tests/bench/memrep_pages.h \
+	tests/bench/shim/cutils.c \
+	tests/bench/shim/qemu/cutils.h \
+	tests/bench/shim/qemu/osdep.h
+tests_bench_memrep_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/bench/shim -I$(QEMU_SRC)/migration
+tests_bench_memrep_bench_LDADD = tests/bench/xbzrle.o libhavenengine.la $(GLIB_LIBS)
+CLEANFILES += tests/bench/xbzrle.o tests/bench/memrep_bench
+
+tests/bench/xbzrle.o: $(QEMU_SRC)/migration/xbzrle.c
+	$(AM_V_CC)$(MKDIR_P) tests/bench && \
+	$(CC) $(GLIB_CFLAGS) -I$(top_srcdir)/tests/bench/shim -I$(QEMU_SRC)/migration $(CFLAGS) -c $< -o $@
