@@ -67,7 +67,8 @@ class Embedded:
                 self._round(number)
         finally:
             self._copier.close()
-        self._print_rows()
+        if self._options.rounds > 0:
+            self._print_rows()
         if self._options.failovers > 0:
             self._failovers()
 
@@ -205,10 +206,13 @@ class Embedded:
         lab = self._lab
         dying = lab.primary
         assert lab.network
-        if silently:  # no FIN and no RST leaves the host
-            for link in ("lan", "rep"):
-                lab.network.cut(dying.name, link)
-        killed_at = dying.kill_qemu()
+        if silently:  # no FIN and no RST leaves the host; it counts from its last word to the backup
+            lab.network.cut(dying.name, "lan")
+            killed_at = time.monotonic()
+            lab.network.cut(dying.name, "rep")
+            dying.kill_qemu()
+        else:
+            killed_at = dying.kill_qemu()
         milliseconds = lab.expect_failover(killed_at)
         if silently:
             for link in ("lan", "rep"):
@@ -219,7 +223,7 @@ class Embedded:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench embedded", description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only failovers")
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--failovers", type=int, default=6)
     parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
