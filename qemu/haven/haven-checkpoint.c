@@ -12,12 +12,36 @@
 #include "sysemu/cpus.h"
 #include "sysemu/runstate.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
-static void start_vcpus(void)
+/* QEMU's vCPUs, or under Xen the domain's.  0 or -errno. */
+static int pause_vcpus(HavenGuest *g)
+{
+    HavenDomain *domain = haven_memory_domain(g->memory);
+
+    if (domain) {
+        return haven_domain_pause(domain);
+    }
+    pause_all_vcpus();
+    return 0;
+}
+
+static void resume_vcpus(HavenGuest *g)
+{
+    HavenDomain *domain = haven_memory_domain(g->memory);
+
+    if (domain) {
+        haven_domain_unpause(domain);
+    } else {
+        resume_all_vcpus();
+    }
+}
+
+static void start_vcpus(HavenGuest *g)
 {
     if (runstate_is_running()) {
         cpu_enable_ticks();
-        resume_all_vcpus();
+        resume_vcpus(g);
     }
 }
 
@@ -34,6 +58,30 @@ static void drain_begin(void)
 }
 
 /*
+ * The guest runs on while its requests finish: a flush of the host's disk takes
+ * longer than all else in a checkpoint. What it asks for meanwhile waits in
+ * ioeventfds, or at the latest at the block layer, for stop().
+ */
+void haven_checkpoint_settle(void *opaque)
+{
+    HavenGuest *g = opaque;
+
+    if (runstate_is_running()) {
+        bdrv_drain_all_begin();
+        g->settled = true;
+    }
+}
+
+/* Lets go what waited at the block layer; the drain of stop() takes it along. */
+static void settle_end(HavenGuest *g)
+{
+    if (g->settled) {
+        g->settled = false;
+        bdrv_drain_all_end();
+    }
+}
+
+/*
  * The run state does not change, and no handler of its changes runs: those of
  * virtio would take down and set up ioeventfds (a memory transaction and a flush
  * of all TLBs each time).  A kick that is still in an ioeventfd is not lost:
@@ -42,17 +90,24 @@ static void drain_begin(void)
 int haven_checkpoint_stop(void *opaque)
 {
     HavenGuest *g = opaque;
+    int ret;
 
     haven_memory_new_sweep(g->memory);
     if (!runstate_is_running()) {
+        settle_end(g);
         drain_begin();
         bdrv_drain_all_end();
         return 0;
     }
     cpu_disable_ticks();
-    pause_all_vcpus();
+    ret = pause_vcpus(g);
+    settle_end(g);
+    if (ret < 0) {
+        cpu_enable_ticks();
+        return ret;
+    }
     if (haven_request_pending()) {
-        start_vcpus();
+        start_vcpus(g);
         return -EAGAIN;
     }
     drain_begin();
@@ -70,8 +125,19 @@ void haven_checkpoint_resume(void *opaque)
     }
     g->stopped = false;
     haven_memory_new_sweep(g->memory);
-    start_vcpus();
+    start_vcpus(g);
     bdrv_drain_all_end();
+}
+
+static int append_state(HavenGuest *g, QIOChannelBuffer *buf, haven_buffer *out)
+{
+    HavenDomain *domain = haven_memory_domain(g->memory);
+
+    if (domain) {
+        return haven_domain_save(domain, buf->data, buf->usage, out);
+    }
+    haven_buffer_append(out, buf->data, buf->usage);
+    return 0;
 }
 
 int haven_checkpoint_save(void *opaque, haven_buffer *out)
@@ -94,7 +160,7 @@ int haven_checkpoint_save(void *opaque, haven_buffer *out)
         ret = qemu_file_get_error(f);
     }
     if (!ret) {
-        haven_buffer_append(out, buf->data, buf->usage);
+        ret = append_state(opaque, buf, out);
     }
     qemu_fclose(f);
     return ret;
@@ -102,13 +168,15 @@ int haven_checkpoint_save(void *opaque, haven_buffer *out)
 
 /*
  * A vCPU between its check of the TLB and its store would write to a page
- * whose bit is already taken: never harvest under running vCPUs.
+ * whose bit is already taken: never harvest under running vCPUs.  (Not so
+ * under Xen, where the hypervisor takes care of that.)
  */
 int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
                              size_t words)
 {
     HavenGuest *g = opaque;
-    bool running = runstate_is_running() && !g->stopped;
+    bool running = runstate_is_running() && !g->stopped &&
+                   !haven_memory_domain(g->memory);
     int ret;
 
     if (running) {

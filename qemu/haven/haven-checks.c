@@ -10,6 +10,7 @@
 #include "sysemu/replay.h"
 #include "sysemu/runstate.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 typedef struct Refusal {
     const char *type;       /* "-" at its end: every type that begins so */
@@ -77,9 +78,7 @@ bool haven_check_guest(Error **errp)
                    "query-status says what it waits for");
         return false;
     }
-    if (xen_enabled()) {
-        error_setg(errp, "haven: the memory of a Xen guest cannot be "
-                   "replicated by this version");
+    if (xen_enabled() && !haven_domain_check(errp)) {
         return false;
     }
     if (replay_mode != REPLAY_MODE_NONE) {

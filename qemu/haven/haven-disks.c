@@ -5,7 +5,9 @@
 #include "block/block_int.h"
 #include "hw/qdev-core.h"
 #include "sysemu/block-backend.h"
+#include "sysemu/xen.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 /* The device with an id: a transport's backend device has none of its own. */
 static const char *device_id(DeviceState *dev)
@@ -131,6 +133,10 @@ bool haven_disks_insert(HavenDisks *disks, Error **errp)
         BlockDriverState *node = blk_bs(blk);
 
         if (!node || !blk_get_attached_dev(blk) || !blk_is_writable(blk)) {
+            continue;
+        }
+        if (xen_enabled() &&
+            haven_domain_disk_is_idle(blk_get_attached_dev(blk))) {
             continue;
         }
         /* Two devices may share a disk: the filter is above it for both. */

@@ -11,6 +11,7 @@
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 static HavenGuest *the_guest;
 static struct haven_status last_status = {
@@ -59,6 +60,9 @@ static void guest_halt(void *opaque)
     HavenGuest *g = opaque;
 
     halted = true;
+    if (haven_memory_domain(g->memory)) {
+        haven_domain_halt(haven_memory_domain(g->memory));
+    }
     if (g->stopped) {
         g->stopped = false;
         bdrv_drain_all_end();
@@ -71,6 +75,7 @@ static const struct haven_guest_ops guest_ops = {
     .run_on_main = haven_run_on_main,
     .set_dirty_log = guest_set_dirty_log,
     .harvest_dirty = haven_checkpoint_harvest,
+    .settle = haven_checkpoint_settle,
     .stop = haven_checkpoint_stop,
     .resume = haven_checkpoint_resume,
     .save_device_state = haven_checkpoint_save,

@@ -28,6 +28,8 @@ int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
 void haven_memory_new_sweep(HavenMemory *mem);
 /* False once a block was resized: the layout that the backup knows is void. */
 bool haven_memory_valid(HavenMemory *mem);
+/* Under Xen, else NULL. */
+struct HavenDomain *haven_memory_domain(HavenMemory *mem);
 
 /*
  * haven-block.c: the filter over one disk.  Its requests and its copier run in
@@ -117,6 +119,7 @@ typedef struct HavenGuest {
     HavenDisks disks;
     HavenNics nics;
     Error *blocker;
+    bool settled;               /* between settle() and stop() */
     bool stopped;               /* between stop() and resume() */
 } HavenGuest;
 
@@ -132,6 +135,7 @@ void haven_run_on_main(void *opaque, void (*fn)(void *arg), void *arg);
 bool haven_request_pending(void);
 
 /* haven-checkpoint.c: see haven_guest_ops; opaque is the HavenGuest. */
+void haven_checkpoint_settle(void *opaque);
 int haven_checkpoint_stop(void *opaque);
 void haven_checkpoint_resume(void *opaque);
 int haven_checkpoint_save(void *opaque, haven_buffer *out);

@@ -19,7 +19,9 @@
 #include "hw/core/cpu.h"
 #include "migration/ram.h"
 #include "sysemu/tcg.h"
+#include "sysemu/xen.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 struct HavenMemory {
     RAMBlock **blocks;
@@ -29,6 +31,7 @@ struct HavenMemory {
     bool logging;
     bool valid;
     RAMBlockNotifier notifier;
+    HavenDomain *domain;        /* under Xen: it does the work */
 };
 
 static void block_resized(RAMBlockNotifier *n, void *host, size_t old_size,
@@ -60,6 +63,25 @@ static bool add_block(GPtrArray *blocks, RAMBlock *block, Error **errp)
     return true;
 }
 
+/* The blocks of a Xen guest have no memory of their own. */
+static HavenMemory *domain_memory_new(Error **errp)
+{
+    struct haven_region region;
+    HavenDomain *domain = haven_domain_new(&region, errp);
+    HavenMemory *mem;
+
+    if (!domain) {
+        return NULL;
+    }
+    mem = g_new0(HavenMemory, 1);
+    mem->domain = domain;
+    mem->count = 1;
+    mem->regions = g_new0(struct haven_region, 1);
+    mem->regions[0] = region;
+    mem->valid = true;
+    return mem;
+}
+
 HavenMemory *haven_memory_new(Error **errp)
 {
     g_autoptr(GPtrArray) blocks = g_ptr_array_new();
@@ -71,6 +93,9 @@ HavenMemory *haven_memory_new(Error **errp)
         error_setg(errp, "haven: guest pages of %d bytes are not supported",
                    (int)TARGET_PAGE_SIZE);
         return NULL;
+    }
+    if (xen_enabled()) {
+        return domain_memory_new(errp);
     }
     WITH_RCU_READ_LOCK_GUARD() {
         RAMBLOCK_FOREACH_MIGRATABLE(block) {
@@ -107,9 +132,13 @@ void haven_memory_free(HavenMemory *mem)
         return;
     }
     haven_memory_log(mem, false);
-    ram_block_notifier_remove(&mem->notifier);
-    for (size_t i = 0; i < mem->count; i++) {
-        memory_region_unref(mem->blocks[i]->mr);
+    if (mem->domain) {
+        haven_domain_free(mem->domain);
+    } else {
+        ram_block_notifier_remove(&mem->notifier);
+        for (size_t i = 0; i < mem->count; i++) {
+            memory_region_unref(mem->blocks[i]->mr);
+        }
     }
     g_free(mem->blocks);
     g_free(mem->regions);
@@ -127,6 +156,11 @@ bool haven_memory_valid(HavenMemory *mem)
     return mem->valid;
 }
 
+HavenDomain *haven_memory_domain(HavenMemory *mem)
+{
+    return mem->domain;
+}
+
 void haven_memory_new_sweep(HavenMemory *mem)
 {
     mem->last_harvested = SIZE_MAX;
@@ -138,6 +172,10 @@ void haven_memory_log(HavenMemory *mem, bool on)
         return;
     }
     mem->logging = on;
+    if (mem->domain) {
+        mem->logging = haven_domain_log(mem->domain, on) && on;
+        return;
+    }
     if (!on) {
         memory_global_dirty_log_stop(GLOBAL_DIRTY_MIGRATION);
         return;
@@ -188,6 +226,9 @@ int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
 
     if (index >= mem->count || !mem->logging || !mem->valid) {
         return -EINVAL;
+    }
+    if (mem->domain) {
+        return haven_domain_harvest(mem->domain, bitmap, words);
     }
     block = mem->blocks[index];
     pages = mem->regions[index].bytes >> TARGET_PAGE_BITS;
