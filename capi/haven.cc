@@ -47,6 +47,8 @@ haven_status ToC(const session::PrimaryStatus& from) {
   to.copy_p99_us = from.copy_us.p99;
   to.resume_p50_us = from.resume_us.p50;
   to.resume_p99_us = from.resume_us.p99;
+  to.settle_p50_us = from.settle_us.p50;
+  to.settle_p99_us = from.settle_us.p99;
   to.commit_p50_us = from.commit_us.p50;
   to.commit_p99_us = from.commit_us.p99;
   to.dirty_pages_last = from.dirty_pages_last;
@@ -92,6 +94,7 @@ class CGuest : public session::Guest {
     return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size()),
                      "cannot read which memory the guest has written");
   }
+  void Settle() override { ops_.settle(opaque_); }
   haven::Result<bool> Stop() override {
     int result = ops_.stop(opaque_);
     if (result == -EAGAIN) return Status(StatusCode::kTryAgain, "the guest is being reset");

@@ -82,6 +82,7 @@ struct haven_status {
     uint64_t lag_us;     /* age of the oldest output not yet released */
     uint64_t cpu_us;     /* CPU time of the library's own threads */
     char message[256];   /* why, for the states that have a reason */
+    uint64_t settle_p50_us, settle_p99_us; /* before the pause: requests in flight finish */
 };
 
 /* What the device model does for the session. All members are required.
@@ -97,6 +98,9 @@ struct haven_guest_ops {
      * before) the pages of region `index` written since the last call, and
      * forget them. 0 or -errno. */
     int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words);
+    /* Main thread: let requests in flight finish while the guest runs on; stop()
+     * follows at once. Not part of the pause. */
+    void (*settle)(void *opaque);
     /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
      * inactivation, no event. Returns 1 if the guest was running, 0 if an
      * administrator had already paused it, -EAGAIN if this is no moment for a

@@ -53,12 +53,15 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
 
 Status Checkpointer::Take(Checkpoint& out) {
   FailPoint("before-stop");
+  Instant settling = SteadyClock::now();
+  guest_.Settle();
   Instant start = SteadyClock::now();
   auto was_running = guest_.Stop();
   if (!was_running.ok()) return was_running.status();
   FailPoint("after-stop");
   Instant stopped = SteadyClock::now();
   out.figures = {};
+  out.figures.settle = MicrosSince(settling, start);
   out.guest_paused = !was_running.value();
 
   Status saved = SaveState(out, stopped);

@@ -30,6 +30,7 @@ Quantiles EpochHistory::Of(microseconds EpochFigures::*figure) const {
 void EpochHistory::Summarise(PrimaryStatus& status) const {
   status.epochs = count_;
   status.pause_us = Of(&EpochFigures::pause);
+  status.settle_us = Of(&EpochFigures::settle);
   status.stop_us = Of(&EpochFigures::stop);
   status.device_us = Of(&EpochFigures::device);
   status.harvest_us = Of(&EpochFigures::harvest);

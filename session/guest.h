@@ -25,6 +25,8 @@ class Guest {
   /// ORs the pages written since the last call into `bitmap` and forgets them.
   virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) = 0;
 
+  /// Lets requests in flight finish while the guest runs on. Stop() follows.
+  virtual void Settle() {}
   /// @return whether the guest was running, i.e. Resume() has to follow;
   ///         kTryAgain when this is no moment for a checkpoint.
   virtual Result<bool> Stop() = 0;

@@ -6,6 +6,7 @@
 
 #include "core/clock.h"
 #include "core/epoch.h"
+#include "memrep/encoder_options.h"
 
 namespace haven::session {
 
@@ -13,11 +14,13 @@ enum class PrimaryState { kConnecting, kSyncing, kProtected, kUnprotected, kRefu
 
 /// One epoch's figures: the parts of the pause, in order, and what it cost.
 struct EpochFigures {
+  microseconds settle{0};  ///< before the pause, the guest running: requests in flight finish
   microseconds stop{0}, device{0}, harvest{0}, copy{0}, resume{0};
   microseconds pause{0};   ///< from the order to stop until the guest runs
   microseconds commit{0};  ///< from the cut until COMMITTED arrived
   uint64_t pages = 0;
   uint64_t wire_bytes = 0;
+  memrep::EncoderFigures encoder;
 };
 
 /// Median, 99th percentile and maximum of a figure over the last epochs.
@@ -32,9 +35,10 @@ struct PrimaryStatus {
   uint64_t sync_done_bytes = 0, sync_total_bytes = 0;
   uint64_t epochs = 0;
   uint64_t losses = 0;
-  Quantiles pause_us, stop_us, device_us, harvest_us, copy_us, resume_us, commit_us;
+  Quantiles pause_us, settle_us, stop_us, device_us, harvest_us, copy_us, resume_us, commit_us;
   uint64_t dirty_pages_last = 0, dirty_pages_total = 0;
   uint64_t memory_wire_bytes = 0, disk_wire_bytes = 0, wire_bytes_last = 0;
+  memrep::EncoderFigures encoder_last;  ///< of the last epoch
   uint64_t frames_held = 0, frames_released = 0, frames_dropped = 0;
   microseconds lag{0};
   microseconds cpu{0};

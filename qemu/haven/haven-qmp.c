@@ -68,6 +68,8 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->copy_p99_us = s.copy_p99_us;
     r->resume_p50_us = s.resume_p50_us;
     r->resume_p99_us = s.resume_p99_us;
+    r->settle_p50_us = s.settle_p50_us;
+    r->settle_p99_us = s.settle_p99_us;
     r->commit_p50_us = s.commit_p50_us;
     r->commit_p99_us = s.commit_p99_us;
     r->pause_max_us = s.pause_max_us;
