@@ -88,6 +88,7 @@ class CompressionChooser {
   const uint64_t fixed_rate_;
   const uint32_t cpu_percent_;
   uint64_t (*const now_ns_)();
+  uint64_t (*const cpu_ns_)();
   double link_ns_per_byte_ = 0;
   std::array<std::array<Experience, kMethods>, kClasses> experience_;
   std::array<int, kClasses> best_{};  ///< method, -1: as it is
@@ -100,6 +101,8 @@ class CompressionChooser {
 };
 
 uint64_t SteadyNanoseconds();
+/// Of the calling thread.
+uint64_t CpuNanoseconds();
 
 }  // namespace haven::memrep
 

@@ -15,6 +15,7 @@ constexpr wire::Compression kMethodOf[] = {wire::Compression::kLz4, wire::Compre
 constexpr size_t kFewBytes = 256;
 /// How much a new measurement counts.
 constexpr double kWeight = 1.0 / 16;
+constexpr double kOutlier = 4;
 /// One page in so many is given to another method, to see whether it does better by now.
 constexpr uint32_t kProbeEvery = 64;
 /// ... and of content that looks random, or whose compression did not pay.
@@ -30,11 +31,18 @@ uint64_t SteadyNanoseconds() {
   return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
 }
 
+uint64_t CpuNanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
 CompressionChooser::CompressionChooser(const EncoderOptions& options)
     : choice_(options.compression),
       fixed_rate_(options.link_bytes_per_second),
       cpu_percent_(options.cpu_percent),
-      now_ns_(options.now_ns != nullptr ? options.now_ns : SteadyNanoseconds) {
+      now_ns_(options.now_ns != nullptr ? options.now_ns : SteadyNanoseconds),
+      cpu_ns_(options.now_ns != nullptr ? options.now_ns : CpuNanoseconds) {
   if (fixed_rate_ != 0) link_ns_per_byte_ = 1e9 / static_cast<double>(fixed_rate_);
   // Where to begin: what these methods take on processors of today. Corrected
   // by the first measurements.
@@ -120,15 +128,16 @@ size_t CompressionChooser::Compress(wire::PageCode code, ByteSpan in, uint8_t* o
 }
 
 size_t CompressionChooser::Try(size_t method, size_t c, wire::PageCode code, ByteSpan in, uint8_t* out) {
-  uint64_t start = now_ns_();
+  uint64_t start = cpu_ns_();  // not the time in which another thread ran
   size_t limit = in.size() - in.size() / 16 - kCompressedHeadBytes;
   size_t bytes = deflater_.Compress(kMethodOf[method], in, out + kCompressedHeadBytes, limit);
-  uint64_t took = now_ns_() - start;
+  uint64_t took = cpu_ns_() - start;
   spent_ns_ += took;
   budget_ns_ -= static_cast<int64_t>(took);
   auto size = static_cast<double>(in.size());
   Experience& e = experience_[c][method];
-  e.ns += (static_cast<double>(took) / size - e.ns) * kWeight;
+  // One page that took far too long says nothing of the method.
+  e.ns += (std::min(static_cast<double>(took) / size, kOutlier * e.ns) - e.ns) * kWeight;
   e.bytes += (static_cast<double>(bytes != 0 ? bytes + kCompressedHeadBytes : in.size()) / size - e.bytes) * kWeight;
   ChooseAll();
   if (bytes == 0) return 0;

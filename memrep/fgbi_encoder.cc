@@ -28,8 +28,13 @@ constexpr size_t kLookAhead = 4;
 /// Whether a few of a page's words are zero: a cheap look before comparing all.
 bool LooksSparse(const uint8_t* page) {
   unsigned zeros = 0;
-  for (size_t i = 0; i < 8; i++) zeros += LoadLittle64(page + i * (kPageBytes / 8) + i * 64 + i * 8) == 0;
+  for (size_t i = 0; i < kSamples; i++) zeros += LoadLittle64(page + SampleOffset(i)) == 0;
   return zeros >= 3;
+}
+
+void PrefetchSamples(const uint8_t* page) {
+  __builtin_prefetch(page);
+  for (size_t i = 0; i < kSamples; i++) __builtin_prefetch(page + SampleOffset(i));
 }
 
 }  // namespace
@@ -128,11 +133,15 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
   auto look_up = [&](size_t until) {
     for (; looked_up < std::min(until, pages.size()); looked_up++) {
       slots[looked_up % kLookAhead] = options_.caching() ? cache_.Find(MakePageKey(region, pages[looked_up].index)) : PageCache::kNoSlot;
-      if (options_.caching() && looked_up + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[looked_up + 8].index));
+      if (!options_.caching()) continue;
+      if (looked_up + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[looked_up + 8].index));
+      uint32_t slot = slots[looked_up % kLookAhead];
+      bool compared = slot != PageCache::kNoSlot && cache_.StateOf(slot).content != PageCache::Content::kUnknown;
+      if (!compared) PrefetchSamples(pages[looked_up].data);
     }
   };
   for (size_t i = 0; i < pages.size(); i++) {
-    look_up(i + 2);
+    look_up(i + kLookAhead);
     const PageRef& next = pages[std::min(i + 1, pages.size() - 1)];
     uint32_t next_slot = i + 1 < pages.size() ? slots[(i + 1) % kLookAhead] : PageCache::kNoSlot;
     Ahead ahead{next_slot != PageCache::kNoSlot ? cache_.Data(next_slot) : next.data, next.data};

@@ -77,11 +77,10 @@ ContentIndex::ContentIndex(uint32_t slots)
 void ContentIndex::Clear() { std::fill(slots_.begin(), slots_.end(), PageCache::kNoSlot); }
 
 uint64_t SampleHash(const uint8_t* page) {
-  // One word of every eighth block, each at another place in its block.
   uint64_t hash = 0x9AE16A3B2F90404Full;
-  for (size_t i = 0; i < 8; i++) {
+  for (size_t i = 0; i < kSamples; i++) {
     uint64_t word;
-    memcpy(&word, page + i * (kPageBytes / 8) + i * 64 + i * 8, sizeof(word));
+    memcpy(&word, page + SampleOffset(i), sizeof(word));
     hash = (hash ^ word) * 0xD6E8FEB86659FD93ull;
     hash ^= hash >> 32;
   }

@@ -98,6 +98,11 @@ class ContentIndex {
   std::vector<uint32_t> slots_;
 };
 
+/// Where a page is sampled: a word of every eighth block, each at another
+/// place in its block.
+constexpr size_t kSamples = 8;
+constexpr size_t SampleOffset(size_t i) { return i * (kPageBytes / kSamples + 64 + 8); }
+
 /// A hash of some words of a page, from all over it: cheap, and equal pages
 /// have the same.
 uint64_t SampleHash(const uint8_t* page);
