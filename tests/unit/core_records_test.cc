@@ -291,7 +291,7 @@ TEST(Records, HelloReplyRefusesWhatWasNotOffered) {
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: version 0 was not offered",
                     DecodeHelloReply(With(kHelloReply, 0, 0)).status());
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered",
-                    DecodeHelloReply(With(kHelloReply, 8, 3)).status());
+                    DecodeHelloReply(With(kHelloReply, 15, 0x80)).status());
 }
 
 TEST(Records, ErrorRefusesUnknownCodesAndLongMessagesAndHidesControlCharacters) {

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The C interface from outside of the library: only what haven.h exports.
+
+#include "capi/haven.h"
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <CppUTest/TestHarness.h>
+
+namespace {
+
+/// A device model without a guest, whose main thread is the test's.
+struct Model {
+  bool halted = false;
+};
+
+void RunOnMain(void*, void (*)(void*), void*) {}  // of a main thread that never comes to it
+int SetDirtyLog(void*, int) { return 0; }
+int HarvestDirty(void*, size_t, uint64_t*, size_t) { return 0; }
+int StopGuest(void*) { return 1; }
+void Resume(void*) {}
+int SaveDeviceState(void*, haven_buffer* out) {
+  haven_buffer_append(out, "x", 1);
+  return 0;
+}
+void SendFrame(void*, void*, unsigned, const uint8_t*, size_t) {}
+void StartDiskCopy(void*, uint32_t) {}
+void StateChanged(void*, const haven_status*) {}
+void Halt(void* opaque) { static_cast<Model*>(opaque)->halted = true; }
+
+void Done(void* arg) { ++*static_cast<int*>(arg); }
+
+}  // namespace
+
+TEST_GROUP(CInterface) {
+  Model model;
+  std::vector<uint8_t> memory = std::vector<uint8_t>(8192);
+  haven_guest_ops ops{};
+  haven_options options{};
+  haven_region region{"pc.ram", nullptr, 8192};
+  haven_disk disk{"vda", 1 << 20};
+  haven_error error{};
+  haven_session* session = nullptr;
+
+  void setup() override {
+    ops.size = sizeof(ops);
+    ops.run_on_main = RunOnMain;
+    ops.set_dirty_log = SetDirtyLog;
+    ops.harvest_dirty = HarvestDirty;
+    ops.stop = StopGuest;
+    ops.resume = Resume;
+    ops.save_device_state = SaveDeviceState;
+    ops.send_frame = SendFrame;
+    ops.start_disk_copy = StartDiskCopy;
+    ops.state_changed = StateChanged;
+    ops.halt = Halt;
+    options.size = sizeof(options);
+    options.guest = "vm";
+    options.host = "127.0.0.1";
+    options.port = "1";  // nobody listens there
+    options.interval_ms = 50;
+    options.deadline_ms = 200;
+    region.host = memory.data();
+  }
+  void teardown() override {
+    if (session != nullptr) haven_session_free(session);
+  }
+  haven_session* Start() {
+    session = haven_session_start(&options, &ops, &model, &region, 1, &disk, 1, &error);
+    return session;
+  }
+  void CheckRefused(const char* message) {
+    POINTERS_EQUAL(nullptr, Start());
+    STRCMP_EQUAL(message, error.message);
+  }
+};
+
+TEST(CInterface, HasTheVersionOfItsHeader) { CHECK_EQUAL(HAVEN_ABI_VERSION, haven_abi_version()); }
+
+TEST(CInterface, RefusesWhatCannotBeWithASentence) {
+  options.guest = "";
+  CheckRefused("a guest name is required");
+  options.guest = nullptr;
+  CheckRefused("a guest name is required");
+  std::string longest(256, 'n');
+  options.guest = longest.c_str();
+  CheckRefused("the guest name is too long");
+  options.guest = "vm";
+  options.host = nullptr;
+  CheckRefused("the backup's host is required");
+  options.host = "h";
+  options.port = "";
+  CheckRefused("the backup's port is required");
+  options.port = "1";
+  options.interval_ms = 0;
+  CheckRefused("the interval must be 1 to 60000 ms");
+  options.interval_ms = 60001;
+  CheckRefused("the interval must be 1 to 60000 ms");
+  options.interval_ms = 1;
+  options.deadline_ms = 49;
+  CheckRefused("the deadline must be 50 to 60000 ms");
+  options.deadline_ms = 50;
+  region.bytes = 4097;
+  CheckRefused("memory region pc.ram is not a whole number of pages");
+  region.bytes = 8192;
+  POINTERS_EQUAL(nullptr, haven_session_start(&options, &ops, &model, &region, 0, &disk, 1, &error));
+  STRCMP_EQUAL("the guest has no memory, or too many regions of it", error.message);
+  std::vector<haven_disk> many(65, disk);
+  POINTERS_EQUAL(nullptr, haven_session_start(&options, &ops, &model, &region, 1, many.data(), many.size(), &error));
+  STRCMP_EQUAL("the guest has too many disks", error.message);
+}
+
+TEST(CInterface, LetsEverythingPassWithoutABackup) {
+  CHECK(Start() != nullptr);
+  int done = 0;
+  uint8_t data[512] = {};
+  iovec iov{data, sizeof(data)};
+  CHECK_EQUAL(0, haven_disk_write(session, 0, 0, 512, &iov, 1, 0, Done, &done));
+  CHECK_EQUAL(0, haven_disk_zero(session, 0, 0, 512, 1, Done, &done));
+  CHECK_EQUAL(0, haven_disk_discard(session, 0, 0, 512, Done, &done));
+  CHECK_EQUAL(0, haven_disk_flush(session, 0, Done, &done));
+  CHECK_EQUAL(0, haven_disk_copy(session, 0, 0, 512, data, Done, &done));
+  CHECK_EQUAL(0, haven_net_output(session, &model, 0, &iov, 1));
+  uint64_t offset = 0, bytes = 0;
+  CHECK_EQUAL(0, haven_disk_next_copy(session, 0, &offset, &bytes));
+  CHECK_EQUAL(0, done);
+}
+
+TEST(CInterface, FillsNoMoreOfTheStatusThanTheCallerHas) {
+  CHECK(Start() != nullptr);
+  haven_status status;
+  memset(&status, 0x5A, sizeof(status));
+  status.size = offsetof(haven_status, epochs);
+  haven_session_query(session, &status);
+  CHECK_EQUAL(offsetof(haven_status, epochs), status.size);
+  CHECK_EQUAL(0, status.epoch);
+  CHECK(status.epochs == 0x5A5A5A5A5A5A5A5Aull);
+  memset(&status, 0x5A, sizeof(status));
+  status.size = sizeof(status) + 100;  // a newer caller
+  haven_session_query(session, &status);
+  CHECK_EQUAL(sizeof(status), status.size);
+  CHECK_EQUAL(0, status.epochs);
+}
+
+TEST(CInterface, EndsOnceAndCanBeFreedAfterwards) {
+  CHECK(Start() != nullptr);
+  haven_session_stop(session, HAVEN_STOP_GUEST_OFF);
+  haven_session_stop(session, HAVEN_STOP_UNPROTECT);
+  haven_status status{};
+  status.size = sizeof(status);
+  haven_session_query(session, &status);
+  CHECK_EQUAL(HAVEN_STOPPED, status.state);
+  CHECK_FALSE(model.halted);
+}

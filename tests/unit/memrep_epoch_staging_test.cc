@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "memrep/epoch_staging.h"
+
+#include "tests/unit/core_support.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::memrep;
+using namespace haven::test;
+
+TEST_GROUP(EpochStaging) {
+  std::unique_ptr<GuestImage> image;
+  std::unique_ptr<EpochStaging> staging;
+
+  void setup() override {
+    wire::Layout layout{{}, {{"pc.ram", 4 * kPageBytes}, {"vram", kPageBytes}}, {}};
+    auto created = GuestImage::Create(layout, "pc.ram", 1 << 20);
+    HAVEN_CHECK_OK(created.status());
+    image = std::move(created.value());
+    staging = std::make_unique<EpochStaging>(*image);
+  }
+
+  /// One whole page of `value`.
+  Status AddPage(Epoch epoch, uint32_t region, uint64_t index, uint8_t value) {
+    Bytes page(kPageBytes, value);
+    RawPageEncoder encoder;
+    EncodedPages out;
+    PageRef ref{index, page.data()};
+    encoder.Encode(region, {&ref, 1}, out);
+    Bytes body = out.head;
+    for (ByteSpan part : out.payload) body.insert(body.end(), part.begin(), part.end());
+    return staging->AddPages(epoch, body);
+  }
+  Status AddState(Epoch epoch, uint64_t total, uint64_t offset, const std::string& data) {
+    Bytes body;
+    ByteWriter w(body);
+    w.U64(total);
+    w.U64(offset);
+    w.Raw(ByteSpan(reinterpret_cast<const uint8_t*>(data.data()), data.size()));
+    return staging->AddDeviceState(epoch, body);
+  }
+  void Commit(Epoch epoch, const wire::EpochEnd& end) {
+    HAVEN_CHECK_OK(staging->Check(epoch, end));
+    staging->Apply(epoch, end);
+  }
+  void CommitSmall(Epoch epoch, uint8_t value) {
+    HAVEN_CHECK_OK(AddPage(epoch, 0, 1, value));
+    HAVEN_CHECK_OK(AddState(epoch, 2, 0, "ab"));
+    Commit(epoch, {1, 0, 2, 2, 0});
+  }
+  uint8_t At(uint32_t region, uint64_t page) { return image->regions()[region].data[page * kPageBytes + 17]; }
+};
+
+TEST(EpochStaging, PutsPagesOfTheFirstCopyIntoTheImageAtOnce) {
+  HAVEN_CHECK_OK(AddPage(kSyncEpoch, 0, 2, 7));
+  CHECK_EQUAL(7, At(0, 2));
+  CHECK_EQUAL(0, image->epoch());
+  HAVEN_CHECK_OK(AddPage(kSyncEpoch, 0, 2, 0));
+  CHECK_EQUAL(0, At(0, 2));
+}
+
+TEST(EpochStaging, ChangesNothingBeforeApplyAndAllAtApply) {
+  HAVEN_CHECK_OK(AddPage(kSyncEpoch, 0, 3, 9));
+  HAVEN_CHECK_OK(AddPage(1, 0, 0, 1));
+  HAVEN_CHECK_OK(AddPage(1, 1, 0, 2));
+  HAVEN_CHECK_OK(AddPage(1, 0, 3, 0));
+  HAVEN_CHECK_OK(AddState(1, 5, 0, "abc"));
+  HAVEN_CHECK_OK(AddState(1, 5, 3, "de"));
+  CHECK_EQUAL(0, At(0, 0));
+  CHECK_EQUAL(0, At(1, 0));
+  CHECK_EQUAL(9, At(0, 3));
+  CHECK(image->device_state().empty());
+  Commit(1, {3, 0, 5, 5, wire::kGuestPaused});
+  CHECK_EQUAL(1, At(0, 0));
+  CHECK_EQUAL(2, At(1, 0));
+  CHECK_EQUAL(0, At(0, 3));
+  CHECK(image->device_state() == (Bytes{'a', 'b', 'c', 'd', 'e'}));
+  CHECK_EQUAL(1, image->epoch());
+  CHECK(image->guest_paused());
+}
+
+TEST(EpochStaging, DropsAnEpochThatIsNotFinished) {
+  CommitSmall(1, 1);
+  HAVEN_CHECK_OK(AddPage(2, 0, 1, 2));
+  staging->Clear();
+  CHECK_EQUAL(1, At(0, 1));
+  CHECK_EQUAL(1, image->epoch());
+  CommitSmall(2, 3);
+  CHECK_EQUAL(3, At(0, 1));
+  CHECK_FALSE(image->guest_paused());
+}
+
+TEST(EpochStaging, RefusesEveryCountThatDiffers) {
+  HAVEN_CHECK_OK(AddPage(1, 0, 1, 1));
+  HAVEN_CHECK_OK(AddState(1, 2, 0, "ab"));
+  HAVEN_CHECK_OK(staging->Check(1, {1, 0, 2, 2, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END counts 2 pages, 1 came", staging->Check(1, {2, 0, 2, 2, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END counts 1 memory records, 2 came", staging->Check(1, {1, 0, 2, 1, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "the device state is not complete", staging->Check(1, {1, 0, 3, 2, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END of epoch 2 is out of order", staging->Check(2, {1, 0, 2, 2, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END of epoch 0 is out of order", staging->Check(0, {1, 0, 2, 2, 0}));
+}
+
+TEST(EpochStaging, RefusesAnEpochWithoutAllOfItsDeviceState) {
+  HAVEN_CHECK_OK(AddPage(1, 0, 1, 1));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "the device state is not complete", staging->Check(1, {1, 0, 0, 1, 0}));
+  HAVEN_CHECK_OK(AddState(1, 10, 0, "ab"));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "the device state is not complete", staging->Check(1, {1, 0, 2, 2, 0}));
+}
+
+TEST(EpochStaging, RefusesPiecesOfDeviceStateThatDoNotFit) {
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "device state outside of an epoch", AddState(0, 2, 0, "ab"));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "DEVICE_STATE record: over the limit",
+                    AddState(1, wire::kMaxDeviceStateBytes + 1, 0, "ab"));
+  const char* misfit = "DEVICE_STATE record: pieces do not fit together";
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 1, "ab"));    // a gap
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 1, 0, "ab"));    // more than the total
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 0, ""));      // nothing
+  HAVEN_CHECK_OK(AddState(1, 5, 0, "ab"));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 0, "ab"));    // again
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 6, 2, "cd"));    // another total
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 2, "cdef"));  // beyond the end
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, UINT64_MAX, "c"));
+  Bytes body = FromHex("0500000000000000 0200000000000000 63");
+  for (size_t cut = 0; cut < 16; cut++) {
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, "DEVICE_STATE record: too short",
+                      staging->AddDeviceState(1, ByteSpan(body).first(cut)));
+  }
+}
+
+TEST(EpochStaging, RefusesEpochsOutOfOrder) {
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "memory of epoch 2 came after epoch 0", AddPage(2, 0, 0, 1));
+  CommitSmall(1, 1);
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "memory of epoch 0 came after epoch 1", AddPage(0, 0, 0, 1));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "memory of epoch 1 came after epoch 1", AddPage(1, 0, 0, 1));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "memory of epoch 3 came after epoch 1", AddPage(3, 0, 0, 1));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "memory of epoch 1 came after epoch 1", AddState(1, 2, 0, "ab"));
+  CommitSmall(2, 2);
+  CHECK_EQUAL(2, At(0, 1));
+}
+
+TEST(EpochStaging, HoldsNoMorePagesThanTheGuestHas) {
+  for (int i = 0; i < 5; i++) HAVEN_CHECK_OK(AddPage(1, 0, 0, static_cast<uint8_t>(i)));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "an epoch has more pages than the guest", AddPage(1, 0, 0, 1));
+}
+
+TEST(EpochStaging, AppliesTheNewestOfAPageThatCameTwice) {
+  HAVEN_CHECK_OK(AddPage(1, 0, 0, 1));
+  HAVEN_CHECK_OK(AddPage(1, 0, 0, 2));
+  HAVEN_CHECK_OK(AddState(1, 2, 0, "ab"));
+  Commit(1, {2, 0, 2, 3, 0});
+  CHECK_EQUAL(2, At(0, 0));
+}
+
+TEST_GROUP(GuestImage){};
+
+TEST(GuestImage, RefusesAGuestOverTheLimitEvenIfItsSizeOverflows) {
+  uint64_t half = uint64_t{1} << 55;
+  wire::Layout large{{}, {{"a", half}, {"b", half}}, {}};
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the guest's memory is over the backup's limit of 1024 MiB",
+                    GuestImage::Create(large, "a", 1 << 30).status());
+  wire::Layout fits{{}, {{"a", 8192}, {"b", 4096}}, {}};
+  HAVEN_CHECK_OK(GuestImage::Create(fits, "a", 12288).status());
+  CHECK(GuestImage::Create(fits, "a", 12287).status().code() == StatusCode::kRefused);
+}
+
+TEST(GuestImage, SharesTheRegionThatAWaitingProcessMaps) {
+  wire::Layout layout{{}, {{"pc.ram", 8192}, {"vram", 4096}}, {}};
+  auto image = GuestImage::Create(layout, "pc.ram", 1 << 20);
+  HAVEN_CHECK_OK(image.status());
+  CHECK(image.value()->regions()[0].fd >= 0);
+  CHECK_EQUAL(-1, image.value()->regions()[1].fd);
+}

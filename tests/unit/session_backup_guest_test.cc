@@ -1,0 +1,461 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The backup's side against primaries made by hand: silence, wrong order,
+// hostile octets, promotion.
+
+#include <sys/socket.h>
+
+#include "tests/unit/session_pair.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::session;
+using namespace haven::session::test;
+using haven::test::FromHex;
+
+TEST_GROUP(BackupGuest) {
+  Pair pair;
+
+  void setup() override {
+    pair.backup_options.deadline = milliseconds(10000);  // silence is no matter, unless a test says so
+  }
+  std::string port() { return pair.listener.port(); }
+
+  /// A primary that has committed `epochs` epochs.
+  std::unique_ptr<HandMadeSession> Committed(Epoch epochs) {
+    auto session = std::make_unique<HandMadeSession>(port());
+    CHECK(session->SendLayout().header.type == wire::Type::kLayoutReply);
+    for (Epoch epoch = 1; epoch <= epochs; epoch++) {
+      session->SendEpoch(epoch);
+      Record committed = session->control.Next();
+      CHECK(committed.header.type == wire::Type::kCommitted);
+      CHECK_EQUAL(epoch, committed.header.epoch);
+    }
+    CHECK(pair.BackupReaches(BackupState::kProtecting));
+    return session;
+  }
+  void CheckMessage(const char* expected) { STRCMP_EQUAL(expected, pair.backup->Query().message.c_str()); }
+};
+
+// --- connections ---------------------------------------------------------------
+
+TEST(BackupGuest, WaitsForAPrimary) {
+  pair.StartBackup();
+  CHECK(pair.backup->Query().state == BackupState::kWaiting);
+  STRCMP_EQUAL("", pair.backup->Query().primary.c_str());
+}
+
+TEST(BackupGuest, SendsHeartbeatsFromTheBeginning) {
+  pair.backup_options.deadline = milliseconds(100);
+  pair.StartBackup();
+  HandMade control(port(), wire::Connection::kControl);
+  control.Token();
+  Record record;
+  for (int i = 0; i < 3; i++) {
+    HAVEN_CHECK_OK(control.link.Receive(record, milliseconds(20000)));
+    CHECK(record.header.type == wire::Type::kHeartbeat);
+  }
+}
+
+TEST(BackupGuest, RefusesASecondControlConnectionAsBusy) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  HandMade second(port(), wire::Connection::kControl);
+  STRCMP_EQUAL("6 guest vm has a session or a promotion under way", second.Error().c_str());
+  session->SendEpoch(2);  // the first one is not disturbed
+  CHECK_EQUAL(2, session->control.Next().header.epoch);
+}
+
+TEST(BackupGuest, RefusesDiskAndMemoryConnectionsWithAWrongToken) {
+  pair.StartBackup();
+  HandMade control(port(), wire::Connection::kControl);
+  wire::Token token = control.Token();
+  CHECK(token != wire::Token{});
+  token[3] ^= 1;
+  for (auto kind : {wire::Connection::kDisk, wire::Connection::kMemory}) {
+    HandMade other(port(), kind, token);
+    STRCMP_EQUAL("1 no such session", other.Error().c_str());
+    CHECK(other.Ended());
+  }
+}
+
+TEST(BackupGuest, RefusesADiskConnectionThatIsThereAlready) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  HandMade again(port(), wire::Connection::kDisk, session->token);
+  STRCMP_EQUAL("1 this connection of the session exists already", again.Error().c_str());
+}
+
+TEST(BackupGuest, RefusesVersionsThatItDoesNotSpeak) {
+  pair.StartBackup();
+  Link link(ConnectTo(port()));
+  wire::Hello hello;
+  hello.version_min = hello.version_max = 2;
+  hello.guest = "vm";
+  HAVEN_CHECK_OK(link.Send(wire::Type::kHello, 0, wire::Encode(hello)));
+  Record record;
+  HAVEN_CHECK_OK(link.Receive(record, milliseconds(20000)));
+  auto error = wire::DecodeError(record.body);
+  HAVEN_CHECK_OK(error.status());
+  CHECK(error.value().code == wire::Error::kVersion);
+  STRCMP_EQUAL("this havend speaks protocol versions 1 to 1", error.value().message.c_str());
+}
+
+// --- the layout -------------------------------------------------------------------
+
+TEST(BackupGuest, AsksForEverythingAtFirstAndForChangesAfterwards) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  wire::Token instance = session->layout.instance;
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+
+  HandMadeSession again(port());
+  auto reply = wire::DecodeLayoutReply(again.SendLayout().body);
+  HAVEN_CHECK_OK(reply.status());
+  CHECK(reply.value().disks == std::vector{wire::LayoutReply::Copy::kChanged});
+  again.Close();
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+
+  HandMadeSession other(port());
+  other.layout.instance[0] = static_cast<uint8_t>(instance[0] + 1);
+  reply = wire::DecodeLayoutReply(other.SendLayout().body);
+  HAVEN_CHECK_OK(reply.status());
+  CHECK(reply.value().disks == std::vector{wire::LayoutReply::Copy::kAll});
+}
+
+TEST(BackupGuest, RefusesALayoutWithADiskThatItHasNoReplicaFor) {
+  pair.backup_options.disks.erase("vda");
+  pair.StartBackup();
+  HandMadeSession session(port());
+  session.layout.regions = {{"pc.ram", 4096}};
+  session.layout.disks = {{"vda", 8192}};
+  HAVEN_CHECK_OK(session.control.link.Send(wire::Type::kLayout, 0, wire::Encode(session.layout)));
+  STRCMP_EQUAL("4 the backup's configuration names no replica for disk vda", session.control.Error().c_str());
+  CHECK(session.disk->Ended());
+  CHECK(session.memory->Ended());
+}
+
+TEST(BackupGuest, RefusesAGuestThatIsLargerThanItsLimit) {
+  pair.backup_options.memory_limit_bytes = 3 * kPageBytes;
+  pair.StartBackup();
+  HandMadeSession session(port());
+  Record reply = session.SendLayout();
+  CHECK(reply.header.type == wire::Type::kError);
+  auto error = wire::DecodeError(reply.body);
+  CHECK(error.value().code == wire::Error::kLayout);
+}
+
+TEST(BackupGuest, SaysWhyWhenNothingCanWaitForTheGuest) {
+  pair.activator.prepare_fails = Status(StatusCode::kEnvironment, "no such program");
+  pair.StartBackup();
+  HandMadeSession session(port());
+  Record reply = session.SendLayout();
+  auto error = wire::DecodeError(reply.body);
+  HAVEN_CHECK_OK(error.status());
+  STRCMP_EQUAL("no such program", error.value().message.c_str());
+  CHECK(error.value().code == wire::Error::kEnvironment);
+  session.Close();
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+  CheckMessage("the session ended before its first checkpoint: no such program");
+}
+
+// --- the end of the primary ----------------------------------------------------------
+
+TEST(BackupGuest, TakesASilentPrimaryForLostAndWaitsForAPerson) {
+  pair.backup_options.deadline = milliseconds(100);
+  pair.StartBackup();
+  auto session = Committed(1);
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  CheckMessage("the peer did not answer in time");
+  CHECK_EQUAL(0, pair.activator.activations());
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+  CHECK(pair.backup->Query().state == BackupState::kPromoted);
+  CHECK_EQUAL(1, pair.activator.activations());
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "guest vm runs here already", pair.backup->Failover(false));
+}
+
+TEST(BackupGuest, PromotesItselfWhenThatIsAllowed) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(3);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+  CHECK_EQUAL(1, pair.activator.activations());
+  CHECK_EQUAL(3, pair.backup->Query().promoted_epoch);
+}
+
+TEST(BackupGuest, PromotesItselfWhenTheArbiterDecidesForIt) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = pair.Arbiter("exit 0");
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+  STRCMP_EQUAL(("backup " + Hex(session->token) + "\n").c_str(), pair.Asked().c_str());
+}
+
+TEST(BackupGuest, DoesNotPromoteWhenTheArbiterDecidesForThePrimary) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = pair.Arbiter("exit 1");
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  CheckMessage("not promoted: the arbiter decided for the primary: the arbiter ended with status 1");
+  HAVEN_CHECK_FAILS(StatusCode::kRefused,
+                    "not promoted: the arbiter decided for the primary: the arbiter ended with status 1",
+                    pair.backup->Failover(false));
+  CHECK_EQUAL(0, pair.activator.activations());
+  HAVEN_CHECK_OK(pair.backup->Failover(true));
+  CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatWaitsForItsArbiterPromotesByOrderOfAPerson) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = "/nonexistent/arbiter";
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(Eventually([&] { return pair.backup->Query().message.starts_with("waiting for the arbiter: "); }));
+  CHECK(pair.backup->Query().state == BackupState::kPromoting);
+  Status asked = pair.backup->Failover(false);
+  CHECK(asked.code() == StatusCode::kEnvironment);
+  CHECK_EQUAL(0, pair.activator.activations());
+  HAVEN_CHECK_OK(pair.backup->Failover(true));
+  CHECK(pair.backup->Query().state == BackupState::kPromoted);
+}
+
+TEST(BackupGuest, AnswersGoodbyeAndDoesNotPromote) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
+  Record answer = session->control.Next();
+  CHECK(answer.header.type == wire::Type::kGoodbye);
+  CHECK(session->control.Ended());
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+  CheckMessage("the primary ended protection");
+  CHECK_EQUAL(0, pair.activator.activations());
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "guest vm is not protected: the primary ended protection",
+                    pair.backup->Failover(true));
+}
+
+TEST(BackupGuest, DoesNotStartAnOldCheckpointWhenAPrimaryCameBackAndWentBeforeItsLayout) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
+  session->control.Next();
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+  CHECK(session->control.Ended());
+  for (int i = 0; i < 3; i++) {
+    std::string greeting;
+    CHECK(Eventually([&] {  // the session before may still be ending
+      HandMade control(port(), wire::Connection::kControl);
+      return control.Next().header.type == wire::Type::kHelloReply;
+    }));
+  }
+  CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  CHECK(pair.backup->Query().state == BackupState::kWaiting);
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
+TEST(BackupGuest, HasNothingToPromoteBeforeTheFirstCommit) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm", pair.backup->Failover(true));
+  {
+    HandMadeSession session(port());
+    session.SendLayout();
+    HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm", pair.backup->Failover(true));
+  }
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
+TEST(BackupGuest, IsNotPromotedByMistakeWhileThePrimaryAnswers) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  HAVEN_CHECK_FAILS(StatusCode::kRefused,
+                    "the primary of guest vm still answers; end it or its protection first, or say --force",
+                    pair.backup->Failover(false));
+  session->SendEpoch(2);
+  CHECK_EQUAL(2, session->control.Next().header.epoch);
+}
+
+TEST(BackupGuest, TellsThePrimaryThatItHasLostBeforeAnyConnectionEnds) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  std::thread person([&] { HAVEN_CHECK_OK(pair.backup->Failover(true)); });
+  STRCMP_EQUAL("5 the backup was promoted by order of an administrator", session->control.Error().c_str());
+  session->Close();
+  person.join();
+  CHECK(pair.backup->Query().state == BackupState::kPromoted);
+  HandMade back(port(), wire::Connection::kControl);
+  STRCMP_EQUAL("5 guest vm was promoted and runs on the backup", back.Error().c_str());
+}
+
+TEST(BackupGuest, TakesANewPrimaryWhenThePromotedGuestHasEnded) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+  pair.activator.PowerOff();
+  HandMadeSession next(port());
+  auto reply = wire::DecodeLayoutReply(next.SendLayout().body);
+  HAVEN_CHECK_OK(reply.status());
+  CHECK(reply.value().disks == std::vector{wire::LayoutReply::Copy::kAll});
+}
+
+TEST(BackupGuest, SaysThatTheGuestCouldNotBeStartedAndCopiesAllAfterwards) {
+  pair.activator.activate_fails = Status(StatusCode::kEnvironment, "it crashed");
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "it crashed", pair.backup->Failover(false));
+  CHECK(pair.backup->Query().state == BackupState::kFailed);
+  CheckMessage("the guest could not be started: it crashed");
+  HandMadeSession next(port());
+  auto reply = wire::DecodeLayoutReply(next.SendLayout().body);
+  CHECK(reply.value().disks == std::vector{wire::LayoutReply::Copy::kAll});
+}
+
+// --- what a primary may not send -------------------------------------------------------
+
+TEST(BackupGuest, EndsTheSessionWithTheReasonWhenARecordIsOutOfPlace) {
+  pair.StartBackup();
+  struct Case {
+    int connection;
+    wire::Type type;
+    Epoch epoch;
+    const char* body;
+    const char* error;
+  };
+  const Case cases[] = {
+      {1, wire::Type::kCommitted, 1, "", "1 the primary may not send COMMITTED on the control connection"},
+      {1, wire::Type::kDiskAck, 0, "0100000000000000", "1 the primary may not send DISK_ACK on the control connection"},
+      {1, wire::Type::kHeartbeat, 0, "00", "1 HEARTBEAT record: too short"},
+      {1, wire::Type::kGoodbye, 0, "0900", "1 GOODBYE record: unknown reason"},
+      {1, wire::Type::kLayout, 0, "", "1 a second LAYOUT in one session"},
+      {1, wire::Type::kError, 0, "0100 0000 0200 6869", "1 the primary says: hi"},
+      {2, wire::Type::kPages, 1, "", "1 the primary may not send PAGES on the disk connection"},
+      {2, wire::Type::kDiskFlush, 1, "00", "1 DISK_FLUSH record: too short"},
+      {2, wire::Type::kDiskZero, 1, "0100000000000000 01000000 00000000 0000000000000000 0002000000000000",
+       "1 DISK_ZERO record: lies outside of the disk"},
+      {2, wire::Type::kDiskZero, 1, "0100000000000000 00000000 00000000 0020000000000000 0100000000000000",
+       "1 DISK_ZERO record: lies outside of the disk"},
+      {2, wire::Type::kDiskZero, 4, "0100000000000000 00000000 00000000 0000000000000000 0002000000000000",
+       "1 disk record of epoch 4 after epoch 1"},
+      {2, wire::Type::kDiskZero, 0, "0100000000000000 00000000 01000000 0000000000000000 0002000000000000",
+       "1 first copy of a disk inside an epoch"},
+      {3, wire::Type::kDiskWrite, 1, "", "1 the primary may not send DISK_WRITE on the memory connection"},
+      {3, wire::Type::kPages, 3, "00000000 01000000 0000000000000001", "1 memory of epoch 3 came after epoch 1"},
+      {3, wire::Type::kPages, 2, "00000000 01000000 0400000000000001", "1 PAGES record: page 4 lies outside of region 0"},
+      {3, wire::Type::kDeviceState, 0, "0300000000000000 0000000000000000 616263", "1 device state outside of an epoch"},
+      {3, wire::Type::kEpochEnd, 2, "00", "1 EPOCH_END record: too short"},
+      {3, wire::Type::kEpochEnd, 2, "0000000000000000 0000000000000000 0000000000000000 00000000 00000000",
+       "1 EPOCH_END of epoch 2 is out of order"},
+  };
+  for (const Case& c : cases) {
+    auto session = Committed(1);
+    Link& link = c.connection == 1 ? session->control.link : c.connection == 2 ? session->disk->link : session->memory->link;
+    HAVEN_CHECK_OK(link.Send(c.type, c.epoch, FromHex(c.body)));
+    STRCMP_EQUAL(c.error, session->control.Error().c_str());
+    session->Close();
+    CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+    CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+    CHECK_EQUAL(1, pair.backup->Query().epoch);
+  }
+}
+
+TEST(BackupGuest, CommitsNothingWhenACountOfEpochEndDiffers) {
+  pair.StartBackup();
+  struct Case {
+    wire::EpochEnd end;
+    const char* error;
+  };
+  const Case cases[] = {
+      {{2, 0, 3, 2, 0}, "1 EPOCH_END counts 2 pages, 1 came"},
+      {{1, 1, 3, 2, 0}, "1 EPOCH_END counts 1 disk records, 0 came"},
+      {{1, 0, 4, 2, 0}, "1 the device state is not complete"},
+      {{1, 0, 3, 3, 0}, "1 EPOCH_END counts 3 memory records, 2 came"},
+  };
+  for (const Case& c : cases) {
+    auto session = Committed(1);
+    auto& memory = session->memory->link;
+    HAVEN_CHECK_OK(memory.Send(wire::Type::kPages, 2, FromHex("00000000 01000000 0000000000000001")));
+    HAVEN_CHECK_OK(memory.Send(wire::Type::kDeviceState, 2, FromHex("0300000000000000 0000000000000000 787878")));
+    HAVEN_CHECK_OK(memory.Send(wire::Type::kEpochEnd, 2, wire::Encode(c.end)));
+    STRCMP_EQUAL(c.error, session->control.Error().c_str());
+    session->Close();
+    CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+    CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+    CHECK_EQUAL(1, pair.backup->Query().epoch);
+  }
+}
+
+TEST(BackupGuest, RefusesDiskAndMemoryRecordsBeforeTheLayout) {
+  pair.StartBackup();
+  for (bool disk : {true, false}) {
+    HandMadeSession session(port());
+    if (disk) {
+      HAVEN_CHECK_OK(session.disk->link.Send(wire::Type::kDiskFlush, 0, wire::Encode(wire::DiskFlush{1, 0})));
+    } else {
+      session.SendEpoch(1);
+    }
+    STRCMP_EQUAL(disk ? "1 disk record before LAYOUT" : "1 memory record before LAYOUT", session.control.Error().c_str());
+    session.Close();
+    CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  }
+}
+
+TEST(BackupGuest, EndsTheSessionOnOctetsThatAreNoRecordsOnEachConnection) {
+  pair.StartBackup();
+  const std::string expected = "a record: wrong magic number; is the peer HAVEN?";
+  for (auto kind : {wire::Connection::kControl, wire::Connection::kDisk, wire::Connection::kMemory}) {
+    std::unique_ptr<HandMade> control;
+    wire::Hello hello;
+    hello.connection = kind;
+    hello.guest = "vm";
+    if (kind != wire::Connection::kControl) {
+      control = std::make_unique<HandMade>(port(), wire::Connection::kControl);
+      hello.token = control->Token();
+    }
+    int fd = ConnectTo(port());
+    Bytes octets = haven::test::RecordOctets(wire::Type::kHello, 0, 0, wire::Encode(hello));
+    octets.insert(octets.end(), 4096, 0x80);
+    CHECK_EQUAL(static_cast<ssize_t>(octets.size()), send(fd, octets.data(), octets.size(), MSG_NOSIGNAL));
+    Link raw(fd);
+    if (control) {
+      STRCMP_EQUAL(("1 " + expected).c_str(), control->Error().c_str());
+      control.reset();
+    } else {
+      Record record;
+      std::string error;
+      while (raw.Receive(record, milliseconds(20000)).ok()) {
+        if (record.header.type == wire::Type::kError) {
+          error = wire::DecodeError(record.body).value().message;
+          break;
+        }
+      }
+      STRCMP_EQUAL(expected.c_str(), error.c_str());
+      raw.Close();
+    }
+    CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  }
+}
+
+TEST(BackupGuest, EndsWithAPrimaryConnected) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  std::thread reader([&] {
+    STRCMP_EQUAL("7 the backup's havend is shutting down", session->control.Error().c_str());
+    session->Close();
+  });
+  pair.EndBackup();
+  reader.join();
+}

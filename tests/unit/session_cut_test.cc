@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A recorded session whose connections end after every octet. Wherever that
+// is, the backup is left with exactly one committed epoch, memory, device
+// state and disks of the same one, or with none.
+
+#include <sys/socket.h>
+
+#include "core/assert.h"
+#include "tests/unit/blkrep_support.h"
+#include "tests/unit/session_recording.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::session;
+using namespace haven::session::test;
+using haven::test::RecordingSender;
+
+namespace {
+
+/// A backup that is fed records by hand.
+class PassiveBackup : private BackupSession::Events {
+ public:
+  PassiveBackup() {
+    options_.state_dir = folder_.File("state");
+    options_.ram_region = "pc.ram";
+    options_.disks = {{"vda", folder_.File("vda")}, {"vdb", folder_.File("vdb")}};
+    options_.memory_limit_bytes = 1 << 30;
+  }
+
+  Status Feed(wire::Connection connection, Record record) {
+    if (record.header.type == wire::Type::kHello) return wire::DecodeHello(record.body).status();
+    switch (connection) {
+      case wire::Connection::kControl: return session_.OnControl(record);
+      case wire::Connection::kDisk: return session_.OnDisk(record, acks_);
+      case wire::Connection::kMemory: return session_.OnMemory(record);
+    }
+    HAVEN_ASSERT(false);
+  }
+  Status Feed(const Recording::Sent& sent) { return Feed(sent.connection, Parse(sent.octets)); }
+
+  static Record Parse(const Bytes& octets) {
+    auto header = wire::DecodeHeader(ByteSpan(octets).first(wire::kHeaderBytes));
+    HAVEN_ASSERT(header.ok());
+    return {header.value(), Bytes(octets.begin() + wire::kHeaderBytes, octets.end())};
+  }
+
+  std::vector<std::string> paths() const { return {folder_.File("vda"), folder_.File("vdb")}; }
+  BackupStore* store() { return store_.get(); }
+  /// havend dies and is started again.
+  void Die() { store_.reset(); }
+  const StoreOptions& options() const { return options_; }
+  RecordingSender& control() { return control_; }
+
+ private:
+  Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
+    copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
+    auto store = BackupStore::Create(options_, layout);
+    if (!store.ok()) return store.status();
+    store_ = std::move(store.value());
+    return store_.get();
+  }
+  void OnCommitted(Epoch) override {}
+  void OnGoodbye(wire::Goodbye) override {}
+
+  blkrep::test::TempFolder folder_;
+  StoreOptions options_;
+  std::unique_ptr<BackupStore> store_;
+  RecordingSender control_, acks_;
+  BackupSession session_{*this, control_};
+};
+
+}  // namespace
+
+TEST_GROUP(CutSession) {
+  const Recording& recording() {
+    static const Recorder recorder(6);
+    return recorder.recording();
+  }
+  /// What is left is the guest at the checkpoint of epoch `committed`.
+  void CheckLeft(PassiveBackup& backup, Epoch committed) {
+    CHECK_EQUAL(committed, backup.store()->committed());
+    CHECK_EQUAL(committed, backup.store()->image().epoch());
+    if (committed == 0) return;
+    GuestState left = StateOf(backup.store()->image(), backup.paths());
+    const GuestState& expected = recording().states[committed];
+    CHECK(left.memory == expected.memory);
+    CHECK(left.device == expected.device);
+    CHECK(left.disks == expected.disks);
+  }
+  Epoch EpochsEndedIn(size_t records) {
+    Epoch ended = 0;
+    for (size_t i = 0; i < records; i++) {
+      if (PassiveBackup::Parse(recording().sent[i].octets).header.type == wire::Type::kEpochEnd) ended++;
+    }
+    return ended;
+  }
+};
+
+TEST(CutSession, TheRecordingIsAWholeSession) {
+  PassiveBackup backup;
+  for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
+  HAVEN_CHECK_OK(backup.store()->Finish());
+  CheckLeft(backup, 6);
+  Epoch committed = 0;
+  for (const Record& record : backup.control().records) {
+    if (record.header.type != wire::Type::kCommitted) continue;
+    committed++;
+    CHECK_EQUAL(committed, record.header.epoch);
+  }
+  CHECK_EQUAL(6, committed);
+}
+
+TEST(CutSession, EndsWithOneWholeEpochAfterAnyRecord) {
+  for (size_t records = 0; records <= recording().sent.size(); records++) {
+    PassiveBackup backup;
+    for (size_t i = 0; i < records; i++) HAVEN_CHECK_OK(backup.Feed(recording().sent[i]));
+    if (backup.store() == nullptr) continue;
+    HAVEN_CHECK_OK(backup.store()->Finish());
+    CheckLeft(backup, EpochsEndedIn(records));
+  }
+}
+
+TEST(CutSession, ARecordThatIsCutAfterAnyOctetDoesNotCount) {
+  // Every octet of each record; pages are alike, so every 61st of theirs.
+  size_t cuts = 0;
+  for (const auto& sent : recording().sent) {
+    Bytes octets = sent.octets;
+    for (size_t i = 16; i < 20; i++) octets[i] = 0;  // the first record of a link of its own
+    haven::test::MendChecksums(octets);
+    for (size_t cut = 0; cut < octets.size(); cut += cut < 600 ? 1 : 61) {
+      int ends[2];
+      HAVEN_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+      HAVEN_ASSERT(write(ends[1], octets.data(), cut) == static_cast<ssize_t>(cut));
+      close(ends[1]);
+      Link link(ends[0]);
+      Record record;
+      HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer closed the connection", link.Receive(record));
+      cuts++;
+    }
+  }
+  CHECK(cuts > 5000);
+}
+
+TEST(CutSession, HavendThatDiesAfterAnyRecordRecoversTheDisksOfTheLastCommittedEpoch) {
+  for (size_t records = 0; records <= recording().sent.size(); records++) {
+    PassiveBackup backup;
+    for (size_t i = 0; i < records; i++) HAVEN_CHECK_OK(backup.Feed(recording().sent[i]));
+    Epoch ended = EpochsEndedIn(records);
+    backup.Die();
+    HAVEN_CHECK_OK(BackupStore::Recover(backup.options()));
+    if (ended == 0) continue;
+    for (size_t disk = 0; disk < 2; disk++) {
+      CHECK(blkrep::test::ReadFile(backup.paths()[disk]) == recording().states[ended].disks[disk]);
+    }
+  }
+}
+
+TEST(CutSession, WithAnyRecordMissingTheEpochOfItDoesNotCommit) {
+  for (size_t missing = 0; missing < recording().sent.size(); missing++) {
+    Record record = PassiveBackup::Parse(recording().sent[missing].octets);
+    // What is not missed: greetings, heartbeats, flushes, and the first copy,
+    // which is no state to return to.
+    bool counts = record.header.epoch > 0 && record.header.type != wire::Type::kDiskFlush;
+    if (!counts) continue;
+    PassiveBackup backup;
+    Status status;
+    for (size_t i = 0; i < recording().sent.size() && status.ok(); i++) {
+      if (i != missing) status = backup.Feed(recording().sent[i]);
+    }
+    // Of an epoch that has not ended (yet) nothing is missed.
+    bool last_end = record.header.type == wire::Type::kEpochEnd && record.header.epoch == 6;
+    CHECK_EQUAL(record.header.epoch > 6 || last_end, status.ok());
+    HAVEN_CHECK_OK(backup.store()->Finish());
+    CheckLeft(backup, std::min<Epoch>(record.header.epoch - 1, 6));
+  }
+}
+
+TEST(CutSession, WithAnyBodyOctetChangedNothingCrashesAndNoEpochIsHalf) {
+  std::mt19937 random(7);
+  for (size_t changed = 0; changed < recording().sent.size(); changed++) {
+    for (int attempt = 0; attempt < 12; attempt++) {
+      PassiveBackup backup;
+      Status status;
+      bool contents_may_differ = false;
+      for (size_t i = 0; i < recording().sent.size() && status.ok(); i++) {
+        Record record = PassiveBackup::Parse(recording().sent[i].octets);
+        if (i == changed && !record.body.empty()) {
+          size_t interesting = std::min<size_t>(record.body.size(), 40);
+          record.body[random() % interesting] ^= static_cast<uint8_t>(1 << random() % 8);
+          contents_may_differ = true;
+        }
+        status = backup.Feed(recording().sent[i].connection, std::move(record));
+      }
+      if (backup.store() == nullptr) continue;
+      HAVEN_CHECK_OK(backup.store()->Finish());
+      Epoch committed = backup.store()->committed();
+      CHECK_EQUAL(committed, backup.store()->image().epoch());
+      if (!contents_may_differ) CheckLeft(backup, committed);
+    }
+  }
+}
+
+TEST_GROUP(BackupStore) {
+  PassiveBackup backup;
+
+  const Recording& recording() {
+    static const Recorder recorder(2);
+    return recorder.recording();
+  }
+};
+
+TEST(BackupStore, RecoversAnOldRunBeforeItTakesADiskOfAnotherSize) {
+  for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
+  backup.Die();
+  wire::Layout larger = recording().layout;
+  larger.instance[0]++;
+  larger.disks[0].bytes = 8192;
+  auto store = BackupStore::Create(backup.options(), larger);
+  HAVEN_CHECK_OK(store.status());
+  CHECK_EQUAL(8192, blkrep::test::ReadFile(backup.paths()[0]).size());
+  CHECK_EQUAL(0, store.value()->committed());
+}
+
+TEST(BackupStore, IsOfNoUseAfterAReplicaFailedToTakeACommittedEpoch) {
+  for (const auto& sent : recording().sent) {
+    Record record = PassiveBackup::Parse(sent.octets);
+    if (record.header.type == wire::Type::kEpochEnd && record.header.epoch == 2) {
+      // Stands for a replica that cannot be written: the journal's data is gone.
+      std::string journal = backup.options().state_dir + "/journal";
+      for (const char* file : {"", ".2"}) {
+        Bytes octets = blkrep::test::ReadFile(journal + file);
+        for (size_t i = 64; i < octets.size(); i++) octets[i] ^= 0xFF;
+        blkrep::test::WriteFile(journal + file, octets);
+      }
+      Status status = backup.Feed(sent);
+      CHECK(status.code() == StatusCode::kEnvironment);
+      CHECK_FALSE(backup.store()->Finish().ok());
+      CHECK_FALSE(backup.store()->Finish().ok());
+      return;
+    }
+    HAVEN_CHECK_OK(backup.Feed(sent));
+  }
+  FAIL("the recording has no second epoch");
+}

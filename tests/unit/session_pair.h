@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_TESTS_UNIT_SESSION_PAIR_H
+#define HAVEN_TESTS_UNIT_SESSION_PAIR_H
+
+#include <sys/stat.h>
+
+#include <fstream>
+#include <memory>
+#include <string>
+
+#include "tests/unit/blkrep_support.h"
+#include "tests/unit/core_support.h"
+#include "tests/unit/session_fakes.h"
+
+namespace haven::session::test {
+
+/// A primary and a backup over loopback, and the knobs of both.
+struct Pair {
+  Pair() {
+    backup_options.name = "vm";
+    backup_options.state_dir = folder.File("state");
+    backup_options.disks = {{"vda", folder.File("vda")}, {"vdb", folder.File("vdb")}};
+    backup_options.deadline = milliseconds(10000);
+    activator.replica_paths = {folder.File("vda"), folder.File("vdb")};
+    primary_options.connect = {"vm", "127.0.0.1", listener.port(), milliseconds(10000)};
+    primary_options.interval = milliseconds(5);
+  }
+  ~Pair() {
+    EndPrimary();
+    EndBackup();
+  }
+
+  void StartBackup() {
+    backup = std::make_unique<BackupGuest>(backup_options, activator);
+    listener.SetGuest(backup.get());
+  }
+  void EndBackup() {
+    listener.SetGuest(nullptr);
+    backup.reset();
+  }
+  void StartPrimary() {
+    loop.Run([this] {
+      primary = std::make_unique<PrimarySession>(primary_options, guest, guest.DiskList());
+      guest.primary = primary.get();
+    });
+  }
+  /// As a device model that ends protection and goes on, or has ended.
+  void StopPrimary(wire::Goodbye reason) {
+    loop.Run([&] { primary->Stop(reason); });
+  }
+  void EndPrimary() {
+    if (!primary) return;
+    // The destructor joins threads that may wait for what the guest's thread runs.
+    loop.Run([this] { primary->Stop(wire::Goodbye::kUnprotect); });
+    loop.Run([this] {
+      guest.primary = nullptr;
+      primary.reset();
+    });
+  }
+  PrimaryStatus Query() {
+    PrimaryStatus status;
+    loop.Run([&] { status = primary->Query(); });
+    return status;
+  }
+  bool PrimaryReaches(PrimaryState state) {
+    return Eventually([&] { return Query().state == state; });
+  }
+  bool BackupReaches(BackupState state) {
+    return Eventually([&] { return backup->Query().state == state; });
+  }
+  bool Protects() { return PrimaryReaches(PrimaryState::kProtected) && BackupReaches(BackupState::kProtecting); }
+  /// Runs `steps` of the guest's own doing.
+  void Steps(int steps) {
+    for (int i = 0; i < steps; i++) loop.Run([this] { guest.Step(random); });
+  }
+  void Frame(const std::string& text) {
+    loop.Run([&] { guest.SendFrameOut(text); });
+  }
+  bool FrameIsOut(const std::string& text) {
+    bool out = false;
+    loop.Run([&] { out = std::find(guest.frames.begin(), guest.frames.end(), text) != guest.frames.end(); });
+    return out;
+  }
+  /// An arbiter that decides with `verdict` (a shell command) and writes down who asked.
+  std::string Arbiter(const std::string& verdict) {
+    std::string path = folder.File("arbiter");
+    std::ofstream(path) << "#!/bin/sh\necho $HAVEN_ROLE $HAVEN_INSTANCE >> " << folder.File("asked") << "\n" << verdict << "\n";
+    chmod(path.c_str(), 0700);
+    return path;
+  }
+  std::string Asked() {
+    Bytes text = blkrep::test::ReadFile(folder.File("asked"));
+    return {text.begin(), text.end()};
+  }
+
+  blkrep::test::TempFolder folder;
+  MainLoop loop;
+  FakeGuest guest{&loop};
+  FakeActivator activator;
+  FakeListener listener{uint16_t{0}};
+  BackupGuestOptions backup_options;
+  PrimaryOptions primary_options;
+  std::unique_ptr<BackupGuest> backup;
+  std::unique_ptr<PrimarySession> primary;
+  std::mt19937 random{1};
+};
+
+/// One connection of a primary made by hand, record by record.
+class HandMade {
+ public:
+  HandMade(const std::string& port, wire::Connection kind, const wire::Token& token = {},
+           const std::string& guest = "vm")
+      : link(ConnectTo(port)) {
+    wire::Hello hello;
+    hello.connection = kind;
+    hello.token = token;
+    hello.guest = guest;
+    (void)link.Send(wire::Type::kHello, 0, wire::Encode(hello)).ok();
+  }
+  /// The next record that is no HEARTBEAT; an empty ERROR record when there is none.
+  Record Next(milliseconds timeout = milliseconds(20000)) {
+    Record record;
+    while (true) {
+      last = link.Receive(record, timeout);
+      if (!last.ok()) return {};
+      if (record.header.type != wire::Type::kHeartbeat) return record;
+    }
+  }
+  /// The HELLO_REPLY's token.
+  wire::Token Token() {
+    auto reply = wire::DecodeHelloReply(Next().body);
+    return reply.ok() ? reply.value().token : wire::Token{};
+  }
+  /// "code message" of the ERROR that comes next, else what came instead.
+  std::string Error() {
+    Record record = Next();
+    if (!last.ok()) return "no record: " + last.message();
+    if (record.header.type != wire::Type::kError) return wire::TypeName(record.header.type);
+    auto error = wire::DecodeError(record.body);
+    return std::to_string(static_cast<int>(error.value().code)) + " " + error.value().message;
+  }
+  bool Ended() {
+    Next();
+    return last.code() == StatusCode::kPeerLost;
+  }
+
+  Link link;
+  Status last;
+};
+
+/// All three connections of a primary made by hand, with LAYOUT sent.
+struct HandMadeSession {
+  explicit HandMadeSession(const std::string& port) : control(port, wire::Connection::kControl) {
+    token = control.Token();
+    disk = std::make_unique<HandMade>(port, wire::Connection::kDisk, token);
+    disk->Next();
+    memory = std::make_unique<HandMade>(port, wire::Connection::kMemory, token);
+    memory->Next();
+  }
+  Record SendLayout() {
+    layout.regions = {{"pc.ram", 4 * kPageBytes}};
+    layout.disks = {{"vda", 8192}};
+    (void)control.link.Send(wire::Type::kLayout, 0, wire::Encode(layout)).ok();
+    return control.Next();
+  }
+  /// A whole epoch of one page of zeros and three octets of device state.
+  void SendEpoch(Epoch epoch, uint64_t disk_records = 0) {
+    Bytes pages = haven::test::FromHex("00000000 01000000 0000000000000001");
+    Bytes device = haven::test::FromHex("0300000000000000 0000000000000000 616263");
+    (void)memory->link.Send(wire::Type::kPages, epoch, pages).ok();
+    (void)memory->link.Send(wire::Type::kDeviceState, epoch, device).ok();
+    (void)memory->link.Send(wire::Type::kEpochEnd, epoch, wire::Encode(wire::EpochEnd{1, disk_records, 3, 2, 0})).ok();
+  }
+  void Close() {
+    control.link.Close();
+    disk->link.Close();
+    memory->link.Close();
+  }
+
+  HandMade control;
+  wire::Token token;
+  std::unique_ptr<HandMade> disk, memory;
+  wire::Layout layout;
+};
+
+}  // namespace haven::session::test
+
+#endif

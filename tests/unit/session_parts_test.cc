@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The small parts of a session: main thread, arbiter, figures, heartbeats.
+
+#include <sys/socket.h>
+
+#include "session/arbiter.h"
+#include "session/epoch_history.h"
+#include "session/heartbeat.h"
+#include "session/main_thread.h"
+#include "tests/unit/blkrep_support.h"
+#include "tests/unit/core_support.h"
+#include "tests/unit/session_fakes.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::session;
+using namespace haven::session::test;
+
+TEST_GROUP(MainThread) {
+  MainLoop loop;
+  FakeGuest guest{&loop};
+};
+
+TEST(MainThread, RunsWhatIsPostedInOrder) {
+  MainThread main(guest);
+  std::vector<int> order;
+  for (int i = 0; i < 50; i++) main.Post([&, i] { order.push_back(i); });
+  CHECK(main.Call([&] { order.push_back(50); }));
+  CHECK_EQUAL(51, order.size());
+  for (int i = 0; i < 51; i++) CHECK_EQUAL(i, order[i]);
+}
+
+TEST(MainThread, RunsNothingOnceItIsClosed) {
+  MainThread main(guest);
+  std::atomic<int> ran{0};
+  std::atomic<bool> queued{false};
+  bool called = true;
+  std::thread caller;
+  loop.Run([&] {  // the main thread is busy while the others queue
+    main.Post([&] { ran++; });
+    caller = std::thread([&] {
+      queued = true;
+      called = main.Call([&] { ran++; });
+    });
+    CHECK(Eventually([&] { return queued.load(); }));
+    main.Close();
+  });
+  caller.join();
+  loop.Run([] {});
+  CHECK_FALSE(called);
+  CHECK_EQUAL(0, ran);
+  CHECK_FALSE(main.Call([&] { ran++; }));
+  loop.Run([] {});
+  CHECK_EQUAL(0, ran);
+}
+
+TEST(MainThread, ReleasesWhoWaitsWhenItIsDestroyed) {
+  auto main = std::make_unique<MainThread>(guest);
+  std::atomic<bool> started{false};
+  std::thread caller;
+  bool called = true;
+  loop.Run([&] {
+    caller = std::thread([&, raw = main.get()] {
+      started = true;
+      called = raw->Call([] {});
+    });
+    CHECK(Eventually([&] { return started.load(); }));
+    main->Close();
+  });
+  caller.join();
+  main.reset();
+  CHECK_FALSE(called);
+}
+
+TEST(MainThread, WaitsForAFunctionThatClosesTheGateItself) {
+  MainThread main(guest);
+  std::atomic<bool> ended{false};
+  std::atomic<bool> other_ran{false};
+  bool called = main.Call([&] {
+    main.Close();
+    std::thread([&] { other_ran = true; }).join();  // some more work on the caller's stack
+    ended = true;
+  });
+  CHECK(called);
+  CHECK(ended && other_ran);
+}
+
+TEST_GROUP(Arbiter){};
+
+TEST(Arbiter, HasWonWhenTheCommandSucceeds) { HAVEN_CHECK_OK(AskArbiter("true", "vm", "00", "primary")); }
+
+TEST(Arbiter, HasLostWhenTheCommandFails) {
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 1", AskArbiter("false", "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 7", AskArbiter("sh -c 'exit 7'", "vm", "00", "primary"));
+}
+
+TEST(Arbiter, KnowsNothingWhenTheCommandIsMissingOrDies) {
+  CHECK(AskArbiter("/nonexistent/arbiter", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "the arbiter was killed by signal 9",
+                    AskArbiter("sh -c 'kill -9 $$'", "vm", "00", "primary"));
+  CHECK(AskArbiter("'unfinished", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+  CHECK(AskArbiter("", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+}
+
+TEST(Arbiter, IsToldWhoAsksWithoutAShell) {
+  HAVEN_CHECK_OK(AskArbiter("sh -c 'test \"$HAVEN_GUEST.$HAVEN_INSTANCE.$HAVEN_ROLE\" = \"a;b.0af3.backup\"'", "a;b", "0af3", "backup"));
+  blkrep::test::TempFolder folder;
+  HAVEN_CHECK_OK(AskArbiter("true ; touch " + folder.File("x"), "vm", "00", "primary"));
+  CHECK(blkrep::test::ReadFile(folder.File("x")).empty());
+  CHECK(access(folder.File("x").c_str(), F_OK) != 0);
+}
+
+TEST_GROUP(EpochHistory) {
+  EpochHistory history;
+  PrimaryStatus status;
+
+  void Add(int pause_us) {
+    EpochFigures figures;
+    figures.pause = microseconds(pause_us);
+    figures.pages = 3;
+    figures.wire_bytes = 10;
+    history.Add(figures);
+  }
+};
+
+TEST(EpochHistory, IsAllZeroAtFirst) {
+  history.Summarise(status);
+  CHECK_EQUAL(0, status.epochs);
+  CHECK_EQUAL(0, status.pause_us.p50);
+  CHECK_EQUAL(0, status.pause_us.max);
+}
+
+TEST(EpochHistory, KnowsMedianAndTailOfTheFigures) {
+  for (int i = 100; i >= 1; i--) Add(i);
+  history.Summarise(status);
+  CHECK_EQUAL(51, status.pause_us.p50);
+  CHECK_EQUAL(100, status.pause_us.p99);
+  CHECK_EQUAL(100, status.pause_us.max);
+  CHECK_EQUAL(100, status.epochs);
+  CHECK_EQUAL(300, status.dirty_pages_total);
+  CHECK_EQUAL(3, status.dirty_pages_last);
+  CHECK_EQUAL(1000, status.memory_wire_bytes);
+}
+
+TEST(EpochHistory, ForgetsTheFiguresOfOldEpochsButNotTheSums) {
+  Add(1000000);
+  for (size_t i = 0; i < EpochHistory::kKept; i++) Add(5);
+  history.Summarise(status);
+  CHECK_EQUAL(5, status.pause_us.max);
+  CHECK_EQUAL(EpochHistory::kKept + 1, status.epochs);
+  for (size_t i = 0; i < EpochHistory::kKept / 2; i++) Add(7);
+  status = {};
+  history.Summarise(status);
+  CHECK_EQUAL(7, status.pause_us.p99);
+}
+
+TEST_GROUP(Heartbeat){};
+
+TEST(Heartbeat, SatisfiesTheShorterOfTheTwoDeadlines) {
+  CHECK_EQUAL(1000, HeartbeatDeadline(milliseconds(1000), 0).count());  // not told
+  CHECK_EQUAL(1000, HeartbeatDeadline(milliseconds(1000), 5000).count());
+  CHECK_EQUAL(200, HeartbeatDeadline(milliseconds(1000), 200).count());
+  CHECK_EQUAL(50, HeartbeatDeadline(milliseconds(1000), 1).count());  // a peer may not make us busy
+  CHECK_EQUAL(1000, HeartbeatDeadline(milliseconds(1000), UINT32_MAX).count());
+  CHECK_EQUAL(20, HeartbeatDeadline(milliseconds(20), 1).count());
+}
+
+TEST(Heartbeat, EndsWhenTheLinkDoes) {
+  int ends[2];
+  CHECK_EQUAL(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+  Link here(ends[0]), there(ends[1]);
+  Heartbeat heartbeat(here, milliseconds(20));
+  Record record;
+  uint64_t last = 0;
+  for (int i = 0; i < 3; i++) {
+    HAVEN_CHECK_OK(there.Receive(record, milliseconds(20000)));
+    CHECK(record.header.type == wire::Type::kHeartbeat);
+    uint64_t sent = wire::DecodeHeartbeat(record.body).value().sent_us;
+    CHECK(sent > last);
+    last = sent;
+  }
+  here.Close();
+}

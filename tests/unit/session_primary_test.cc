@@ -1,0 +1,494 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// The primary's side: what it does with the guest's output and disk writes
+// when its backup goes, comes back, refuses, promotes itself or misbehaves.
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "session/heartbeat.h"
+#include "tests/unit/session_pair.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::session;
+using namespace haven::session::test;
+using haven::test::FromHex;
+
+namespace {
+
+/// A backup that this file plays by hand: accepts a session and says what it
+/// is told to say.
+class PlayedBackup {
+ public:
+  PlayedBackup() : listen_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    HAVEN_ASSERT(bind(listen_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0 && listen(listen_, 8) == 0);
+    socklen_t size = sizeof(address);
+    HAVEN_ASSERT(getsockname(listen_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    port_ = ntohs(address.sin_port);
+  }
+  ~PlayedBackup() { close(listen_); }
+  std::string port() const { return std::to_string(port_); }
+
+  std::unique_ptr<Link> Accept() {
+    auto link = std::make_unique<Link>(accept(listen_, nullptr, nullptr));
+    hello = Expect(*link, wire::Type::kHello);
+    return link;
+  }
+  void Reply(Link& link) {
+    wire::HelloReply reply;
+    reply.token[0] = 7;
+    reply.deadline_ms = 60000;
+    Status ignored = link.Send(wire::Type::kHelloReply, 0, wire::Encode(reply));
+    (void)ignored;
+  }
+  /// Up to LAYOUT_REPLY, everything to be copied.
+  void AcceptSession() {
+    control = Accept();
+    Reply(*control);
+    heartbeat = std::make_unique<Heartbeat>(*control, milliseconds(200));
+    disk = Accept();
+    Reply(*disk);
+    memory = Accept();
+    Reply(*memory);
+    Expect(*control, wire::Type::kLayout);
+    wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
+    Status ignored = control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply));
+    (void)ignored;
+  }
+  /// Reads until a record of `type` comes. @return empty when the link ends before.
+  Record Expect(Link& link, wire::Type type) {
+    Record record;
+    while (link.Receive(record, milliseconds(20000)).ok()) {
+      if (record.header.type == type) return record;
+    }
+    return {};
+  }
+  /// Acknowledges disk records, and takes memory, until the links end.
+  void Serve(bool acknowledge = true) {
+    acks_ = std::thread([this, acknowledge] {
+      Record record;
+      while (disk->Receive(record).ok()) {
+        disk_records++;
+        if (!acknowledge && (record.header.epoch > 0)) continue;
+        uint64_t request = ByteReader(record.body).U64();
+        if (!disk->Send(wire::Type::kDiskAck, 0, wire::Encode(wire::DiskAck{request})).ok()) return;
+      }
+    });
+  }
+  void End() {
+    heartbeat.reset();
+    for (auto* link : {&control, &disk, &memory}) {
+      if (*link) (*link)->Close();
+    }
+    if (acks_.joinable()) acks_.join();
+  }
+
+  Record hello;
+  std::unique_ptr<Link> control, disk, memory;
+  std::unique_ptr<Heartbeat> heartbeat;
+  std::atomic<uint64_t> disk_records{0};
+
+ private:
+  int listen_;
+  uint16_t port_;
+  std::thread acks_;
+};
+
+}  // namespace
+
+TEST_GROUP(PrimarySession) {
+  Pair pair;
+  PlayedBackup played;
+
+  void teardown() override { played.End(); }
+
+  void StartWithPlayedBackup() {
+    pair.primary_options.connect.port = played.port();
+    pair.StartPrimary();
+    played.AcceptSession();
+  }
+  /// One epoch is committed: the primary says that it is protected.
+  void CommitFirst() {
+    played.Serve();
+    Record end = played.Expect(*played.memory, wire::Type::kEpochEnd);
+    CHECK_EQUAL(1, end.header.epoch);
+    HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+    CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
+  }
+  void Protect() {
+    pair.StartBackup();
+    pair.StartPrimary();
+    CHECK(pair.Protects());
+  }
+  std::string Message() { return pair.Query().message; }
+};
+
+// --- without a backup ---------------------------------------------------------------
+
+TEST(PrimarySession, LetsOutputAndWritesPassWhileThereIsNoBackup) {
+  pair.StartPrimary();
+  pair.Frame("at once");
+  CHECK(pair.FrameIsOut("at once"));
+  pair.loop.Run([&] { CHECK(pair.guest.WriteDisk(0, 0, 512, 1)); });
+  CHECK_EQUAL(0, pair.guest.unfinished_writes());
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+}
+
+TEST(PrimarySession, GivesUpWithTheReasonWhenTheBackupRefusesForGood) {
+  pair.backup_options.disks.erase("vdb");
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.PrimaryReaches(PrimaryState::kRefused));
+  STRCMP_EQUAL("the backup says: the backup's configuration names no replica for disk vdb", Message().c_str());
+  pair.Frame("free");
+  CHECK(pair.FrameIsOut("free"));
+}
+
+TEST(PrimarySession, TriesAgainWhileTheBackupIsBusy) {
+  pair.StartBackup();
+  auto other = std::make_unique<HandMade>(pair.listener.port(), wire::Connection::kControl);
+  other->Token();
+  pair.StartPrimary();
+  CHECK(Eventually([&] { return Message() == "the backup says: guest vm has a session or a promotion under way"; }));
+  other.reset();
+  CHECK(pair.Protects());
+}
+
+TEST(PrimarySession, SaysHelloAsTheDocumentDemands) {
+  pair.primary_options.connect.port = played.port();
+  pair.StartPrimary();
+  wire::Token token{};
+  for (auto kind : {wire::Connection::kControl, wire::Connection::kDisk, wire::Connection::kMemory}) {
+    auto& link = kind == wire::Connection::kControl ? played.control
+                 : kind == wire::Connection::kDisk  ? played.disk : played.memory;
+    link = played.Accept();
+    CHECK_EQUAL(0, played.hello.header.sequence);
+    auto hello = wire::DecodeHello(played.hello.body);
+    HAVEN_CHECK_OK(hello.status());
+    CHECK(hello.value().connection == kind);
+    CHECK(hello.value().token == token);
+    STRCMP_EQUAL("vm", hello.value().guest.c_str());
+    CHECK_EQUAL(10000, hello.value().deadline_ms);
+    played.Reply(*link);
+    token[0] = 7;
+  }
+  Record record = played.Expect(*played.control, wire::Type::kLayout);
+  auto layout = wire::DecodeLayout(record.body);
+  HAVEN_CHECK_OK(layout.status());
+  CHECK_EQUAL(2, layout.value().regions.size());
+  CHECK_EQUAL(2, layout.value().disks.size());
+}
+
+// --- the loss of the backup -------------------------------------------------------------
+
+TEST(PrimarySession, HoldsOutputUntilTheCommitAndNotLonger) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("of epoch 2");
+  Record end = played.Expect(*played.memory, wire::Type::kEpochEnd);
+  CHECK_EQUAL(2, end.header.epoch);
+  CHECK_FALSE(pair.FrameIsOut("of epoch 2"));
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  // In this epoch or, when the frame came after its cut, in the next.
+  std::thread next([&] {
+    if (played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch != 3) return;
+    Status ignored = played.control->Send(wire::Type::kCommitted, 3, ByteSpan{});
+    (void)ignored;
+  });
+  CHECK(Eventually([&] { return pair.FrameIsOut("of epoch 2"); }));
+  next.join();
+}
+
+TEST(PrimarySession, CompletesWritesAndReleasesOutputWhenTheBackupIsLost) {
+  StartWithPlayedBackup();
+  played.Serve(false);
+  CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+  CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
+  pair.Frame("held");
+  uint64_t before = played.disk_records;
+  pair.loop.Run([&] { CHECK(pair.guest.WriteDisk(0, 0, 512, 1)); });
+  CHECK(Eventually([&] { return played.disk_records > before; }));
+  CHECK_EQUAL(1, pair.guest.unfinished_writes());
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  played.End();
+  CHECK(Eventually([&] { return pair.guest.unfinished_writes() == 0; }));
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  CHECK_EQUAL(1, pair.Query().losses);
+  CHECK_FALSE(pair.guest.halted);
+}
+
+TEST(PrimarySession, SurvivesALossAtEveryStage) {
+  pair.primary_options.connect.port = played.port();
+  pair.StartPrimary();
+  for (int stage = 0; stage < 7; stage++) {
+    played.control = played.Accept();
+    if (stage >= 1) played.Reply(*played.control);
+    if (stage >= 2) {
+      played.disk = played.Accept();
+      played.Reply(*played.disk);
+    }
+    if (stage >= 3) {
+      played.memory = played.Accept();
+      played.Reply(*played.memory);
+      played.Expect(*played.control, wire::Type::kLayout);
+    }
+    if (stage >= 4) {
+      wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
+      HAVEN_CHECK_OK(played.control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply)));
+      played.Expect(*played.memory, wire::Type::kPages);
+    }
+    if (stage >= 5) {
+      played.Serve();
+      played.Expect(*played.memory, wire::Type::kEpochEnd);
+    }
+    if (stage >= 6) HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+    std::string frame = "at stage " + std::to_string(stage);
+    pair.Frame(frame);
+    pair.loop.Run([&] { pair.guest.WriteDisk(1, 4096, 512, 1); });
+    played.End();
+    CHECK(Eventually([&] { return pair.FrameIsOut(frame); }));
+    CHECK(Eventually([&] { return pair.guest.unfinished_writes() == 0; }));
+  }
+  CHECK_FALSE(pair.guest.halted);
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+}
+
+TEST(PrimarySession, NoticesASilentBackup) {
+  pair.primary_options.connect.deadline = milliseconds(100);
+  StartWithPlayedBackup();
+  CommitFirst();
+  played.heartbeat.reset();  // and nothing else comes from there
+  pair.Frame("held");
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK_EQUAL(1, pair.Query().losses);
+}
+
+TEST(PrimarySession, NoticesABackupThatAnswersButAcknowledgesNoWrite) {
+  pair.primary_options.connect.deadline = milliseconds(100);
+  StartWithPlayedBackup();
+  played.heartbeat = std::make_unique<Heartbeat>(*played.control, milliseconds(40));
+  played.Serve(false);
+  CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+  CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
+  pair.loop.Post([&] { pair.guest.WriteDisk(0, 0, 512, 1); });
+  // The guest's thread waits for the write at its next stop: without a limit for ever.
+  CHECK(Eventually([&] { return pair.guest.last_state() == PrimaryState::kUnprotected; }));
+  CHECK_EQUAL(0, pair.guest.unfinished_writes());
+}
+
+TEST(PrimarySession, NoticesABackupThatAnswersButCommitsNothing) {
+  pair.primary_options.connect.deadline = milliseconds(100);
+  StartWithPlayedBackup();
+  played.heartbeat = std::make_unique<Heartbeat>(*played.control, milliseconds(40));
+  played.Serve();
+  CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  CHECK(Eventually([&] { return Message() == "the backup answers, but does not commit"; }));
+}
+
+TEST(PrimarySession, GoesOnAfterALossOnlyWhenTheArbiterSaysSo) {
+  pair.primary_options.arbiter = pair.Arbiter("exit 0");
+  Protect();
+  pair.EndBackup();
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  pair.Frame("free");
+  CHECK(Eventually([&] { return pair.FrameIsOut("free"); }));
+  CHECK(pair.Asked().starts_with("primary "));
+}
+
+TEST(PrimarySession, HaltsTheGuestWhenTheArbiterDecidesForTheBackup) {
+  pair.primary_options.arbiter = pair.Arbiter("exit 1");
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("never");
+  played.End();
+  CHECK(pair.PrimaryReaches(PrimaryState::kLost));
+  CHECK(Eventually([&] { return pair.guest.halted.load(); }));
+  STRCMP_EQUAL("the arbiter decided for the backup: the arbiter ended with status 1", Message().c_str());
+  pair.Frame("neither");
+  CHECK_FALSE(pair.FrameIsOut("never"));
+  CHECK_FALSE(pair.FrameIsOut("neither"));
+  STRCMP_EQUAL("primary 07000000000000000000000000000000\n", pair.Asked().c_str());
+  pair.StopPrimary(wire::Goodbye::kUnprotect);  // does not let it out either
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
+TEST(PrimarySession, HoldsOutputWhileTheArbiterDoesNotAnswer) {
+  pair.primary_options.arbiter = "/nonexistent/arbiter";
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("held");
+  played.End();
+  CHECK(Eventually([&] { return Message().starts_with("output is held until the arbiter answers: "); }));
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  CHECK_FALSE(pair.guest.halted);
+}
+
+TEST(PrimarySession, HoldsOutputByPolicyUntilItIsProtectedAgain) {
+  pair.primary_options.pause_on_loss = true;
+  Protect();
+  pair.EndBackup();
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  pair.Frame("held");
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  pair.StartBackup();
+  CHECK(pair.Protects());
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+}
+
+TEST(PrimarySession, ProtectsItselfAgainAndCopiesOnlyWhatChanged) {
+  Protect();
+  uint64_t first = pair.Query().disk_wire_bytes;
+  pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
+  CHECK(Eventually([&] { return pair.Query().losses == 1; }));
+  pair.loop.Run([&] { pair.guest.WriteDisk(0, 70000, 512, 9); });
+  CHECK(Eventually([&] { return pair.guest.copies_started == 4; }));
+  CHECK(pair.Protects());
+  uint64_t second = pair.Query().disk_wire_bytes - first;
+  CHECK(second > 0);
+  CHECK(second < 140000);  // at most two pieces of 64 KiB of the disks' 612 KiB
+}
+
+// --- what the backup says ---------------------------------------------------------------
+
+TEST(PrimarySession, HaltsTheGuestWhenTheBackupHasPromotedItself) {
+  Protect();
+  pair.Frame("a");
+  HAVEN_CHECK_OK(pair.backup->Failover(true));
+  CHECK(pair.PrimaryReaches(PrimaryState::kLost));
+  CHECK(Eventually([&] { return pair.guest.halted.load(); }));
+  STRCMP_EQUAL("the backup says: the backup was promoted by order of an administrator", Message().c_str());
+  pair.Frame("never");
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
+TEST(PrimarySession, HaltsTheGuestWhenItLearnsOfThePromotionAfterALoss) {
+  pair.backup_options.deadline = milliseconds(100);
+  pair.backup_options.auto_promote = true;
+  Protect();
+  pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+  CHECK(pair.PrimaryReaches(PrimaryState::kLost));
+  CHECK(Eventually([&] { return pair.guest.halted.load(); }));
+  STRCMP_EQUAL("the backup says: guest vm was promoted and runs on the backup", Message().c_str());
+}
+
+TEST(PrimarySession, SaysGoodbyeAndLetsTheBackupForgetIt) {
+  pair.backup_options.auto_promote = true;
+  Protect();
+  pair.Frame("held or not");
+  pair.StopPrimary(wire::Goodbye::kGuestPoweredOff);
+  CHECK(pair.FrameIsOut("held or not"));
+  CHECK(pair.BackupReaches(BackupState::kWaiting));
+  STRCMP_EQUAL("the guest was powered off", pair.backup->Query().message.c_str());
+  CHECK_EQUAL(0, pair.activator.activations());
+  CHECK(pair.Query().state == PrimaryState::kStopped);
+  pair.Frame("free");
+  CHECK(pair.FrameIsOut("free"));
+}
+
+TEST(PrimarySession, EndsWithoutAnAnswerToGoodbyeOnlyIfTheArbiterSaysSo) {
+  pair.primary_options.connect.deadline = milliseconds(200);
+  pair.primary_options.arbiter = pair.Arbiter("exit 1");
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("never");
+  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  CHECK(pair.guest.halted);
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
+TEST(PrimarySession, EndsTheSessionWhenTheBackupBreaksARule) {
+  struct Case {
+    int connection;
+    wire::Type type;
+    Epoch epoch;
+    const char* body;
+    const char* message;
+  };
+  const Case cases[] = {
+      {1, wire::Type::kCommitted, 3, "", "COMMITTED of a wrong epoch"},
+      {1, wire::Type::kCommitted, 1, "", "COMMITTED of a wrong epoch"},
+      {1, wire::Type::kCommitted, 2, "00", "COMMITTED record: too long"},
+      {1, wire::Type::kLayout, 0, "", "the backup may not send LAYOUT"},
+      {1, wire::Type::kError, 0, "", "ERROR record: too short"},
+      {2, wire::Type::kDiskAck, 0, "ffffffff00000000", "DISK_ACK of request 4294967295, which is not in flight"},
+      {2, wire::Type::kDiskAck, 0, "ff", "DISK_ACK record: too short"},
+      {2, wire::Type::kDiskFlush, 0, "", "the backup sent something else than DISK_ACK"},
+  };
+  pair.primary_options.connect.port = played.port();
+  pair.StartPrimary();
+  for (const Case& c : cases) {
+    played.AcceptSession();
+    CommitFirst();
+    Link& link = c.connection == 1 ? *played.control : *played.disk;
+    HAVEN_CHECK_OK(link.Send(c.type, c.epoch, FromHex(c.body)));
+    CHECK(Eventually([&] { return Message() == c.message; }));
+    played.End();
+  }
+  CHECK_FALSE(pair.guest.halted);
+}
+
+TEST(PrimarySession, DoesNotBelieveACommitOfAnEpochThatItHasNotCut) {
+  pair.primary_options.connect.port = played.port();
+  pair.StartPrimary();
+  played.control = played.Accept();
+  played.Reply(*played.control);
+  played.disk = played.Accept();
+  played.Reply(*played.disk);
+  played.memory = played.Accept();
+  played.Reply(*played.memory);
+  played.Expect(*played.control, wire::Type::kLayout);
+  wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply)));
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+  CHECK(Eventually([&] { return Message() == "COMMITTED of a wrong epoch"; }));
+  STRCMP_EQUAL("COMMITTED of a wrong epoch",
+               wire::DecodeError(played.Expect(*played.control, wire::Type::kError).body).value().message.c_str());
+}
+
+// --- the guest ------------------------------------------------------------------------------
+
+TEST(PrimarySession, PutsACheckpointOffWhenTheGuestAsksForIt) {
+  Protect();
+  pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kTryAgain, "being reset"); });
+  size_t saved = 0;
+  pair.loop.Run([&] { saved = pair.guest.saved.size(); });
+  pair.Frame("held");
+  CHECK(pair.Query().state == PrimaryState::kProtected);
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  pair.loop.Run([&] {
+    CHECK_EQUAL(saved, pair.guest.saved.size());
+    pair.guest.stop_fails = Status::Ok();
+  });
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK_EQUAL(0, pair.Query().losses);
+}
+
+TEST(PrimarySession, EndsTheSessionAndTriesAgainWhenTheGuestCannotBeSaved) {
+  Protect();
+  pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kEnvironment, "stuck"); });
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  STRCMP_EQUAL("stuck", Message().c_str());
+  pair.loop.Run([&] { pair.guest.stop_fails = Status::Ok(); });
+  CHECK(pair.Protects());
+}
+
+TEST(PrimarySession, CanBeEndedAtAnyMoment) {
+  pair.StartBackup();
+  for (int i = 0; i < 30; i++) {
+    pair.StartPrimary();
+    pair.Steps(i);
+    pair.EndPrimary();
+    CHECK_EQUAL(0, pair.guest.unfinished_writes());
+  }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//
+// A primary and a backup over loopback, with a guest that writes memory and
+// disks and sends frames all the time. Whatever happens, what the backup
+// starts is exactly what the guest was at the last committed checkpoint, and
+// nobody has seen a frame of a later one.
+
+#include "tests/unit/session_pair.h"
+
+#include <CppUTest/TestHarness.h>
+
+using namespace haven;
+using namespace haven::session;
+using namespace haven::session::test;
+
+TEST_GROUP(WholeSession) {
+  Pair pair;
+
+  /// The backup's image, started by a person, is the guest at some checkpoint.
+  /// @return how many times the device state had been saved by then.
+  size_t StartAndCompare() {
+    Status promoted = pair.backup->Failover(true);
+    CHECK_TEXT(promoted.ok(), promoted.message().c_str());
+    GuestState started = pair.activator.started();
+    CHECK(started.device.size() > 8);
+    size_t serial = ByteReader(started.device).U64();
+    CHECK(serial < pair.guest.saved.size());
+    CHECK(started.memory == pair.guest.saved[serial].memory);
+    CHECK(started.device == pair.guest.saved[serial].device);
+    CHECK(started.disks == pair.guest.saved[serial].disks);
+    return serial;
+  }
+};
+
+TEST(WholeSession, TheBackupStartsTheGuestOfTheLastCommittedEpoch) {
+  pair.Steps(50);  // content before protection: the first copy brings it
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.PrimaryReaches(PrimaryState::kSyncing) || pair.Query().state == PrimaryState::kProtected);
+  pair.Steps(100);  // while it is copied
+  CHECK(pair.Protects());
+  for (int round = 0; round < 40; round++) {
+    pair.Steps(20);
+    Epoch now = pair.backup->Query().epoch;
+    CHECK(Eventually([&] { return pair.backup->Query().epoch > now; }));
+  }
+  size_t serial = StartAndCompare();
+  CHECK(serial >= 40);
+  CHECK_EQUAL(serial, pair.backup->Query().promoted_epoch);
+}
+
+TEST(WholeSession, NoFrameIsOutBeforeItsEpochIsCommittedAtTheBackup) {
+  pair.StartBackup();
+  std::string too_early;
+  uint64_t looked = 0;
+  pair.guest.on_frame = [&](const std::string& text, size_t produced_after) {
+    // Produced after checkpoint n: part of the state that checkpoint n+1 saves.
+    looked++;
+    if (pair.backup->Query().epoch < produced_after + 1) too_early = text;
+  };
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  for (int i = 0; i < 300; i++) pair.Steps(3);
+  pair.Frame("last");
+  CHECK(Eventually([&] { return pair.FrameIsOut("last"); }));
+  pair.loop.Run([&] {
+    STRCMP_EQUAL("", too_early.c_str());
+    CHECK(looked > 100);
+  });
+  StartAndCompare();
+}
+
+TEST(WholeSession, FramesLeaveInTheOrderInWhichTheyCame) {
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  for (int i = 0; i < 200; i++) pair.Frame(std::to_string(i));
+  CHECK(Eventually([&] { return pair.guest.frames_out == 200; }));
+  pair.loop.Run([&] {
+    for (int i = 0; i < 200; i++) STRCMP_EQUAL(std::to_string(i).c_str(), pair.guest.frames[i].c_str());
+  });
+}
+
+TEST(WholeSession, TheGuestSurvivesItsPrimaryUnderThePolicyDurable) {
+  pair.backup_options.durable = true;
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  pair.Steps(200);
+  Epoch now = pair.backup->Query().epoch;
+  CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 1; }));
+  StartAndCompare();
+}
+
+TEST(WholeSession, AReconnectedBackupIsComplete) {
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  for (int round = 0; round < 3; round++) {
+    pair.Steps(100);
+    pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
+    CHECK(Eventually([&] { return pair.Query().losses == static_cast<uint64_t>(round + 1); }));
+    pair.Steps(100);
+    CHECK(Eventually([&] { return pair.Query().epoch > 1; }));
+    CHECK(pair.Protects());
+  }
+  pair.Steps(50);
+  Epoch now = pair.backup->Query().epoch;
+  CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 1; }));
+  StartAndCompare();
+}
+
+TEST(WholeSession, AFullCopyGoesToABackupThatWasStartedAnew) {
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  pair.Steps(100);
+  pair.EndBackup();
+  pair.Steps(50);
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  pair.StartBackup();
+  HAVEN_CHECK_OK(pair.backup->Recover());
+  CHECK(pair.Protects());
+  pair.Steps(50);
+  Epoch now = pair.backup->Query().epoch;
+  CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 1; }));
+  StartAndCompare();
+}
+
+TEST(WholeSession, AGuestThatAnAdministratorPausedStaysPausedAfterAFailover) {
+  pair.loop.Run([&] { pair.guest.administrator_paused = true; });
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  CHECK(pair.Query().epochs > 0);
+  StartAndCompare();
+}
+
+TEST(WholeSession, TheFiguresOfTheStatusAddUp) {
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  pair.Steps(100);
+  pair.Frame("x");
+  CHECK(Eventually([&] { return pair.FrameIsOut("x"); }));
+  PrimaryStatus status = pair.Query();
+  CHECK(status.epochs > 0 && status.epoch >= status.epochs);
+  CHECK(status.pause_us.p50 <= status.pause_us.p99 && status.pause_us.p99 <= status.pause_us.max);
+  CHECK_EQUAL(status.sync_total_bytes, status.sync_done_bytes);
+  CHECK_EQUAL(73 * 4096 + 612 * 1024, status.sync_total_bytes);
+  CHECK(status.disk_wire_bytes > 0 && status.memory_wire_bytes > 0);
+  CHECK(status.frames_held >= status.frames_released);
+  CHECK_EQUAL(0, status.losses);
+}
