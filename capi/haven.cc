@@ -2,6 +2,7 @@
 #include "capi/haven.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -62,6 +63,16 @@ haven_status ToC(const session::PrimaryStatus& from) {
   to.lag_us = static_cast<uint64_t>(from.lag.count());
   to.cpu_us = static_cast<uint64_t>(from.cpu.count());
   CopyText(to.message, sizeof(to.message), from.message);
+  const auto& encoder = from.encoder_last;
+  to.encoder_unchanged_pages = encoder.unchanged;
+  to.encoder_changed_blocks = encoder.changed_blocks;
+  to.encoder_bytes_after_blocks = encoder.bytes_after_blocks;
+  to.encoder_bytes_after_sharing = encoder.bytes_after_sharing;
+  to.encoder_bytes = encoder.bytes;
+  to.encoder_cache_hits = encoder.cache_hits;
+  to.encoder_cache_misses = encoder.cache_misses;
+  to.encoder_us = encoder.encode_ns / 1000;
+  to.encoder_compress_us = encoder.compress_ns / 1000;
   return to;
 }
 
@@ -124,7 +135,32 @@ class CGuest : public session::Guest {
 
 Status Invalid(const std::string& why) { return {StatusCode::kInvalid, why}; }
 
-haven::Result<session::PrimaryOptions> ReadOptions(const haven_options& from) {
+Status ReadEncoderOptions(const haven_options& from, haven::memrep::EncoderOptions& to) {
+  using Stages = haven::memrep::EncoderStages;
+  constexpr Stages kStages[] = {Stages::kAll, Stages::kNone, Stages::kBlocks, Stages::kSharing, Stages::kCompression};
+  if (from.encoder_stages < HAVEN_ENCODER_ALL || from.encoder_stages > HAVEN_ENCODER_COMPRESSION) {
+    return Invalid("the encoder has no stages " + std::to_string(from.encoder_stages));
+  }
+  if (from.encoder_compression < HAVEN_COMPRESSION_ADAPTIVE || from.encoder_compression > HAVEN_COMPRESSION_ZSTD) {
+    return Invalid("the encoder has no compression " + std::to_string(from.encoder_compression));
+  }
+  uint32_t block_bytes = from.encoder_block_bytes == 0 ? 64 : from.encoder_block_bytes;
+  if (block_bytes != 64 && block_bytes != 128 && block_bytes != 256) {
+    return Invalid("the encoder's blocks must have 64, 128 or 256 octets");
+  }
+  if (from.encoder_cpu_percent > 100) return Invalid("the encoder may use at most 100 percent of a processor");
+  to.stages = kStages[from.encoder_stages];
+  to.compression = static_cast<haven::memrep::CompressionChoice>(from.encoder_compression);
+  to.block_bytes = block_bytes;
+  if (from.encoder_cpu_percent != 0) to.cpu_percent = from.encoder_cpu_percent;
+  to.cache_bytes = from.encoder_cache_bytes;
+  to.link_bytes_per_second = from.encoder_link_bytes_per_second;
+  return Status::Ok();
+}
+
+haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given) {
+  haven_options from{};  // what an older caller does not know is 0
+  memcpy(&from, given, std::min(given->size, sizeof(from)));
   if (from.guest == nullptr || *from.guest == '\0') return Invalid("a guest name is required");
   if (strlen(from.guest) > haven::wire::kMaxNameBytes) return Invalid("the guest name is too long");
   if (from.host == nullptr || *from.host == '\0') return Invalid("the backup's host is required");
@@ -137,6 +173,8 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options& from) {
   to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
   if (from.arbiter != nullptr) to.arbiter = from.arbiter;
   if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
+  Status encoder = ReadEncoderOptions(from, to.encoder);
+  if (!encoder.ok()) return encoder;
   return to;
 }
 
@@ -167,8 +205,8 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
                                    const haven_region* regions, size_t region_count, const haven_disk* disks,
                                    size_t disk_count, haven_error* error) try {
   Status status;
-  if (options->size < sizeof(*options) || ops->size < sizeof(*ops)) status = Invalid("the caller was built for another libhaven");
-  auto parsed = status.ok() ? ReadOptions(*options) : haven::Result<session::PrimaryOptions>(status);
+  if (options->size < offsetof(haven_options, encoder_stages) || ops->size < sizeof(*ops)) status = Invalid("the caller was built for another libhaven");
+  auto parsed = status.ok() ? ReadOptions(options) : haven::Result<session::PrimaryOptions>(status);
   status = parsed.ok() ? CheckRegions(regions, region_count) : parsed.status();
   if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
   if (!status.ok()) {

@@ -83,6 +83,12 @@ struct haven_status {
     uint64_t cpu_us;     /* CPU time of the library's own threads */
     char message[256];   /* why, for the states that have a reason */
     uint64_t settle_p50_us, settle_p99_us; /* before the pause: requests in flight finish */
+    /* The encoder, in the last epoch. */
+    uint64_t encoder_unchanged_pages;  /* dirty, but as the backup has them */
+    uint64_t encoder_changed_blocks;   /* of 64 octets, of pages in its cache */
+    uint64_t encoder_bytes_after_blocks, encoder_bytes_after_sharing, encoder_bytes;
+    uint64_t encoder_cache_hits, encoder_cache_misses;
+    uint64_t encoder_us, encoder_compress_us;
 };
 
 /* What the device model does for the session. All members are required.
@@ -122,6 +128,21 @@ struct haven_guest_ops {
     void (*halt)(void *opaque);
 };
 
+/* Parts of the memory encoder that work; fewer than all for comparisons. */
+enum haven_encoder_stages {
+    HAVEN_ENCODER_ALL = 0,
+    HAVEN_ENCODER_NONE = 1,        /* whole pages */
+    HAVEN_ENCODER_BLOCKS = 2,      /* what has changed of a page */
+    HAVEN_ENCODER_SHARING = 3,     /* references to equal pages */
+    HAVEN_ENCODER_COMPRESSION = 4, /* whole pages, compressed */
+};
+enum haven_encoder_compression {
+    HAVEN_COMPRESSION_ADAPTIVE = 0, /* whatever travels soonest, or none */
+    HAVEN_COMPRESSION_ZLIB = 1,
+    HAVEN_COMPRESSION_LZ4 = 2,
+    HAVEN_COMPRESSION_ZSTD = 3,
+};
+
 struct haven_options {
     size_t size;
     const char *guest;          /* the guest's name in the backup's configuration */
@@ -132,6 +153,15 @@ struct haven_options {
     const char *arbiter;        /* command that must exit 0 before output is released
                                    after a loss; NULL: none */
     uint64_t output_limit_bytes; /* of held frames; 0: 64 MiB */
+    /* How memory is encoded; docs/memrep.md. A caller built before these
+     * existed gets what 0 means. */
+    int encoder_stages;              /* enum haven_encoder_stages */
+    int encoder_compression;         /* enum haven_encoder_compression */
+    uint32_t encoder_block_bytes;    /* 64, 128 or 256; 0: 64 */
+    uint32_t encoder_cpu_percent;    /* of one processor, for compression; 0: 100 */
+    uint64_t encoder_cache_bytes;    /* for copies of what the backup has; 0: an
+                                        eighth of the guest, 16 MiB .. 1 GiB */
+    uint64_t encoder_link_bytes_per_second; /* what the link carries; 0: measured */
 };
 
 /* The version this library was built with. Any thread. */

@@ -40,6 +40,7 @@ void EpochHistory::Summarise(PrimaryStatus& status) const {
   status.dirty_pages_last = last_.pages;
   status.dirty_pages_total = pages_;
   status.wire_bytes_last = last_.wire_bytes;
+  status.encoder_last = last_.encoder;
   status.memory_wire_bytes += wire_bytes_;
 }
 

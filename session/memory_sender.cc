@@ -11,18 +11,36 @@ namespace haven::session {
 namespace {
 
 constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
+/// The link's rate is measured over so many octets: less go into the socket's
+/// buffer at once and say nothing about the link.
+constexpr uint64_t kRateBytes = 8u << 20;
 
 }  // namespace
 
 Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages) {
   encoder_.Encode(region, pages, encoded_);
+  if (encoded_.pages == 0) return Status::Ok();  // the backup has them all
   std::vector<ByteSpan> parts;
   parts.reserve(encoded_.payload.size() + 1);
   parts.push_back(encoded_.head);
   parts.insert(parts.end(), encoded_.payload.begin(), encoded_.payload.end());
   wire_bytes_ += encoded_.bytes;
+  entries_ += encoded_.pages;
   records_++;
-  return link_.Send(wire::Type::kPages, epoch, parts);
+  Instant start = SteadyClock::now();
+  Status sent = link_.Send(wire::Type::kPages, epoch, parts);
+  MeasureRate(encoded_.bytes, start);
+  return sent;
+}
+
+void MemorySender::MeasureRate(uint64_t bytes, Instant start) {
+  rate_bytes_ += bytes;
+  rate_time_ += MicrosSince(start, SteadyClock::now());
+  if (rate_bytes_ < kRateBytes) return;
+  auto micros = static_cast<uint64_t>(std::max<int64_t>(rate_time_.count(), 1));
+  encoder_.SetLinkRate(rate_bytes_ * 1'000'000 / micros);
+  rate_bytes_ = 0;
+  rate_time_ = microseconds(0);
 }
 
 Status MemorySender::SendLive(const std::vector<std::vector<uint64_t>>& bitmaps,
@@ -71,6 +89,7 @@ Status MemorySender::SendDeviceState(const Checkpoint& checkpoint) {
 
 Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot) {
   wire_bytes_ = 0;
+  entries_ = 0;
   records_ = 0;
   FailPoint("before-first-byte");
   bool first = true;
@@ -86,7 +105,7 @@ Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const mem
   HAVEN_RETURN_IF_ERROR(SendDeviceState(checkpoint));
 
   wire::EpochEnd end;
-  end.pages = snapshot.page_count();
+  end.pages = entries_;
   end.disk_records = checkpoint.disk_records;
   end.device_state_bytes = checkpoint.device_state.size();
   end.memory_records = records_;

@@ -28,13 +28,17 @@ class MemorySender {
  private:
   Status SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages);
   Status SendDeviceState(const Checkpoint& checkpoint);
+  void MeasureRate(uint64_t bytes, Instant start);
 
   const std::vector<memrep::MemoryRegion>& regions_;
   memrep::PageEncoder& encoder_;
   RecordSender& link_;
   memrep::EncodedPages encoded_;
   uint64_t wire_bytes_ = 0;
+  uint64_t entries_ = 0;
   uint32_t records_ = 0;
+  uint64_t rate_bytes_ = 0;       ///< since the rate was measured last ...
+  microseconds rate_time_{0};     ///< ... and how long sending them took
 };
 
 }  // namespace haven::session

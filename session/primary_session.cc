@@ -7,6 +7,7 @@
 
 #include "core/assert.h"
 #include "core/failpoint.h"
+#include "memrep/fgbi_encoder.h"
 #include "session/arbiter.h"
 #include "session/heartbeat.h"
 #include "session/memory_sender.h"
@@ -21,6 +22,12 @@ constexpr milliseconds kArbiterRetryInterval{1000};
 constexpr uint64_t kFewDirtyPages = 1024;
 /// ... or after this many rounds, for a guest that dirties faster than they travel.
 constexpr int kMaxSyncRounds = 8;
+/// The encoder's copies of pages, when nothing else is said: this part of the
+/// guest's memory, within limits.
+constexpr uint64_t kCachePart = 8;
+constexpr uint64_t kMinCacheBytes = 16ull << 20;
+constexpr uint64_t kMaxCacheBytes = 1ull << 30;
+
 /// CPU time of the calling thread.
 microseconds ThreadCpu() {
   timespec now{};
@@ -157,9 +164,22 @@ Status PrimarySession::Protect(PrimaryConnection& c) {
   return TakeEpochs(c);
 }
 
+void PrimarySession::NewEncoder(uint64_t features) {
+  // What an encoder knows of the backup is of one connection.
+  memrep::EncoderOptions options = options_.encoder;
+  options.features = features;
+  if (options.cache_bytes == 0) {
+    uint64_t memory_bytes = 0;
+    for (const auto& region : guest_.regions()) memory_bytes += region.bytes;
+    options.cache_bytes = std::clamp(memory_bytes / kCachePart, kMinCacheBytes, kMaxCacheBytes);
+  }
+  encoder_.reset();  // before the new one takes as much memory
+  encoder_ = std::make_unique<memrep::FgbiEncoder>(options);
+}
+
 Status PrimarySession::Synchronise(PrimaryConnection& c) {
-  MemorySender sender(guest_.regions(), encoder_, *c.memory);
-  encoder_.Reset();
+  NewEncoder(c.features);
+  MemorySender sender(guest_.regions(), *encoder_, *c.memory);
   uint64_t memory_bytes = 0;
   for (const auto& region : guest_.regions()) memory_bytes += region.bytes;
   {
@@ -184,6 +204,7 @@ Status PrimarySession::Synchronise(PrimaryConnection& c) {
     HAVEN_RETURN_IF_ERROR(sender.SendLive(checkpointer_.bitmaps(), progress));
     if (round == 0) HAVEN_RETURN_IF_ERROR(FinishDisks());
   }
+  (void)encoder_->TakeFigures();  // the epochs' figures are to be theirs only
   std::lock_guard lock(mutex_);
   memory_sync_left_ = 0;
   return Status::Ok();
@@ -202,7 +223,7 @@ Status PrimarySession::FinishDisks() {
 }
 
 Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
-  MemorySender sender(guest_.regions(), encoder_, *c.memory);
+  MemorySender sender(guest_.regions(), *encoder_, *c.memory);
   microseconds cpu{0};
   Instant next = SteadyClock::now();
   while (true) {
@@ -240,7 +261,8 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
   if (!sent.ok()) return sent.status();
   checkpoint_.figures.wire_bytes = sent.value();
   HAVEN_RETURN_IF_ERROR(AwaitCommit(checkpoint_.epoch, c));
-  encoder_.Committed();
+  encoder_->Committed();
+  checkpoint_.figures.encoder = encoder_->TakeFigures();
   std::lock_guard lock(mutex_);
   history_.Add(checkpoint_.figures);
   return Status::Ok();

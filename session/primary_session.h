@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "blkrep/disk_replicator.h"
+#include "memrep/page_codec.h"
 #include "netrep/output_buffer.h"
 #include "session/checkpointer.h"
 #include "session/epoch_history.h"
@@ -25,6 +26,7 @@ struct PrimaryOptions {
   bool pause_on_loss = false;  ///< hold output until a backup is back
   std::string arbiter;         ///< empty: none
   uint64_t output_limit_bytes = 64ull << 20;
+  memrep::EncoderOptions encoder{.cache_bytes = 0};  ///< cache_bytes 0: in proportion to the guest
 };
 
 /// Protects one running guest: finds the backup, copies the guest there while
@@ -61,6 +63,7 @@ class PrimarySession {
   void Drive();
   ConnectionEnd RunConnection();
   Status Protect(PrimaryConnection& c);
+  void NewEncoder(uint64_t features);
   Status Synchronise(PrimaryConnection& c);
   Status FinishDisks();
   Status TakeEpochs(PrimaryConnection& c);
@@ -86,7 +89,7 @@ class PrimarySession {
   wire::Layout layout_;
   MainThread main_;
   blkrep::DiskReplicator disks_;
-  memrep::RawPageEncoder encoder_;
+  std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
 
   // Main thread only.
   netrep::OutputBuffer output_;
