@@ -48,7 +48,8 @@ class Control:
     def __call__(self, line: str, seconds: float = 30) -> dict[str, Any]:
         with socket.create_connection((self._host, CONTROL_PORT), timeout=seconds) as connection:
             connection.sendall(line.encode() + b"\n")
-            answer = connection.makefile("r").readline()
+            with connection.makefile("r") as file:  # it too holds the connection open
+                answer = file.readline()
         return json.loads(answer) if answer else {"ok": False, "error": "connection closed"}
 
 

@@ -18,6 +18,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 enum { kDataPort = 7000, kControlPort = 7001, kLine = 2 * kMaxPayload + 128 };
@@ -147,7 +148,12 @@ static void End(FILE *out, int how) {
   Answer(out, NULL);
   fflush(out);
   sync();
-  usleep(300 * 1000); // the answer leaves the guest before the power does
+  // The client closes when it has the answer; a guest that is gone could not send it again.
+  struct timeval patience = {.tv_sec = 10};
+  char rest;
+  setsockopt(fileno(out), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  while (recv(fileno(out), &rest, 1, 0) > 0) {
+  }
   reboot(how);
 }
 
