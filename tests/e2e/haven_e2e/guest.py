@@ -27,6 +27,7 @@ class Disk:
 class GuestSpec:
     name: str = "web1"
     memory_mib: int = 128
+    vcpus: int = 1
     nic: str = "virtio-net-pci"
     disks: list[Disk] = field(default_factory=lambda: [Disk("disk0", 48), Disk("disk1", 16)])
     extra: list[str] = field(default_factory=list)
@@ -34,7 +35,7 @@ class GuestSpec:
     def argv(self, host: str, disk_paths: dict[str, Path], serial: Path) -> list[str]:
         words = [
             str(paths.QEMU), "-name", self.name, "-machine", "pc", "-accel", "tcg", "-cpu", "qemu64",
-            "-m", str(self.memory_mib), "-smp", "1", "-nodefaults", "-no-user-config",
+            "-m", str(self.memory_mib), "-smp", str(self.vcpus), "-nodefaults", "-no-user-config",
             "-display", "none", "-serial", f"file:{serial}",
             "-kernel", str(paths.GUEST / "vmlinux"), "-initrd", str(paths.GUEST / "initramfs"),
             "-append", APPEND]

@@ -118,6 +118,33 @@ def e1000(lab: Lab, t: Notes) -> None:
     fail_over_and_check(lab, t)
 
 
+@case("two virtual processors", spec=lambda: GuestSpec(vcpus=2))
+def two_processors(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    fail_over_and_check(lab, t)
+
+
+@case("killed during the first copy: the backup has nothing to start from and says so")
+def first_copy(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    lab.the_client().load()
+    lab.prepare_backup()
+    assert lab.network
+    lab.network.slow_down("hostA", "rep", 40)
+    done = lab.primary.haven("protect", lab.spec.name, "--to", f"{lab.backup.address}:7789", "--no-wait")
+    if done.returncode != 0:
+        raise Failure(f"haven protect --no-wait: {done.stderr.strip()}")
+    lab.wait_for_state(lab.primary, "syncing", 10)
+    lab.primary.kill_qemu()
+    time.sleep(3)
+    if lab.running_copies():
+        raise Failure("the backup runs a guest of which it had only a part")
+    done = lab.backup.haven("failover", lab.spec.name, "--force")
+    if done.returncode != 1 or not done.stderr.strip():
+        raise Failure(f"haven failover --force: status {done.returncode}, {done.stderr!r}; a refusal was due")
+    t(says=f"'{done.stderr.strip()[:70]}'", backup=lab.backup.state())
+
+
 @case("hot-plugging while protected is refused or covered")
 def hot_plug(lab: Lab, t: Notes) -> None:
     protected(lab)
