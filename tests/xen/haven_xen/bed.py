@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -105,11 +106,11 @@ class Testbed:
             emulator.make_image(disks.local, emulator.LOCAL_MIB)
             emulator.make_filesystem(disks.local)
             self.hosts[name] = Host(Emulator(name, self.folder, self.processes, disks))
-        _both([lambda h=host: self._start_host(h) for host in self.hosts.values()])
+        _at_once([partial(self._start_host, host) for host in self.hosts.values()])
 
     def _start_host(self, host: Host) -> None:
         host.emulator.start(SAVED / "state")
-        host.agent.wait_until_up(60)
+        host.agent.wait_until_up(180)
         host.personalize()
 
     def stop(self) -> None:
@@ -142,6 +143,11 @@ class Testbed:
         """The client: one TCP connection to kvd from now on."""
         self.client = Client(self.processes, **{"rate": 20, "stall": 60, **options})
         return self.client
+
+    def disconnect(self) -> None:
+        if self.client:
+            self.client.quit()
+        self.client = None
 
     def the_client(self) -> Client:
         assert self.client, "connect() first"
@@ -183,7 +189,7 @@ def make_payload(image: Path, tree: Path) -> None:
     shutil.rmtree(tree)
 
 
-def _both(jobs: list[Callable[[], None]]) -> None:
+def _at_once(jobs: list[Callable[[], None]]) -> None:
     """Runs jobs at the same time; the first error is raised when all have ended."""
     errors: list[BaseException] = []
 

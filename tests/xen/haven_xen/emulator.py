@@ -94,11 +94,12 @@ class Emulator:
         if saved:
             words += ["-incoming", f"exec:cat {saved}"]
         self._process = self.processes.start(f"{self.name}.emulator", words)
-        wait_until(f"the emulator of {self.name} opens its monitor", self._monitor_or_death, 30)
+        # A busy machine may starve a process of this priority for long: be patient.
+        wait_until(f"the emulator of {self.name} opens its monitor", self._monitor_or_death, 120)
         if saved:
             with self.qmp() as monitor:
                 wait_until(f"the saved {self.name} is loaded",
-                           lambda: monitor("query-status")["status"] in ("paused", "running"), 60)
+                           lambda: monitor("query-status")["status"] in ("paused", "running"), 180, 0.1)
                 monitor("cont")
 
     def save(self, path: Path) -> None:

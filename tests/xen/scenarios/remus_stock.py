@@ -10,7 +10,7 @@ from haven_xen.guest import XenGuest
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes
 
-SECONDS = 1200
+SECONDS = 2400
 MEASURED = 20
 LOG = "/var/log/xen/remus.log"
 
