@@ -139,6 +139,16 @@ TEST(HavendConfig, RefusesACommandThatIsRelativeEmptyOrBadlyQuoted) {
   ExpectContains(ErrorOf(head + "promote = manual\n"), "[guest a] command: is missing");
 }
 
+TEST(HavendConfig, StartsAGuestOfXenByItsXlCfgInsteadOfACommand) {
+  const std::string head = std::string(kHead) + "[guest a]\n";
+  Result<Config> config = ParseConfig(head + "xl-config = /etc/xen/a.cfg\n", "h.conf");
+  CHECK_TRUE(config.ok());
+  STRCMP_EQUAL("/etc/xen/a.cfg", config.value().guests[0].xl_config.c_str());
+  CHECK_TRUE(config.value().guests[0].command.empty());
+  ExpectContains(ErrorOf(head + "xl-config = a.cfg\n"), "[guest a] xl-config: must be an absolute path");
+  ExpectContains(ErrorOf(head + "xl-config = /a\ncommand = /q\n"), "either by xl or by a command");
+}
+
 TEST(HavendConfig, RefusesNumbersOutOfTheirRange) {
   for (const char* value : {"49", "60001", "-1", "1e3", "", "99999999999999999999", "100 # ms"}) {
     ExpectContains(GuestErrorOf(std::string("deadline-ms = ") + value),

@@ -46,10 +46,10 @@ TEST(BackupGuest, WaitsForAPrimary) {
   STRCMP_EQUAL("", pair.backup->Query().primary.c_str());
 }
 
-TEST(BackupGuest, SendsHeartbeatsFromTheBeginning) {
-  pair.backup_options.deadline = milliseconds(100);
+TEST(BackupGuest, SendsHeartbeatsAsOftenAsAPrimaryWithAShorterDeadlineNeedsThem) {
+  pair.backup_options.deadline = std::chrono::hours(1);  // by its own it would send one
   pair.StartBackup();
-  HandMade control(port(), wire::Connection::kControl);
+  HandMade control(port(), wire::Connection::kControl, {}, "vm", 50);
   control.Token();
   Record record;
   for (int i = 0; i < 3; i++) {
@@ -164,7 +164,7 @@ TEST(BackupGuest, SaysWhyWhenNothingCanWaitForTheGuest) {
 // --- the end of the primary ----------------------------------------------------------
 
 TEST(BackupGuest, TakesASilentPrimaryForLostAndWaitsForAPerson) {
-  pair.backup_options.deadline = milliseconds(100);
+  pair.backup_options.deadline = milliseconds(1000);
   pair.StartBackup();
   auto session = Committed(1);
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));

@@ -140,6 +140,12 @@ void FakeGuest::SendFrame(const netrep::Frame& frame) {
 void FakeGuest::StateChanged(const PrimaryStatus& status) {
   std::lock_guard lock(mutex_);
   last_state_ = status.state;
+  messages_.push_back(status.message);
+}
+
+bool FakeGuest::WasTold(const std::string& message) {
+  std::lock_guard lock(mutex_);
+  return std::find(messages_.begin(), messages_.end(), message) != messages_.end();
 }
 
 PrimaryState FakeGuest::last_state() {
@@ -271,6 +277,7 @@ Status FakeActivator::Activate(const memrep::GuestImage& image) {
   activations_++;
   HAVEN_RETURN_IF_ERROR(activate_fails);
   started_ = StateOf(image, replica_paths);
+  started_paused_ = image.guest_paused();
   running_ = true;
   return Status::Ok();
 }
@@ -288,6 +295,11 @@ bool FakeActivator::Running() {
 GuestState FakeActivator::started() const {
   std::lock_guard lock(mutex_);
   return started_;
+}
+
+bool FakeActivator::started_paused() const {
+  std::lock_guard lock(mutex_);
+  return started_paused_;
 }
 
 int FakeActivator::activations() const {

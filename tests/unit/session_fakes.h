@@ -79,6 +79,8 @@ class FakeGuest : public Guest {
   std::vector<blkrep::DiskReplicator::Disk> DiskList() const;
   /// Any thread: the last state that StateChanged() told.
   PrimaryState last_state();
+  /// Any thread: whether StateChanged() ever told `message`.
+  bool WasTold(const std::string& message);
   uint64_t unfinished_writes() const { return unfinished_.load(); }
 
   /// One or the other takes the disk requests and frames; set on the main thread.
@@ -118,6 +120,7 @@ class FakeGuest : public Guest {
   std::condition_variable changed_;
   std::vector<bool> disk_busy_;
   PrimaryState last_state_ = PrimaryState::kConnecting;
+  std::vector<std::string> messages_;
 };
 
 /// Takes the place of the process that waits for the guest.
@@ -132,6 +135,7 @@ class FakeActivator : public Activator {
   Status prepare_fails, activate_fails;    ///< set before they are called
 
   GuestState started() const;  ///< what Activate() found
+  bool started_paused() const;  ///< whether Activate() was to leave it paused
   int activations() const;
   int prepared() const;
   void PowerOff();
@@ -141,7 +145,7 @@ class FakeActivator : public Activator {
   const memrep::GuestImage* image_ = nullptr;
   GuestState started_;
   int activations_ = 0, prepared_ = 0;
-  bool running_ = false;
+  bool running_ = false, started_paused_ = false;
 };
 
 GuestState StateOf(const memrep::GuestImage& image, const std::vector<std::string>& replica_paths);

@@ -109,9 +109,10 @@ struct Pair {
 class HandMade {
  public:
   HandMade(const std::string& port, wire::Connection kind, const wire::Token& token = {},
-           const std::string& guest = "vm")
+           const std::string& guest = "vm", uint32_t deadline_ms = 0)
       : link(ConnectTo(port)) {
     wire::Hello hello;
+    hello.deadline_ms = deadline_ms;
     hello.connection = kind;
     hello.token = token;
     hello.guest = guest;
