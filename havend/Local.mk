@@ -1,6 +1,6 @@
 # The backup daemon. All but main() is a library, for the tests.
 noinst_LTLIBRARIES += libhavend.la
-libhavend_la_LIBADD = libhavenqmp.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
+libhavend_la_LIBADD = libhavenqmp.la libhavenxl.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavend_la_SOURCES = \
 	havend/child_process.cc havend/child_process.h \
 	havend/config.cc havend/config.h \

@@ -135,6 +135,7 @@ Status SetDisk(GuestConfig& guest, const std::string& key, const std::string& va
 
 Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string& value) {
   if (key == "command") return SetCommand(guest, value);
+  if (key == "xl-config") return SetPath(guest.xl_config, value);
   if (key == "arbiter") return SetArbiter(guest, value);
   if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
@@ -157,7 +158,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
     return number.status();
   }
-  return Invalid("is not a known key (known: command, ram-region, disk.NAME, disk-ack, promote, "
+  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, disk-ack, promote, "
                  "deadline-ms, arbiter, memory-limit-mb)");
 }
 
@@ -180,8 +181,12 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
       ForEachKey(keys, group, [&guest](const std::string& key, const std::string& value) {
         return SetGuestKey(guest, key, value);
       }));
-  if (guest.command.empty()) {
-    return Invalid("[" + group + "] command: is missing; it says how the guest is started here");
+  if (guest.command.empty() && guest.xl_config.empty()) {
+    return Invalid("[" + group + "] command: is missing; it says how the guest is started here (for a guest of Xen, "
+                   "write xl-config = its xl.cfg instead)");
+  }
+  if (!guest.command.empty() && !guest.xl_config.empty()) {
+    return Invalid("[" + group + "] xl-config: a guest is started either by xl or by a command; remove one of them");
   }
   if (guest.auto_promote && !g_key_file_has_key(keys, group.c_str(), "arbiter", nullptr)) {
     return Invalid("[" + group + "] arbiter: is missing, and promote = auto needs it: give a command "
@@ -300,6 +305,10 @@ Result<Config> LoadConfig(const std::string& file) {
   Result<Config> config = ParseConfig(text.str(), file);
   if (!config.ok()) return config;
   for (const GuestConfig& guest : config.value().guests) {
+    if (!guest.xl_config.empty()) {
+      if (access(guest.xl_config.c_str(), R_OK) == 0) continue;
+      return Status::FromErrno(errno, file + ": [guest " + guest.name + "] xl-config: cannot read " + guest.xl_config);
+    }
     if (access(guest.command[0].c_str(), X_OK) != 0) {
       return Status::FromErrno(errno, file + ": [guest " + guest.name + "] command: cannot execute " +
                                           guest.command[0]);

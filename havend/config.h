@@ -13,7 +13,8 @@ namespace haven::havend {
 
 struct GuestConfig {
   std::string name;
-  std::vector<std::string> command;  ///< argv of the device model; [0] is an absolute path
+  std::vector<std::string> command;  ///< argv of the device model; [0] is an absolute path; empty under Xen
+  std::string xl_config;             ///< a guest of Xen: its xl.cfg on this host; else empty
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
   bool durable = false;

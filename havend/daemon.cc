@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "havend/log.h"
+#include "xen/xl_receiver.h"
 
 namespace haven::havend {
 
@@ -64,19 +65,38 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   return options;
 }
 
+xen::XlOptions ToXlOptions(const Config& config, const GuestConfig& guest) {
+  xen::XlOptions options;
+  options.name = guest.name;
+  options.config_path = guest.xl_config;
+  options.state_dir = config.GuestStateDir(guest);
+  options.log = [](const std::string& line) { Log(line); };
+  return options;
+}
+
 /// A guest that an earlier havend promoted is unknown to this one's sessions.
-BackupState StateWith(BackupState state, pid_t running_pid) {
-  return state == BackupState::kWaiting && running_pid != 0 ? BackupState::kPromoted : state;
+BackupState StateWith(BackupState state, bool running) {
+  return state == BackupState::kWaiting && running ? BackupState::kPromoted : state;
 }
 
 }  // namespace
 
 struct Daemon::Guest {
-  Guest(const Config& config, const GuestConfig& guest)
-      : name(guest.name), qemu(ToQemuOptions(config, guest)) {}
+  Guest(const Config& config, const GuestConfig& guest) : name(guest.name) {
+    if (guest.xl_config.empty()) {
+      qemu = std::make_unique<QemuProcess>(ToQemuOptions(config, guest));
+    } else {
+      xl = std::make_unique<xen::XlReceiver>(ToXlOptions(config, guest));
+    }
+  }
+
+  session::Activator& activator() { return qemu ? static_cast<session::Activator&>(*qemu) : *xl; }
+  Status Recover() { return qemu ? qemu->Recover() : xl->Recover(); }
 
   const std::string name;
-  QemuProcess qemu;  // outlives `backup`
+  // One of the two; outlives `backup`.
+  std::unique_ptr<QemuProcess> qemu;
+  std::unique_ptr<xen::XlReceiver> xl;
   std::unique_ptr<session::BackupGuest> backup;
   BackupState logged_state = BackupState::kWaiting;
   std::string logged_message;
@@ -86,8 +106,8 @@ struct Daemon::Guest {
 
 Json Daemon::Guest::ToJson() {
   const BackupStatus status = backup->Query();
-  const pid_t pid = qemu.RunningPid();
-  const BackupState state = StateWith(status.state, pid);
+  const pid_t pid = qemu ? qemu->RunningPid() : 0;
+  const BackupState state = StateWith(status.state, activator().Running());
   Json json = Json::Object();
   json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(state));
   json.Set("epoch", status.epoch).Set("message", status.message).Set("primary", status.primary);
@@ -147,11 +167,11 @@ Status Daemon::LockStateDir() {
 Status Daemon::AddGuest(const GuestConfig& config) {
   HAVEN_RETURN_IF_ERROR(MakePrivateFolder(config_.GuestStateDir(config)));
   auto guest = std::make_unique<Guest>(config_, config);
-  HAVEN_RETURN_IF_ERROR(guest->qemu.Recover());
+  HAVEN_RETURN_IF_ERROR(guest->Recover());
   guest->backup =
-      std::make_unique<session::BackupGuest>(ToBackupOptions(config_, config), guest->qemu);
+      std::make_unique<session::BackupGuest>(ToBackupOptions(config_, config), guest->activator());
   // A guest that runs here owns its disks: nothing may be applied to them.
-  if (!guest->qemu.Running()) HAVEN_RETURN_IF_ERROR(guest->backup->Recover());
+  if (!guest->activator().Running()) HAVEN_RETURN_IF_ERROR(guest->backup->Recover());
   guests_.push_back(std::move(guest));
   return Status::Ok();
 }
@@ -167,7 +187,7 @@ bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
   Guest* guest = Find(hello.guest);
   if (guest == nullptr) return false;
   const BackupState state = guest->backup->Query().state;
-  if (state == BackupState::kWaiting && guest->qemu.Running()) {
+  if (state == BackupState::kWaiting && guest->activator().Running()) {
     // It must learn that it has lost, and nothing of it may reach the disks here.
     const std::string message = "guest " + guest->name + " was promoted and runs on the backup";
     Log("connection from " + link->PeerName() + " refused: " + message);

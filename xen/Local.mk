@@ -1,18 +1,20 @@
 # Xen: what the device model needs of a domain (linked into libhaven), and the
 # backup's stock xl (linked into havend). Only libxc_hypervisor needs Xen's libraries.
 noinst_LTLIBRARIES += libhavenxen.la libhavenxl.la
-libhavenxen_la_LIBADD =
 libhavenxen_la_SOURCES = \
 	xen/domain_state.cc xen/domain_state.h \
 	xen/guest_memory.cc xen/guest_memory.h \
 	xen/hypervisor.h \
 	xen/state_saver.cc xen/state_saver.h
 if HAVE_XEN
-libhavenxen_la_SOURCES += xen/libxc_hypervisor.cc xen/libxc_hypervisor.h
-libhavenxen_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
+noinst_LTLIBRARIES += libhavenlibxc.la
+libhavenlibxc_la_SOURCES = xen/libxc_hypervisor.cc xen/libxc_hypervisor.h
+libhavenlibxc_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 # The headers of Xen's libraries use GNU extensions.
-libhavenxen_la_CXXFLAGS = $(AM_CXXFLAGS) -std=gnu++20
-libhavenxen_la_LIBADD += $(XEN_LIBS)
+libhavenlibxc_la_CXXFLAGS = $(AM_CXXFLAGS) -std=gnu++20
+libhavenlibxc_la_LIBADD = $(XEN_LIBS)
+libhaven_la_LIBADD += libhavenlibxc.la
+libhaven_la_DEPENDENCIES += libhavenlibxc.la
 endif
 libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavenxl_la_SOURCES = \
@@ -38,3 +40,8 @@ tests_unit_xen_tests_SOURCES = \
 	tests/unit/xen_libxl_stream_test.cc \
 	tests/unit/xen_xl_receiver_test.cc
 EXTRA_DIST += tests/unit/xen_fake_xl.py
+
+check_PROGRAMS += tests/fuzz/xen_state_fuzz
+tests_fuzz_xen_state_fuzz_SOURCES = tests/fuzz/xen_state_fuzz.cc $(fuzz_driver)
+tests_fuzz_xen_state_fuzz_LDADD = libhavenxl.la libhavenengine.la
+tests_fuzz_xen_state_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
