@@ -135,7 +135,10 @@ Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::
     if (got <= 0) break;
     text.append(piece, static_cast<size_t>(got));
   }
-  if (!in_time) kill(-pid, SIGKILL);
+  if (!in_time) {
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);  // it may not have its session yet
+  }
   int wait_status = 0;
   waitpid(pid, &wait_status, 0);
   if (!in_time) return Status(StatusCode::kEnvironment, argv[0] + " " + argv[1] + " did not end in time");
