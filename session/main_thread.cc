@@ -34,6 +34,10 @@ void MainThread::Run(void* arg) {
 }
 
 void MainThread::Post(std::function<void()> fn) {
+  {
+    std::lock_guard lock(gate_->mutex);
+    if (!gate_->open) return;
+  }
   guest_.RunOnMain(Run, new Work{gate_, std::move(fn), nullptr});
 }
 

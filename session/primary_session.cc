@@ -494,7 +494,12 @@ void PrimarySession::Stop(wire::Goodbye reason) {
   }
   (void)guest_.SetDirtyLog(false);
   ReleaseAll();
-  SetState(PrimaryState::kStopped, "");
+  {
+    std::lock_guard lock(mutex_);
+    state_ = PrimaryState::kStopped;
+    message_.clear();
+  }
+  guest_.StateChanged(Query());  // directly: this is the main thread, and the gate is closed
 }
 
 PrimaryStatus PrimarySession::Query() {

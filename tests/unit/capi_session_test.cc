@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstring>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <CppUTest/TestHarness.h>
@@ -16,11 +18,19 @@ namespace {
 /// A device model without a guest, whose main thread is the test's.
 struct Model {
   bool halted = false;
+  int last_state = -1;
+  std::mutex mutex;
+  std::vector<std::pair<void (*)(void*), void*>> calls;  ///< that the main thread has not come to
 };
 
-void RunOnMain(void*, void (*)(void*), void*) {}  // of a main thread that never comes to it
+void RunOnMain(void* opaque, void (*fn)(void*), void* arg) {
+  auto* model = static_cast<Model*>(opaque);
+  std::lock_guard lock(model->mutex);
+  model->calls.push_back({fn, arg});
+}
 int SetDirtyLog(void*, int) { return 0; }
 int HarvestDirty(void*, size_t, uint64_t*, size_t) { return 0; }
+void Settle(void*) {}
 int StopGuest(void*) { return 1; }
 void Resume(void*) {}
 int SaveDeviceState(void*, haven_buffer* out) {
@@ -29,7 +39,9 @@ int SaveDeviceState(void*, haven_buffer* out) {
 }
 void SendFrame(void*, void*, unsigned, const uint8_t*, size_t) {}
 void StartDiskCopy(void*, uint32_t) {}
-void StateChanged(void*, const haven_status*) {}
+void StateChanged(void* opaque, const haven_status* status) {
+  static_cast<Model*>(opaque)->last_state = status->state;
+}
 void Halt(void* opaque) { static_cast<Model*>(opaque)->halted = true; }
 
 void Done(void* arg) { ++*static_cast<int*>(arg); }
@@ -51,6 +63,7 @@ TEST_GROUP(CInterface) {
     ops.run_on_main = RunOnMain;
     ops.set_dirty_log = SetDirtyLog;
     ops.harvest_dirty = HarvestDirty;
+    ops.settle = Settle;
     ops.stop = StopGuest;
     ops.resume = Resume;
     ops.save_device_state = SaveDeviceState;
@@ -68,6 +81,8 @@ TEST_GROUP(CInterface) {
   }
   void teardown() override {
     if (session != nullptr) haven_session_free(session);
+    // A main thread that comes to them only now: they must not touch the session.
+    for (auto& [fn, arg] : model.calls) fn(arg);
   }
   haven_session* Start() {
     session = haven_session_start(&options, &ops, &model, &region, 1, &disk, 1, &error);
@@ -154,5 +169,6 @@ TEST(CInterface, EndsOnceAndCanBeFreedAfterwards) {
   status.size = sizeof(status);
   haven_session_query(session, &status);
   CHECK_EQUAL(HAVEN_STOPPED, status.state);
+  CHECK_EQUAL(HAVEN_STOPPED, model.last_state);
   CHECK_FALSE(model.halted);
 }
