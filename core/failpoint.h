@@ -8,6 +8,8 @@ namespace haven {
 // kill itself with SIGKILL when it reaches POINT for the N-th time (default
 // 20) after ArmFailPoints(). SIGKILL, so that nothing can be flushed, closed
 // or said on the way: the peer sees what it sees when a host dies.
+// With HAVEN_KILL_PIDFILE=FILE, the process whose number is in FILE is killed
+// instead: a peer dies at a chosen step of this side.
 
 namespace internal {
 extern const bool g_fail_points_wanted;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The backup's daemon is killed before and after each step of its epoch.
+"""The backup's daemon is killed before and after each step of its epoch, and before and
+after each step of the primary's.
 
 The guest must not stop for longer than the heartbeat deadline plus one second, loses
 nothing, and is protected again by itself once the daemon is back, on the state that
@@ -7,6 +8,7 @@ the killed one left. That the new protection is worth something is shown by a fa
 import time
 from typing import Optional
 
+from haven_e2e.demo import POINTS as PRIMARY_POINTS
 from haven_e2e.lab import DEADLINE_MS, Lab
 from haven_e2e.processes import Failure, wait_for_death
 from haven_e2e.scenario import Chain, Notes
@@ -17,17 +19,23 @@ ALLOWED_MS = DEADLINE_MS + 1000
 
 
 class KillBackup(Chain):
+    """At a step of its own: havend kills itself."""
     names = [f"{point} of the backup" for point in POINTS]
     end_name = "the disk of the last survivor is clean"
 
     def begin(self, lab: Lab, first: str) -> None:
         lab.boot()
 
+    def prepare(self, lab: Lab, name: str, following: Optional[str]) -> dict[str, str]:
+        """Starts the havend that is to die; the environment of the guest that it may promote."""
+        lab.prepare_backup(havend_environment={"HAVEN_KILL_AT": f"{name.split()[0]}:25"})
+        return {}
+
     def step(self, lab: Lab, name: str, following: Optional[str], t: Notes) -> None:
         point = name.split()[0]
         client = lab.the_client()
         client.load()
-        lab.prepare_backup(havend_environment={"HAVEN_KILL_AT": f"{point}:25"})
+        guest_environment = self.prepare(lab, name, following)
         lab.protect()
         killed_at = wait_for_death(lab.backup.havend_pid(), 30)
         if killed_at is None:
@@ -39,7 +47,7 @@ class KillBackup(Chain):
             raise Failure(f"the guest stood still for {gap_ms:.0f} ms, more than {ALLOWED_MS} ms")
         client.require_clean()
         again = time.monotonic()
-        lab.prepare_backup(fresh_disks=False)
+        lab.prepare_backup(fresh_disks=False, guest_environment=guest_environment)
         lab.wait_for_state(lab.primary, "protected", 40)
         t(gap_ms=round(gap_ms), protected_again_s=round(time.monotonic() - again, 1))
         lab.wait_for_epochs(20)
@@ -51,4 +59,24 @@ class KillBackup(Chain):
         lab.shut_down_and_fsck()
 
 
-CHAINS = [KillBackup()]
+class KillBackupFromPrimary(KillBackup):
+    """At a step of the primary: the primary kills havend, whose number is in a file."""
+    names = [f"{point} of the primary" for point in PRIMARY_POINTS]
+    end_name = "the disk of the last survivor is clean, once more"
+
+    def begin(self, lab: Lab, first: str) -> None:
+        lab.boot(self.environment(lab, first))
+
+    @staticmethod
+    def environment(lab: Lab, name: Optional[str]) -> dict[str, str]:
+        if name is None:
+            return {}
+        return {"HAVEN_KILL_AT": f"{name.split()[0]}:25", "HAVEN_KILL_PIDFILE": str(lab.folder / "victim")}
+
+    def prepare(self, lab: Lab, name: str, following: Optional[str]) -> dict[str, str]:
+        lab.prepare_backup()
+        (lab.folder / "victim").write_text(f"{lab.backup.havend_pid()}\n")
+        return self.environment(lab, following)
+
+
+CHAINS = [KillBackup(), KillBackupFromPrimary()]
