@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# HAVEN_OPTIONS: what configure can be told. Adds to HAVEN_CXXFLAGS and HAVEN_LDFLAGS,
+# sets the conditional FUZZING and, for the tests, HAVEN_FAILPOINTS.
+AC_DEFUN([HAVEN_OPTIONS], [
+AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors])])
+AS_IF([test "$enable_werror" = yes], [HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS -Werror"])
+
+AC_ARG_ENABLE([sanitizers],
+  [AS_HELP_STRING([--enable-sanitizers], [build with AddressSanitizer and UndefinedBehaviorSanitizer])])
+AS_IF([test "$enable_sanitizers" = yes], [
+  HAVEN_SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
+  HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS $HAVEN_SANITIZE"
+  HAVEN_LDFLAGS="$HAVEN_LDFLAGS $HAVEN_SANITIZE"])
+
+AC_ARG_ENABLE([fuzzing],
+  [AS_HELP_STRING([--enable-fuzzing], [build the fuzzers with libFuzzer (needs CXX=clang++)])])
+AM_CONDITIONAL([FUZZING], [test "$enable_fuzzing" = yes])
+
+AC_ARG_ENABLE([failpoints],
+  [AS_HELP_STRING([--enable-failpoints],
+    [let HAVEN_KILL_AT and HAVEN_BREAK act: for the tests and the demo, not for packages])])
+AS_IF([test "$enable_failpoints" = yes],
+  [AC_DEFINE([HAVEN_FAILPOINTS], [1], [Test hooks in the environment are honoured.])])
+])
