@@ -127,6 +127,7 @@ TEST(CutSession, ARecordThatIsCutAfterAnyOctetDoesNotCount) {
   size_t cuts = 0;
   for (const auto& sent : recording().sent) {
     Bytes octets = sent.octets;
+    HAVEN_ASSERT(octets.size() >= 20);
     for (size_t i = 16; i < 20; i++) octets[i] = 0;  // the first record of a link of its own
     haven::test::MendChecksums(octets);
     for (size_t cut = 0; cut < octets.size(); cut += cut < 600 ? 1 : 61) {
