@@ -154,11 +154,16 @@ TEST(CInterface, FillsNoMoreOfTheStatusThanTheCallerHas) {
   CHECK_EQUAL(offsetof(haven_status, epochs), status.size);
   CHECK_EQUAL(0, status.epoch);
   CHECK(status.epochs == 0x5A5A5A5A5A5A5A5Aull);
-  memset(&status, 0x5A, sizeof(status));
-  status.size = sizeof(status) + 100;  // a newer caller
-  haven_session_query(session, &status);
-  CHECK_EQUAL(sizeof(status), status.size);
-  CHECK_EQUAL(0, status.epochs);
+  struct {  // of a newer caller
+    haven_status known;
+    uint8_t more[100];
+  } newer;
+  memset(&newer, 0x5A, sizeof(newer));
+  newer.known.size = sizeof(newer);
+  haven_session_query(session, &newer.known);
+  CHECK_EQUAL(sizeof(haven_status), newer.known.size);
+  CHECK_EQUAL(0, newer.known.epochs);
+  for (uint8_t octet : newer.more) CHECK_EQUAL(0x5A, octet);
 }
 
 TEST(CInterface, EndsOnceAndCanBeFreedAfterwards) {
