@@ -5,11 +5,13 @@ import shlex
 import socket
 import time
 from dataclasses import dataclass
+from typing import Callable
 
 from . import places  # noqa: F401
 from haven_e2e.processes import Failure
 
 ADDRESS, PORT = "fe80::5", 7070
+PATIENCE = 180  # seconds for a host that lives: it may get little CPU on a busy machine
 
 
 class Unreachable(Failure):
@@ -24,14 +26,14 @@ class Done:
 
 
 class Agent:
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, alive: Callable[[], bool]) -> None:
         self.host = host
+        self._alive = alive
         self._interface = f"mgmt-{host}"
 
     def run(self, command: str, *, seconds: float = 60, given: bytes = b"") -> Done:
         """Runs a shell command to its end; 124 when it took longer than `seconds`."""
-        return self._ask({"sh": command, "seconds": seconds, "bytes": len(given)}, given,
-                         seconds + 15)
+        return self._ask({"sh": command, "seconds": seconds, "bytes": len(given)}, given, seconds)
 
     def check(self, command: str, *, seconds: float = 60, given: bytes = b"") -> str:
         """Its output; a failure when its status is not 0."""
@@ -80,9 +82,11 @@ class Agent:
         return connection
 
     def _ask(self, request: dict[str, object], given: bytes, seconds: float) -> Done:
+        if not self._alive():
+            raise Unreachable(f"{self.host} is dead")
         try:
-            with self._connect(10) as connection:
-                connection.settimeout(seconds)
+            with self._connect(PATIENCE) as connection:
+                connection.settimeout(seconds + PATIENCE)
                 connection.sendall(json.dumps(request).encode() + b"\n" + given)
                 stream = connection.makefile("rb")
                 head = json.loads(stream.readline() or "null")

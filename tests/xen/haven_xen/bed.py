@@ -122,14 +122,15 @@ class Testbed:
 
     def reset(self, logs: Path) -> None:
         """Fresh hosts when something ran on these."""
-        self.logs = logs
+        shutil.rmtree(logs, ignore_errors=True)
         if self.used or not self.hosts:
             self.stop()
             self.processes = Processes(logs)
             self.start()
         else:
+            self.logs.rename(logs)  # the hosts go on writing there
             self.processes.log_folder = logs
-            logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
         for host in self.hosts.values():
             host.log_folder = logs
         self.used = True

@@ -7,12 +7,14 @@ from typing import Optional
 
 from . import places
 from haven_e2e import guest as e2e_guest, paths
-from haven_e2e.processes import Failure, Processes, kill_pid, wait_until
+from haven_e2e.processes import Failure, Processes, alive, kill_pid, wait_until
 from haven_e2e.qmp import Qmp, listener_pid
 
 MIB = 1 << 20
 PAYLOAD_MIB, LOCAL_MIB, SAN_MIB = 768, 1024, (48, 16)
-XEN_ARGUMENTS = "console=com1 com1=115200,8n1 dom0_mem=1024M,max:1024M dom0_max_vcpus=1 dom0_vcpus_pin noreboot"
+# The HPET wraps after 43 s, the ACPI timer after 5 s, for which a busy machine may stop us.
+XEN_ARGUMENTS = ("console=com1 com1=115200,8n1 loglvl=info clocksource=hpet "
+                 "dom0_mem=1024M,max:1024M dom0_max_vcpus=1 dom0_vcpus_pin noreboot")
 DOM0_ARGUMENTS = ("console=hvc0 quiet net.ifnames=0 mitigations=off cryptomgr.notests panic=1 "
                   "random.trust_cpu=on")
 
@@ -117,21 +119,20 @@ class Emulator:
             wait_until("the host's state is saved", done, 120, every=0.1)
             monitor("quit")
         assert self._process
-        self._process.wait(30)
+        self._process.wait(180)
 
     def qmp(self) -> Qmp:
         return Qmp(self._monitor, seconds=60)
 
     def alive(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        # Scenarios run in a child of the emulator's parent, which cannot wait for it.
+        return self._process is not None and alive(self._process.pid)
 
     def kill(self) -> float:
         """Silent death of the host; the time of it."""
         if not self._process or not self.alive():
             raise Failure(f"{self.name} is dead already")
-        when = kill_pid(self._process.pid)
-        self._process.wait()
-        return when
+        return kill_pid(self._process.pid)
 
     def _monitor_or_death(self) -> bool:
         assert self._process

@@ -39,7 +39,7 @@ class XenGuest:
         values: dict[str, object] = {
             "name": self.name, "type": "hvm", "memory": self.memory_mib, "vcpus": self.vcpus,
             "cpus": "1",  # dom0 has the other one
-            "kernel": "/payload/guest/kernel", "cmdline": KERNEL if self.pv else f"{KERNEL} xen_nopv",
+            "kernel": "/payload/guest/kernel", "cmdline": f"{KERNEL} haven.disks={len(self.disks)}" + ("" if self.pv else " xen_nopv"),
             "xen_platform_pci": int(self.pv), "vga": "none", "serial": f"file:{self.serial_log}",
             "disk": [self.disk(number) for number in range(len(self.disks))],
             "vif": [self.vif()],

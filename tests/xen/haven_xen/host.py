@@ -20,7 +20,7 @@ class Host:
     def __init__(self, emulator: Emulator) -> None:
         self.name = emulator.name
         self.emulator = emulator
-        self.agent = Agent(self.name)
+        self.agent = Agent(self.name, emulator.alive)
         self.address = REPLICATION[self.name]
         self.log_folder = emulator.processes.log_folder
 

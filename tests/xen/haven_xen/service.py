@@ -2,6 +2,7 @@
 """The process that owns a testbed: first process of its name spaces, so that whatever
 it started ends with it. Commands reach it through a socket; a request is one line of JSON
 with the caller's standard streams attached, the answer is {"status": N}."""
+import fcntl
 import json
 import os
 import select
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Optional
+from typing import IO, Any, Optional
 
 from . import places, runner
 from .bed import Testbed, save_a_host
@@ -20,6 +21,7 @@ from haven_e2e import sandbox
 from haven_e2e.processes import Failure
 
 SOCKET = places.RUN / "control.sock"
+LOCK = places.RUN / "lock"  # held by the service for as long as it lives
 
 
 def connect() -> Optional[socket.socket]:
@@ -69,6 +71,8 @@ class Service:
 
     def _answer(self, connection: socket.socket) -> None:
         text, fds, _, _ = socket.recv_fds(connection, 65536, 3)
+        if not text:
+            return connection.close()  # someone only looked whether we are here
         try:
             asked = json.loads(text)
             if asked["do"] == "down":
@@ -116,10 +120,38 @@ def _send(connection: socket.socket, status: int) -> None:
     connection.sendall(json.dumps({"status": status}).encode() + b"\n")
 
 
+def _lock() -> Optional[IO[bytes]]:
+    """The lock, or None while a service lives."""
+    places.RUN.mkdir(parents=True, exist_ok=True)
+    file = open(LOCK, "wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return file
+    except BlockingIOError:
+        file.close()
+        return None
+
+
+def _wait_for_another() -> bool:
+    """True when a service of somebody else is there and ready; false when there is none."""
+    while True:
+        lock = _lock()
+        if lock:
+            lock.close()
+            return False
+        connection = connect()
+        if connection:
+            connection.close()
+            return True
+        time.sleep(0.5)
+
+
 def main() -> None:
     """In the name spaces; ends with a non-zero status when the hosts do not come up."""
     sandbox.enter()
-    places.RUN.mkdir(parents=True, exist_ok=True)
+    lock = _lock()
+    if not lock:
+        sys.exit("xen-testbed: another one has just been started")
     service = Service()
     try:
         service.start()
@@ -134,6 +166,8 @@ def main() -> None:
 
 def start_detached() -> None:
     """Starts a service that outlives us; returns when it is ready, shows its progress."""
+    if _wait_for_another():
+        return
     places.LOGS.mkdir(parents=True, exist_ok=True)
     program = Path(__file__).resolve().parents[1] / "testbed.py"
     log = places.LOGS / "service.log"

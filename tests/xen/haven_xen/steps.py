@@ -24,14 +24,21 @@ def timed(action: Callable[[], Any]) -> float:
 def boot(bed: Testbed, guest: XenGuest, host: Optional[Host] = None) -> dict[str, float]:
     """Creates the guest and connects the client; seconds of `xl create` and until it answers."""
     begin = time.monotonic()
-    host = host or bed.a
-    create = round(host.create(guest), 1)
+    where = host or bed.a
+    create = round(where.create(guest), 1)
     # The client's own patience is that of a guest on bare metal.
-    wait_until(f"{guest.name} has booted", lambda: "kvd ready" in host.guest_console(guest), 900, 1)
+    wait_until(f"{guest.name} has booted", lambda: _booted(where, guest), 900, 1)
     client = bed.connect()
     answers = round(time.monotonic() - begin, 1)
     client.wait_for_progress(5, PATIENCE)
     return {"create_s": create, "answers_s": answers}
+
+
+def _booted(host: Host, guest: XenGuest) -> bool:
+    text = host.guest_console(guest)
+    if "Power down" in text or "Kernel panic" in text:
+        raise Failure(f"{guest.name} ended while it booted: {text.strip()[-300:]}")
+    return "kvd ready" in text
 
 
 def still_answers(bed: Testbed, more: int = 10) -> None:
