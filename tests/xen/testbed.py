@@ -47,14 +47,11 @@ def run(wanted: list[str]) -> int:
     for name in wanted:
         if name not in known:
             sys.exit(f"xen-testbed: there is no scenario {name}; there are: {' '.join(known)}")
-    was_up = service.connect() is not None
-    status = 0
-    try:
+    with up() as session:  # the testbed ends with the last one, unless it was told to stay
+        service.request(session, do="session")
+        status = 0
         for name in wanted or known:
             status |= service.request(up(), do="run", name=name)
-    finally:
-        if not was_up:
-            down()
     return status
 
 
@@ -107,7 +104,7 @@ def main() -> int:
     if asked.verb == "serve":
         service.main()
     elif asked.verb == "up":
-        up()
+        return service.request(up(), do="stay")
     elif asked.verb == "down":
         return down()
     elif asked.verb == "list":

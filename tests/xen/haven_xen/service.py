@@ -49,6 +49,8 @@ class Service:
     def __init__(self) -> None:
         self.bed = Testbed(places.RUN, places.LOGS / "up")
         self._one_scenario = threading.Lock()
+        self._sessions = 0
+        self._stays = False  # until somebody takes it down, whoever uses it
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -78,6 +80,11 @@ class Service:
             if asked["do"] == "down":
                 _send(connection, 0)
                 os.kill(os.getpid(), signal.SIGTERM)
+            elif asked["do"] == "stay":
+                self._stays = True
+                _send(connection, 0)
+            elif asked["do"] == "session":
+                self._session(connection)
             elif asked["do"] == "run":
                 with self._one_scenario:
                     _send(connection, self._scenario(asked["name"], fds, connection))
@@ -89,6 +96,15 @@ class Service:
             for fd in fds:
                 os.close(fd)
             connection.close()
+
+    def _session(self, connection: socket.socket) -> None:
+        """Lasts as long as the connection. Without any, a testbed that need not stay ends."""
+        self._sessions += 1
+        _send(connection, 0)
+        connection.recv(1)
+        self._sessions -= 1
+        if not self._sessions and not self._stays:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _scenario(self, name: str, fds: list[int], connection: socket.socket) -> int:
         try:
