@@ -90,9 +90,7 @@ int haven_xen_save_state(haven_xen* x, const void* device_model, size_t bytes, h
   return Report(saved, error);
 }
 
-int haven_xen_remap(haven_xen* x, const haven_xen_frames* frames, haven_error* error) {
-  return Report(x->memory->Remap(frames->first, frames->count), error);
-}
+void haven_xen_moved(haven_xen* x, const haven_xen_frames* frames) { x->memory->Moved(frames->first, frames->count); }
 
 #else
 
@@ -115,6 +113,6 @@ int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, haven_error* error) {
 int haven_xen_pause(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_unpause(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_save_state(haven_xen*, const void*, size_t, haven_buffer*, haven_error* error) { return NoXen(error); }
-int haven_xen_remap(haven_xen*, const haven_xen_frames*, haven_error* error) { return NoXen(error); }
+void haven_xen_moved(haven_xen*, const haven_xen_frames*) {}
 
 #endif

@@ -48,8 +48,9 @@ HAVEN_EXPORT int haven_xen_unpause(haven_xen *, struct haven_error *error);
 HAVEN_EXPORT int haven_xen_save_state(haven_xen *, const void *device_model, size_t bytes, haven_buffer *out,
                                       struct haven_error *error);
 
-/* The guest's memory map has changed in these frames. */
-HAVEN_EXPORT int haven_xen_remap(haven_xen *, const struct haven_xen_frames *frames, struct haven_error *error);
+/* The guest's memory map has changed in these frames: the next
+ * haven_xen_harvest_dirty() follows. */
+HAVEN_EXPORT void haven_xen_moved(haven_xen *, const struct haven_xen_frames *frames);
 
 #ifdef __cplusplus
 }

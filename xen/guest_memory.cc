@@ -2,8 +2,8 @@
 #include "xen/guest_memory.h"
 
 #include <algorithm>
-#include <bit>
 #include <cerrno>
+#include <set>
 #include <sys/mman.h>
 
 #include "core/assert.h"
@@ -12,7 +12,9 @@
 namespace haven::xen {
 namespace {
 
-constexpr uint64_t kMapBatch = 4096;
+/// Memory is mapped in whole chunks of so many frames, also when only one frame
+/// has changed: the kernel does not let go a part of a mapping of this kind.
+constexpr uint64_t kChunkFrames = 4096;
 /// 16 TiB: what a bitmap of a bit for each frame is still reasonable for.
 constexpr uint64_t kMaxFrames = uint64_t{1} << 32;
 
@@ -53,56 +55,42 @@ GuestMemory::~GuestMemory() {
 }
 
 Status GuestMemory::Search(const std::vector<PageRun>& likely) {
+  const uint64_t chunks = (frames_ + kChunkFrames - 1) / kChunkFrames;
+  std::vector<bool> searched(chunks);
   for (const PageRun& run : likely) {
-    if (run.first >= frames_) continue;
-    HAVEN_RETURN_IF_ERROR(MapHoles(run.first, std::min(run.count, frames_ - run.first)));
+    if (run.count == 0 || run.first >= frames_) continue;
+    const uint64_t last = run.first + std::min(run.count, frames_ - run.first) - 1;
+    for (uint64_t chunk = run.first / kChunkFrames; chunk <= last / kChunkFrames; chunk++) {
+      if (searched[chunk]) continue;
+      searched[chunk] = true;
+      HAVEN_RETURN_IF_ERROR(MapChunk(chunk));
+    }
   }
   auto owned = hypervisor_.AllocatedPages();
   if (!owned.ok()) return owned.status();
   // From the top: the frames that Xen's tools reserve are there.
-  uint64_t end = frames_;
-  while (end > 0 && populated_frames_ < owned.value()) {
-    uint64_t first = end > kMapBatch ? (end - 1) / kMapBatch * kMapBatch : 0;
-    HAVEN_RETURN_IF_ERROR(MapHoles(first, end - first));
-    end = first;
+  for (uint64_t chunk = chunks; chunk-- > 0 && populated_frames_ < owned.value();) {
+    if (!searched[chunk]) HAVEN_RETURN_IF_ERROR(MapChunk(chunk));
   }
   return Status::Ok();
 }
 
-Status GuestMemory::MapHoles(uint64_t first, uint64_t count) {
-  const uint64_t end = first + count;
-  while (first < end) {
-    if (Test(populated_, first)) {
-      first++;
-      continue;
-    }
-    uint64_t run = 1;
-    while (first + run < end && run < kMapBatch && !Test(populated_, first + run)) run++;
-    HAVEN_RETURN_IF_ERROR(MapRun(first, run));
-    first += run;
-  }
-  return Status::Ok();
-}
-
-Status GuestMemory::MapRun(uint64_t first, uint64_t count) {
-  HAVEN_ASSERT(first + count <= frames_);
-  bool failed[kMapBatch] = {};
-  for (uint64_t at = first; at < first + count; at += kMapBatch) {
-    const uint64_t batch = std::min(kMapBatch, first + count - at);
-    std::span<bool> results(failed, batch);
-    HAVEN_RETURN_IF_ERROR(hypervisor_.MapFrames(host_ + at * kPageBytes, at, results));
-    for (uint64_t i = 0; i < batch; i++) {
-      const uint64_t frame = at + i;
-      if (Test(populated_, frame) == !failed[i]) continue;
-      generation_++;
-      if (failed[i]) {
-        populated_frames_--;
-        Clear(populated_, frame);
-        Clear(pending_, frame);
-      } else {
-        populated_frames_++;
-        Set(populated_, frame);
-      }
+Status GuestMemory::MapChunk(uint64_t chunk) {
+  bool failed[kChunkFrames] = {};
+  const uint64_t first = chunk * kChunkFrames;
+  HAVEN_ASSERT(first < frames_);
+  const uint64_t count = std::min(kChunkFrames, frames_ - first);
+  HAVEN_RETURN_IF_ERROR(hypervisor_.MapFrames(host_ + first * kPageBytes, first, {failed, count}));
+  for (uint64_t i = 0; i < count; i++) {
+    const uint64_t frame = first + i;
+    if (Test(populated_, frame) == !failed[i]) continue;
+    generation_++;
+    if (failed[i]) {
+      populated_frames_--;
+      Clear(populated_, frame);
+    } else {
+      populated_frames_++;
+      Set(populated_, frame);
     }
   }
   return Status::Ok();
@@ -116,18 +104,19 @@ Status GuestMemory::SetLog(bool on) {
   return Status::Ok();
 }
 
-Status GuestMemory::AddNewFrames(std::span<const uint64_t> written) {
-  for (size_t word = 0; word < written.size(); word++) {
-    uint64_t news = written[word] & ~populated_[word];
-    while (news != 0) {
-      uint64_t first = word * 64 + static_cast<uint64_t>(std::countr_zero(news));
-      uint64_t count = static_cast<uint64_t>(std::countr_one(news >> first % 64));
-      news &= first % 64 + count == 64 ? (uint64_t{1} << first % 64) - 1
-                                       : ~(((uint64_t{1} << count) - 1) << first % 64);
-      if (first >= frames_) break;
-      HAVEN_RETURN_IF_ERROR(MapRun(first, std::min(count, frames_ - first)));
+Status GuestMemory::FollowChanges() {
+  std::set<uint64_t> chunks;
+  for (const PageRun& run : moved_) {
+    for (uint64_t frame = run.first; frame < run.first + run.count; frame++) {
+      chunks.insert(frame / kChunkFrames);
+      Set(pending_, frame);
     }
   }
+  for (size_t word = 0; word < pending_.size(); word++) {
+    if ((pending_[word] & ~populated_[word]) != 0) chunks.insert(word * 64 / kChunkFrames);
+  }
+  for (uint64_t chunk : chunks) HAVEN_RETURN_IF_ERROR(MapChunk(chunk));
+  moved_.clear();
   return Status::Ok();
 }
 
@@ -137,7 +126,7 @@ Status GuestMemory::Harvest(std::span<uint64_t> bitmap) {
   HAVEN_RETURN_IF_ERROR(hypervisor_.CleanLogDirty(written_, frames_));
   // The record is gone from the hypervisor: it must survive a failure below.
   for (size_t i = 0; i < written_.size(); i++) pending_[i] |= written_[i];
-  HAVEN_RETURN_IF_ERROR(AddNewFrames(pending_));
+  HAVEN_RETURN_IF_ERROR(FollowChanges());
   for (size_t i = 0; i < pending_.size(); i++) {
     bitmap[i] |= pending_[i] & populated_[i];
     pending_[i] = 0;
@@ -145,15 +134,8 @@ Status GuestMemory::Harvest(std::span<uint64_t> bitmap) {
   return Status::Ok();
 }
 
-Status GuestMemory::Remap(uint64_t first, uint64_t count) {
-  if (first >= frames_) return Status::Ok();
-  count = std::min(count, frames_ - first);
-  HAVEN_RETURN_IF_ERROR(MapRun(first, count));
-  if (!logging_) return Status::Ok();
-  for (uint64_t frame = first; frame < first + count; frame++) {
-    if (Test(populated_, frame)) Set(pending_, frame);
-  }
-  return Status::Ok();
+void GuestMemory::Moved(uint64_t first, uint64_t count) {
+  if (first < frames_ && count > 0) moved_.push_back({first, std::min(count, frames_ - first)});
 }
 
 }  // namespace haven::xen

@@ -38,22 +38,25 @@ class GuestMemory {
   /// Frames that got memory since are mapped first.
   Status Harvest(std::span<uint64_t> bitmap);
 
-  /// The guest's memory map has changed there (a device's memory moved):
-  /// maps it anew and counts it as written.
-  Status Remap(uint64_t first, uint64_t count);
+  /// The guest's memory map has changed there (a device's memory moved): the
+  /// next harvest maps it anew and counts it as written. Not at once, for
+  /// another thread may be reading; nobody reads during a harvest.
+  void Moved(uint64_t first, uint64_t count);
 
  private:
   explicit GuestMemory(Hypervisor& hypervisor) : hypervisor_(hypervisor) {}
   Status Reserve();
-  Status MapRun(uint64_t first, uint64_t count);
-  Status MapHoles(uint64_t first, uint64_t count);
+  Status MapChunk(uint64_t chunk);
   Status Search(const std::vector<PageRun>& likely);
-  Status AddNewFrames(std::span<const uint64_t> written);
+  Status FollowChanges();
 
   Hypervisor& hypervisor_;
   uint64_t frames_ = 0;
   uint8_t* host_ = nullptr;
-  std::vector<uint64_t> populated_, pending_, written_;
+  std::vector<uint64_t> populated_;
+  std::vector<uint64_t> pending_;  ///< to be harvested
+  std::vector<uint64_t> written_;  ///< as Xen says; here to keep its memory
+  std::vector<PageRun> moved_;
   uint64_t populated_frames_ = 0;
   uint64_t generation_ = 0;
   bool logging_ = false;

@@ -30,7 +30,6 @@ struct HavenDomain {
     haven_xen *xen;
     MemoryListener listener;
     bool listening;             /* false while it tells what is there already */
-    GArray *moved;              /* struct haven_xen_frames, until the commit */
 };
 
 static int report(int ret, const struct haven_error *error)
@@ -92,26 +91,14 @@ static void region_changed(MemoryListener *listener,
                            MemoryRegionSection *section)
 {
     HavenDomain *d = container_of(listener, HavenDomain, listener);
+    struct haven_xen_frames frames = {
+        .first = section->offset_within_address_space >> TARGET_PAGE_BITS,
+        .count = int128_get64(section->size) >> TARGET_PAGE_BITS,
+    };
 
     if (d->listening && memory_region_is_ram(section->mr)) {
-        add_frames(d->moved, section->offset_within_address_space,
-                   int128_get64(section->size));
+        haven_xen_moved(d->xen, &frames);
     }
-}
-
-/* After Xen's own listener has moved what has to be moved. */
-static void regions_committed(MemoryListener *listener)
-{
-    HavenDomain *d = container_of(listener, HavenDomain, listener);
-    struct haven_error error;
-
-    for (size_t i = 0; i < d->moved->len; i++) {
-        report(haven_xen_remap(d->xen,
-                               &g_array_index(d->moved,
-                                              struct haven_xen_frames, i),
-                               &error), &error);
-    }
-    g_array_set_size(d->moved, 0);
 }
 
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp)
@@ -129,12 +116,10 @@ HavenDomain *haven_domain_new(struct haven_region *region, Error **errp)
     }
     d = g_new0(HavenDomain, 1);
     d->xen = xen;
-    d->moved = g_array_new(false, false, sizeof(struct haven_xen_frames));
     d->listener = (MemoryListener) {
         .name = "haven-xen",
         .region_add = region_changed,
         .region_del = region_changed,
-        .commit = regions_committed,
         .priority = 20,
     };
     memory_listener_register(&d->listener, &address_space_memory);
@@ -148,7 +133,6 @@ void haven_domain_free(HavenDomain *d)
     haven_domain_log(d, false);
     memory_listener_unregister(&d->listener);
     haven_xen_close(d->xen);
-    g_array_free(d->moved, true);
     g_free(d);
 }
 

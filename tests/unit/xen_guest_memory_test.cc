@@ -23,6 +23,7 @@ class FakeHypervisor : public Hypervisor {
   uint64_t frames = 0;
   std::set<uint64_t> written;
   uint64_t frames_asked = 0;
+  std::vector<std::pair<uint64_t, uint64_t>> mapped;
   bool log = false;
   bool fail_clean = false;
   int pauses = 0;
@@ -32,6 +33,7 @@ class FakeHypervisor : public Hypervisor {
   Result<uint64_t> AllocatedPages() override { return uint64_t{memory.size()}; }
   Status MapFrames(uint8_t* at, uint64_t first, std::span<bool> failed) override {
     frames_asked += failed.size();
+    mapped.push_back({first, failed.size()});
     for (size_t i = 0; i < failed.size(); i++) {
       failed[i] = memory.count(first + i) == 0;
       int protection = failed[i] ? PROT_NONE : PROT_READ | PROT_WRITE;
@@ -124,6 +126,20 @@ TEST(XenGuestMemory, SearchesOnlyWhereMemoryIsLikelyWhenThatIsAll) {
   CHECK_TRUE(hypervisor.frames_asked <= 4096 + 0x2000);
 }
 
+TEST(XenGuestMemory, NeverReplacesAPartOfAMapping) {
+  Map();
+  CHECK_TRUE(memory->SetLog(true).ok());
+  Harvest();
+  hypervisor.memory.insert({0x170, 0x50000});
+  hypervisor.written = {0x170, 0x50000};
+  memory->Moved(0x1234, 3);
+  Harvest();
+  for (auto [first, count] : hypervisor.mapped) {
+    LONGS_EQUAL(0, first % 4096);
+    LONGS_EQUAL(4096, count);
+  }
+}
+
 TEST(XenGuestMemory, SearchesEverywhereWhenSomeIsMissing) {
   hypervisor.memory.insert(0x80000);
   Map();
@@ -177,8 +193,9 @@ TEST(XenGuestMemory, ShowsMemoryThatMovedAsWrittenInItsNewPlace) {
   Harvest();
   hypervisor.memory.erase(299);
   hypervisor.memory.insert(0x70000);
-  CHECK_TRUE(memory->Remap(299, 1).ok());
-  CHECK_TRUE(memory->Remap(0x70000, 1).ok());
+  memory->Moved(299, 1);
+  memory->Moved(0x70000, 1);
+  CHECK_TRUE(FramesIn(memory->populated()).count(299) != 0);  // not before nobody reads
   CHECK_TRUE((Harvest() == std::set<uint64_t>{0x70000}));
   CHECK_FALSE(FramesIn(memory->populated()).count(299) != 0);
 }
