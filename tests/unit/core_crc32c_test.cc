@@ -49,6 +49,18 @@ TEST(Crc32c, GivesTheSameWithAndWithoutTheInstructionAtEveryLengthAndAlignment) 
   }
 }
 
+TEST(Crc32c, GivesTheSameAroundTheLengthsOfItsStreams) {
+  std::mt19937 random(2);
+  Bytes octets(13000);
+  for (uint8_t& octet : octets) octet = static_cast<uint8_t>(random());
+  for (size_t length : {503u, 504u, 505u, 1008u, 4031u, 4032u, 4033u, 4096u, 4536u, 8064u, 12096u, 13000u}) {
+    for (uint32_t seed : {0u, 1u, 0xFFFFFFFFu}) {
+      ByteSpan part = ByteSpan(octets).first(length);
+      LONGLONGS_EQUAL(Crc32cPortable(part, seed), Crc32c(part, seed));
+    }
+  }
+}
+
 TEST(Crc32c, OfPiecesIsThatOfTheWhole) {
   Bytes octets(100);
   for (size_t i = 0; i < octets.size(); i++) octets[i] = static_cast<uint8_t>(i * 37);
