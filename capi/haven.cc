@@ -73,6 +73,8 @@ haven_status ToC(const session::PrimaryStatus& from) {
   to.encoder_cache_misses = encoder.cache_misses;
   to.encoder_us = encoder.encode_ns / 1000;
   to.encoder_compress_us = encoder.compress_ns / 1000;
+  to.decode_us = static_cast<uint64_t>(from.decode_last.count());
+  to.apply_us = static_cast<uint64_t>(from.apply_last.count());
   return to;
 }
 
@@ -88,11 +90,23 @@ Status FromErrno(int result, const char* what) {
   return result >= 0 ? Status::Ok() : Status::FromErrno(-result, what);
 }
 
+haven::Result<bool> StopResult(int result) {
+  if (result == -EAGAIN) return Status(StatusCode::kTryAgain, "the guest cannot be stopped at this moment");
+  if (result < 0) return FromErrno(result, "cannot stop the guest");
+  return result == 1;
+}
+
+haven_guest_ops ReadOps(const haven_guest_ops& given) {
+  haven_guest_ops ops{};  // what an older caller does not know is null
+  memcpy(&ops, &given, std::min(given.size, sizeof(ops)));
+  return ops;
+}
+
 /// The device model's callbacks as a Guest.
 class CGuest : public session::Guest {
  public:
   CGuest(const haven_guest_ops& ops, void* opaque, const haven_region* regions, size_t count)
-      : ops_(ops), opaque_(opaque) {
+      : ops_(ReadOps(ops)), opaque_(opaque) {
     for (size_t i = 0; i < count; i++) regions_.push_back({regions[i].name, regions[i].host, regions[i].bytes});
   }
 
@@ -105,13 +119,11 @@ class CGuest : public session::Guest {
     return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size()),
                      "cannot read which memory the guest has written");
   }
-  void Settle() override { ops_.settle(opaque_); }
-  haven::Result<bool> Stop() override {
-    int result = ops_.stop(opaque_);
-    if (result == -EAGAIN) return Status(StatusCode::kTryAgain, "the guest is being reset");
-    if (result < 0) return FromErrno(result, "cannot stop the guest");
-    return result == 1;
+  haven::Result<bool> MakeReady() override {
+    return ops_.make_ready == nullptr ? haven::Result<bool>(true) : StopResult(ops_.make_ready(opaque_));
   }
+  void Settle() override { ops_.settle(opaque_); }
+  haven::Result<bool> Stop() override { return StopResult(ops_.stop(opaque_)); }
   void Resume() override { ops_.resume(opaque_); }
   Status SaveDeviceState(haven::Bytes& out) override {
     haven_buffer buffer{out};
@@ -119,6 +131,18 @@ class CGuest : public session::Guest {
   }
   void SendFrame(const haven::netrep::Frame& frame) override {
     ops_.send_frame(opaque_, frame.nic, frame.flags, frame.data.get(), frame.bytes);
+  }
+  Status CutOutput() override {
+    return ops_.cut_output == nullptr ? Status::Ok() : FromErrno(ops_.cut_output(opaque_), "cannot hold the guest's output");
+  }
+  void ReleaseOutput() override {
+    if (ops_.release_output != nullptr) ops_.release_output(opaque_);
+  }
+  void ReleaseAllOutput() override {
+    if (ops_.release_all_output != nullptr) ops_.release_all_output(opaque_);
+  }
+  Status DropOutput() override {
+    return ops_.drop_output == nullptr ? Status::Ok() : FromErrno(ops_.drop_output(opaque_), "cannot drop held output");
   }
   void StartDiskCopy(uint32_t disk) override { ops_.start_disk_copy(opaque_, disk); }
   void StateChanged(const session::PrimaryStatus& status) override {
@@ -135,7 +159,8 @@ class CGuest : public session::Guest {
 
 Status Invalid(const std::string& why) { return {StatusCode::kInvalid, why}; }
 
-Status ReadEncoderOptions(const haven_options& from, haven::memrep::EncoderOptions& to) {
+/// @param memory_bytes  of the guest.
+Status ReadEncoderOptions(const haven_options& from, uint64_t memory_bytes, haven::memrep::EncoderOptions& to) {
   using Stages = haven::memrep::EncoderStages;
   constexpr Stages kStages[] = {Stages::kAll, Stages::kNone, Stages::kBlocks, Stages::kSharing, Stages::kCompression};
   if (from.encoder_stages < HAVEN_ENCODER_ALL || from.encoder_stages > HAVEN_ENCODER_COMPRESSION) {
@@ -149,16 +174,21 @@ Status ReadEncoderOptions(const haven_options& from, haven::memrep::EncoderOptio
     return Invalid("the encoder's blocks must have 64, 128 or 256 octets");
   }
   if (from.encoder_cpu_percent > 100) return Invalid("the encoder may use at most 100 percent of a processor");
+  if (from.encoder_cache_percent > 100) return Invalid("the encoder's cache may have at most 100 percent of the guest's memory");
+  if (from.encoder_cache_percent != 0 && from.encoder_cache_bytes != 0) {
+    return Invalid("the size of the encoder's cache is given twice; leave one of them out");
+  }
   to.stages = kStages[from.encoder_stages];
   to.compression = static_cast<haven::memrep::CompressionChoice>(from.encoder_compression);
   to.block_bytes = block_bytes;
   if (from.encoder_cpu_percent != 0) to.cpu_percent = from.encoder_cpu_percent;
   to.cache_bytes = from.encoder_cache_bytes;
+  if (from.encoder_cache_percent != 0) to.cache_bytes = memory_bytes / 100 * from.encoder_cache_percent;
   to.link_bytes_per_second = from.encoder_link_bytes_per_second;
   return Status::Ok();
 }
 
-haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given) {
+haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes) {
   haven_options from{};  // what an older caller does not know is 0
   memcpy(&from, given, std::min(given->size, sizeof(from)));
   if (from.guest == nullptr || *from.guest == '\0') return Invalid("a guest name is required");
@@ -173,7 +203,9 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given) {
   to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
   if (from.arbiter != nullptr) to.arbiter = from.arbiter;
   if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
-  Status encoder = ReadEncoderOptions(from, to.encoder);
+  if (from.threads > 64) return Invalid("the encoder may use at most 64 threads");
+  if (from.threads != 0) to.threads = from.threads;
+  Status encoder = ReadEncoderOptions(from, memory_bytes, to.encoder);
   if (!encoder.ok()) return encoder;
   return to;
 }
@@ -205,8 +237,10 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
                                    const haven_region* regions, size_t region_count, const haven_disk* disks,
                                    size_t disk_count, haven_error* error) try {
   Status status;
-  if (options->size < offsetof(haven_options, encoder_stages) || ops->size < sizeof(*ops)) status = Invalid("the caller was built for another libhaven");
-  auto parsed = status.ok() ? ReadOptions(options) : haven::Result<session::PrimaryOptions>(status);
+  uint64_t memory_bytes = 0;
+  for (size_t i = 0; i < region_count; i++) memory_bytes += regions[i].bytes;
+  if (options->size < offsetof(haven_options, encoder_stages) || ops->size < offsetof(haven_guest_ops, make_ready)) status = Invalid("the caller was built for another libhaven");
+  auto parsed = status.ok() ? ReadOptions(options, memory_bytes) : haven::Result<session::PrimaryOptions>(status);
   status = parsed.ok() ? CheckRegions(regions, region_count) : parsed.status();
   if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
   if (!status.ok()) {
@@ -227,6 +261,11 @@ void haven_session_stop(haven_session* s, int reason) {
 }
 
 void haven_session_free(haven_session* s) { delete s; }
+
+int haven_session_ready(haven_session* s, int result) {
+  auto ready = StopResult(result);
+  return s->primary.GuestReady(ready.ok() ? Status::Ok() : ready.status()) ? 1 : 0;
+}
 
 void haven_session_query(haven_session* s, haven_status* status) {
   haven_status full = ToC(s->primary.Query());

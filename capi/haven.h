@@ -89,9 +89,12 @@ struct haven_status {
     uint64_t encoder_bytes_after_blocks, encoder_bytes_after_sharing, encoder_bytes;
     uint64_t encoder_cache_hits, encoder_cache_misses;
     uint64_t encoder_us, encoder_compress_us;
+    /* The backup's part, as it says: it decoded the last epoch, and before that
+     * it wrote the epoch before into its image. */
+    uint64_t decode_us, apply_us;
 };
 
-/* What the device model does for the session. All members are required.
+/* What the device model does for the session.
  * `opaque` is the value given to haven_session_start(). */
 struct haven_guest_ops {
     size_t size;
@@ -126,6 +129,23 @@ struct haven_guest_ops {
     void (*state_changed)(void *opaque, const struct haven_status *status);
     /* Main thread: the backup runs the guest. Stop it here for good. */
     void (*halt)(void *opaque);
+    /* The members from here on may be NULL, or missing in a caller that was
+     * built before they existed. */
+    /* Main thread: a checkpoint is wanted of a guest that takes part in its own
+     * stop. Returns 1 if stop() may follow at once; 0 if haven_session_ready()
+     * will be called; -EAGAIN or -errno as stop(). */
+    int (*make_ready)(void *opaque);
+    /* All four or none: output that never passes haven_net_output(), but is held
+     * by other means. Main thread; cut_output() with the guest stopped. */
+    /* What has left the guest belongs to the epoch that is about to be cut and
+     * is held, as is what comes from now on. 0 or -errno. */
+    int (*cut_output)(void *opaque);
+    /* Let go what belongs to the epoch that was cut last. */
+    void (*release_output)(void *opaque);
+    /* Let go everything, hold nothing any more. */
+    void (*release_all_output)(void *opaque);
+    /* Throw away what is held, go on holding. 0 or -errno. */
+    int (*drop_output)(void *opaque);
 };
 
 /* Parts of the memory encoder that work; fewer than all for comparisons. */
@@ -162,6 +182,11 @@ struct haven_options {
     uint64_t encoder_cache_bytes;    /* for copies of what the backup has; 0: an
                                         eighth of the guest, 16 MiB .. 1 GiB */
     uint64_t encoder_link_bytes_per_second; /* what the link carries; 0: measured */
+    uint32_t encoder_cache_percent;  /* of the guest's memory, 1 .. 100, instead of
+                                        encoder_cache_bytes; 0: that */
+    uint32_t threads;                /* that encode memory, and copy large dirty sets in
+                                        the pause, 1 .. 64; 0: as many as there are
+                                        processors, up to 4 */
 };
 
 /* The version this library was built with. Any thread. */
@@ -190,6 +215,13 @@ HAVEN_EXPORT void haven_session_stop(haven_session *, int reason);
 /* Main thread, when no filter uses it any more: ends the library's threads
  * and frees it. Calls haven_session_stop(UNPROTECT) if that was not done. */
 HAVEN_EXPORT void haven_session_free(haven_session *);
+
+/* Main thread: after make_ready() has returned 0. `result` is 1 when the guest is
+ * ready: the checkpoint is taken before this returns. -EAGAIN: this was no
+ * moment for one.
+ * @return 1 if it was taken or tried, so that stop() and resume() have been called;
+ *         0 if nobody wants it any more: let the guest go on. */
+HAVEN_EXPORT int haven_session_ready(haven_session *, int result);
 
 /* Main thread. Fills up to status->size octets. */
 HAVEN_EXPORT void haven_session_query(haven_session *, struct haven_status *status);

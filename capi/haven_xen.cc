@@ -1,29 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "capi/haven_xen.h"
 
-#include <cstdio>
 #include <exception>
 #include <memory>
 #include <vector>
 
+#include "capi/report.h"
 #include "config.h"
 #include "core/epoch.h"
 #include "core/status.h"
 
 using haven::Status;
-
-namespace {
-
-int Report(const Status& status, haven_error* error) {
-  if (status.ok()) return 0;
-  snprintf(error->message, sizeof(error->message), "%s", status.message().c_str());
-  return -1;
-}
-
-}  // namespace
+using haven::capi::NoXen;
+using haven::capi::Report;
 
 #ifdef HAVE_XEN
 
+#include "xen/domain_guard.h"
 #include "xen/libxc_hypervisor.h"
 #include "xen/state_saver.h"
 
@@ -33,6 +26,7 @@ struct haven_xen {
   std::unique_ptr<xen::Hypervisor> hypervisor;
   std::unique_ptr<xen::GuestMemory> memory;
   std::unique_ptr<xen::StateSaver> saver;
+  std::unique_ptr<xen::DomainGuard> guard;
   haven::Bytes state;
 };
 
@@ -48,6 +42,9 @@ Status Open(uint32_t domid, const std::vector<xen::PageRun>& likely, haven_xen& 
   auto memory = xen::GuestMemory::Map(*x.hypervisor, likely);
   if (!memory.ok()) return memory.status();
   x.memory = std::move(memory.value());
+  auto guard = xen::DomainGuard::Start(HAVEN_DOMAIN_GUARD, domid);
+  if (!guard.ok()) return guard.status();
+  x.guard = std::move(guard.value());
   return Status::Ok();
 }
 
@@ -81,6 +78,10 @@ int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, haven_
 
 int haven_xen_pause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Pause(), error); }
 
+int haven_xen_pause_for_good(haven_xen* x, haven_error* error) {
+  return Report(xen::PauseForGood(*x->hypervisor), error);
+}
+
 int haven_xen_unpause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Unpause(), error); }
 
 int haven_xen_save_state(haven_xen* x, const void* device_model, size_t bytes, haven_buffer* out, haven_error* error) {
@@ -94,14 +95,6 @@ void haven_xen_moved(haven_xen* x, const haven_xen_frames* frames) { x->memory->
 
 #else
 
-namespace {
-
-int NoXen(haven_error* error) {
-  return Report(Status(haven::StatusCode::kInvalid, "libhaven was built without Xen"), error);
-}
-
-}  // namespace
-
 haven_xen* haven_xen_open(uint32_t, const haven_xen_frames*, size_t, haven_error* error) {
   NoXen(error);
   return nullptr;
@@ -111,6 +104,7 @@ void haven_xen_region(haven_xen*, haven_region* region) { *region = {}; }
 int haven_xen_set_dirty_log(haven_xen*, int, haven_error* error) { return NoXen(error); }
 int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, haven_error* error) { return NoXen(error); }
 int haven_xen_pause(haven_xen*, haven_error* error) { return NoXen(error); }
+int haven_xen_pause_for_good(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_unpause(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_save_state(haven_xen*, const void*, size_t, haven_buffer*, haven_error* error) { return NoXen(error); }
 void haven_xen_moved(haven_xen*, const haven_xen_frames*) {}

@@ -25,7 +25,8 @@ struct haven_xen_frames {
     uint64_t count;
 };
 
-/* Maps the memory of a domain. `likely` says where its memory is expected; the
+/* Maps the memory of a domain, and has another process stop the domain for good
+ * should this one die before haven_xen_close(). `likely` says where its memory is expected; the
  * rest of the space is searched only when that is not all of it. */
 HAVEN_EXPORT haven_xen *haven_xen_open(uint32_t domid, const struct haven_xen_frames *likely, size_t count,
                                        struct haven_error *error);
@@ -41,6 +42,8 @@ HAVEN_EXPORT int haven_xen_harvest_dirty(haven_xen *, uint64_t *bitmap, size_t w
 
 /* No vCPU runs after a pause; pauses count. */
 HAVEN_EXPORT int haven_xen_pause(haven_xen *, struct haven_error *error);
+/* Pauses so often that an "xl unpause" or two do not run the domain again. */
+HAVEN_EXPORT int haven_xen_pause_for_good(haven_xen *, struct haven_error *error);
 HAVEN_EXPORT int haven_xen_unpause(haven_xen *, struct haven_error *error);
 
 /* The domain is paused: appends to `out` all state of the virtual machine,

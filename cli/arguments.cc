@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/arguments.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <map>
 
@@ -49,12 +51,47 @@ Status SetPeer(Arguments& arguments, const std::string& value) {
   return Status::Ok();
 }
 
-Status SetOnBackupLoss(Arguments& arguments, const std::string& value) {
-  if (value != "continue" && value != "pause") {
-    return Invalid("must be continue or pause, not '" + value + "'");
+Status SetOneOf(std::string& out, const std::string& value, const std::vector<std::string>& words) {
+  if (std::find(words.begin(), words.end(), value) == words.end()) {
+    std::string list;
+    for (const std::string& word : words) list += (list.empty() ? "" : word == words.back() ? " or " : ", ") + word;
+    return Invalid("must be " + list + ", not '" + value + "'");
   }
-  arguments.on_backup_loss = value;
+  out = value;
   return Status::Ok();
+}
+
+Status SetEncoder(Arguments& arguments, const std::string& value) {
+  return SetOneOf(arguments.encoder.stages, value, {"all", "none", "blocks", "sharing", "compression"});
+}
+
+Status SetCompression(Arguments& arguments, const std::string& value) {
+  return SetOneOf(arguments.encoder.compression, value, {"adaptive", "zlib", "lz4", "zstd"});
+}
+
+Status SetBlockBytes(Arguments& arguments, const std::string& value) {
+  std::string checked;
+  HAVEN_RETURN_IF_ERROR(SetOneOf(checked, value, {"64", "128", "256"}));
+  return SetNumber(arguments.encoder.block_bytes, value, 64, 256);
+}
+
+Status SetOnBackupLoss(Arguments& arguments, const std::string& value) {
+  return SetOneOf(arguments.on_backup_loss, value, {"continue", "pause"});
+}
+
+/// MIB or PERCENT%.
+Status SetCache(Arguments& arguments, const std::string& value) {
+  arguments.encoder.cache_mib = arguments.encoder.cache_percent = 0;
+  if (value.empty() || value.back() != '%') return SetNumber(arguments.encoder.cache_mib, value, 1, 1u << 20);
+  return SetNumber(arguments.encoder.cache_percent, value.substr(0, value.size() - 1), 1, 100).With("percent");
+}
+
+Status SetEncoderCpu(Arguments& arguments, const std::string& value) {
+  return SetNumber(arguments.encoder.cpu_percent, value, 1, 100);
+}
+
+Status SetEncoderThreads(Arguments& arguments, const std::string& value) {
+  return SetNumber(arguments.encoder.threads, value, 1, 64);
 }
 
 Status SetText(std::string& out, const std::string& value) {
@@ -89,10 +126,17 @@ const std::map<std::string, Option>& Options() {
       {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
       {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
       {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},
+      {"--encoder", {"protect ", true, SetEncoder}},
+      {"--compression", {"protect ", true, SetCompression}},
+      {"--block-bytes", {"protect ", true, SetBlockBytes}},
+      {"--cache", {"protect ", true, SetCache}},
+      {"--encoder-cpu", {"protect ", true, SetEncoderCpu}},
+      {"--encoder-threads", {"protect ", true, SetEncoderThreads}},
       {"--timeout", {"protect ", true, NumberOption(&Arguments::timeout_s, 1, 86400)}},
       {"--no-wait", {"protect ", false, Flag(&Arguments::wait, false)}},
       {"--json", {"status ", false, Flag(&Arguments::json, true)}},
       {"--force", {"failover ", false, Flag(&Arguments::force, true)}},
+      {"--planned", {"failover ", false, Flag(&Arguments::planned, true)}},
       {"--qmp", {"protect status unprotect ", true, Text(&Arguments::qmp)}},
       {"--run-dir", {"protect status failover unprotect ", true, Text(&Arguments::run_dir)}},
   };
@@ -137,10 +181,20 @@ Status CheckGuest(const Arguments& arguments) {
   if (arguments.command == "protect" && arguments.host.empty()) {
     return Invalid("haven protect needs --to HOST[:PORT], the host that runs havend");
   }
+  if (arguments.planned && arguments.force) return Invalid("--planned and --force exclude each other");
   return Status::Ok();
 }
 
 }  // namespace
+
+void ResolveDomid(Arguments& arguments) {
+  const std::string& guest = arguments.guest;
+  if (guest.empty() || guest.find_first_not_of("0123456789") != std::string::npos || !arguments.qmp.empty()) return;
+  std::error_code error;
+  if (std::filesystem::exists(arguments.QmpPath(), error)) return;  // its name is a number
+  auto target = std::filesystem::read_symlink(arguments.run_dir + "/by-domid/" + guest, error);
+  if (!error) arguments.guest = target.stem().string();
+}
 
 Result<Arguments> ParseArguments(const std::vector<std::string>& words,
                                  const char* environment_run_dir) {

@@ -25,10 +25,18 @@ struct Arguments {
   uint32_t deadline_ms = 1000;
   std::string on_backup_loss = "continue";
   std::string arbiter;  ///< empty: none
+  struct Encoder {  ///< empty and 0: the device model's default
+    std::string stages, compression;
+    uint32_t block_bytes = 0;
+    uint32_t cache_mib = 0, cache_percent = 0;  ///< one of them
+    uint32_t cpu_percent = 0;
+    uint32_t threads = 0;
+  } encoder;
   uint32_t timeout_s = 10;
   bool wait = true;
   bool json = false;
   bool force = false;
+  bool planned = false;
 
   std::string QmpPath() const { return qmp.empty() ? run_dir + "/" + guest + ".qmp" : qmp; }
   std::string ControlPath() const { return run_dir + "/havend.sock"; }
@@ -39,6 +47,10 @@ struct Arguments {
 /// @return kInvalid with one sentence.
 Result<Arguments> ParseArguments(const std::vector<std::string>& words,
                                  const char* environment_run_dir);
+
+/// A guest that is named by its domain's number gets its name, when the device
+/// model has left it in the folder by-domid of the run directory.
+void ResolveDomid(Arguments& arguments);
 
 /// The text of --help, for one command or, when empty, for all.
 std::string HelpText(const std::string& command);

@@ -9,8 +9,9 @@ namespace haven::cli {
 using qmp::Json;
 
 Status Failover(const Arguments& arguments) {
-  Json request = Json::Object().Set("command", "failover").Set("guest", arguments.guest);
-  request.Set("force", arguments.force);
+  const char* command = arguments.planned ? "handover" : "failover";
+  Json request = Json::Object().Set("command", command).Set("guest", arguments.guest);
+  if (!arguments.planned) request.Set("force", arguments.force);
   Result<Json> answer = AskHavend(arguments.ControlPath(), request);
   if (!answer.ok()) return answer.status();
   printf("%s runs here, from its checkpoint %lld: failover_ms %lld\n", arguments.guest.c_str(),

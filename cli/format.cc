@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "core/epoch.h"
+
 namespace haven::cli {
 
 namespace {
@@ -96,6 +98,27 @@ std::string FormatGuests(const std::vector<Json>& guests) {
     if (!message.empty()) reasons += guest["name"].String() + ": " + message + "\n";
   }
   return FormatTable(rows) + reasons;
+}
+
+std::string FormatLastEpoch(const Json& guest) {
+  if (!guest.Has("encoder_bytes") || Number(guest, "epochs") == 0) return "";
+  const uint64_t pages = Number(guest, "dirty_pages_last");
+  const uint64_t hits = Number(guest, "encoder_cache_hits");
+  const uint64_t looked_up = hits + Number(guest, "encoder_cache_misses");
+  auto bytes = [&](const char* name) { return FormatBytes(Number(guest, name)); };
+  auto micros = [&](const char* name) { return FormatMicros(Number(guest, name)); };
+  std::vector<std::vector<std::string>> rows = {
+      {"last epoch:", "dirty pages", std::to_string(pages) + " (" + FormatBytes(pages * kPageBytes) + ")"},
+      {"", "unchanged", std::to_string(Number(guest, "encoder_unchanged_pages"))},
+      {"", "changed blocks", std::to_string(Number(guest, "encoder_changed_blocks"))},
+      {"", "found in cache", looked_up == 0 ? "-" : std::to_string(Percent(hits, looked_up)) + "%"},
+      {"", "after blocks", bytes("encoder_bytes_after_blocks")},
+      {"", "after sharing", bytes("encoder_bytes_after_sharing")},
+      {"", "after compression", bytes("encoder_bytes") + ", sent"},
+      {"", "encoding", micros("encoder_us") + ", of it compression " + micros("encoder_compress_us")},
+      {"", "at the backup", "decoding " + micros("decode_us") + ", applying the epoch before " + micros("apply_us")},
+  };
+  return FormatTable(rows);
 }
 
 }  // namespace haven::cli

@@ -13,7 +13,7 @@ constexpr char kAll[] =
     "  haven protect GUEST --to HOST    begin to replicate the guest to HOST\n"
     "  haven unprotect GUEST            end that\n"
     "On the host that keeps the copy:\n"
-    "  haven failover GUEST             run the guest here\n"
+    "  haven failover GUEST             run the guest here (--planned: hand it over)\n"
     "On both:\n"
     "  haven status [GUEST]             show what is protected, and how well\n"
     "\n"
@@ -40,20 +40,35 @@ constexpr char kProtect[] =
     "                             (default continue)\n"
     "      --arbiter COMMAND      must exit with 0 before output leaves after the backup\n"
     "                             was lost (default: none)\n"
+    "      --encoder all|none|blocks|sharing|compression\n"
+    "                             parts of the memory encoder that work (default all)\n"
+    "      --compression adaptive|zlib|lz4|zstd\n"
+    "                             how memory is compressed (default adaptive)\n"
+    "      --block-bytes 64|128|256\n"
+    "                             with 128 or 256 whole blocks are sent (default 64)\n"
+    "      --cache MIB|PERCENT%   memory of this host for copies of what the backup has\n"
+    "                             (default: an eighth of the guest, 16 to 1024 MiB)\n"
+    "      --encoder-cpu PERCENT  of one processor for compression, 1 to 100 (default 100)\n"
+    "      --encoder-threads N    that encode, and copy large dirty sets in the pause, 1 to 64\n"
+    "                             (default: as many as there are processors, up to 4)\n"
     "      --timeout S            give up when no backup answers for S seconds\n"
     "                             (default 10)\n"
     "      --no-wait              return at once; haven status shows how it goes on\n";
 
 constexpr char kStatus[] =
     "Usage: haven status [GUEST] [OPTIONS]\n"
-    "Shows the guests that this host runs under protection, and those it keeps a copy of.\n"
+    "Shows the guests that this host runs under protection, and those it keeps a copy of;\n"
+    "of one guest also what became of the memory of its last epoch.\n"
     "\n"
     "      --json                 for programs: {\"guests\":[{\"name\":...},...]}\n";
 
 constexpr char kFailover[] =
     "Usage: haven failover GUEST [OPTIONS]\n"
-    "Runs the guest here, from its last committed checkpoint, when its primary is lost.\n"
+    "Runs the guest here: from its last committed checkpoint when its primary is lost, or\n"
+    "with --planned from where its primary stops it.\n"
     "\n"
+    "      --planned              hand the guest over from its primary, which is up: it stops\n"
+    "                             there, and nothing is lost\n"
     "      --force                also when the primary still answers; it is told that it\n"
     "                             lost the guest\n";
 

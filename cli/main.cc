@@ -41,6 +41,7 @@ int Main(const std::vector<std::string>& words) {
     printf("haven %s\n", PACKAGE_VERSION);
     return 0;
   }
+  ResolveDomid(arguments.value());
   Status status = Run(arguments.value());
   if (status.ok()) return 0;
   fflush(stdout);

@@ -105,6 +105,18 @@ Status WaitUntilProtected(const Arguments& arguments, bool& undo) {
   }
 }
 
+Json EncoderOptions(const Arguments::Encoder& given) {
+  Json options = Json::Object();
+  if (!given.stages.empty()) options.Set("stages", given.stages);
+  if (!given.compression.empty()) options.Set("compression", given.compression);
+  if (given.block_bytes != 0) options.Set("block-bytes", given.block_bytes);
+  if (given.cache_mib != 0) options.Set("cache-bytes", uint64_t{given.cache_mib} << 20);
+  if (given.cache_percent != 0) options.Set("cache-percent", given.cache_percent);
+  if (given.cpu_percent != 0) options.Set("cpu-percent", given.cpu_percent);
+  if (given.threads != 0) options.Set("threads", given.threads);
+  return options;
+}
+
 }  // namespace
 
 Status Protect(const Arguments& arguments) {
@@ -112,6 +124,9 @@ Status Protect(const Arguments& arguments) {
   start.Set("port", arguments.port).Set("interval-ms", arguments.interval_ms);
   start.Set("deadline-ms", arguments.deadline_ms).Set("on-backup-loss", arguments.on_backup_loss);
   if (!arguments.arbiter.empty()) start.Set("arbiter", arguments.arbiter);
+  Json encoder = EncoderOptions(arguments.encoder);
+  // A device model that does not know of it protects with the defaults.
+  if (!encoder.Members().empty()) start.Set("encoder", encoder);
   HAVEN_RETURN_IF_ERROR(AskGuest(arguments.QmpPath(), "haven-start", start).status());
   if (!arguments.wait) {
     printf("%s: replication to %s port %s has begun\n", arguments.guest.c_str(),

@@ -66,7 +66,8 @@ bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
   });
 }
 
-void Print(const std::vector<Json>& guests, bool as_json) {
+/// @param one  a person asked for this guest: all that is known of it.
+void Print(const std::vector<Json>& guests, bool as_json, bool one) {
   if (as_json) {
     Json list = Json::Array();
     for (const Json& guest : guests) list.Append(guest);
@@ -75,6 +76,9 @@ void Print(const std::vector<Json>& guests, bool as_json) {
     printf("No guests.\n");
   } else {
     fputs(FormatGuests(guests).c_str(), stdout);
+    for (const Json& guest : guests) {
+      if (one) fputs(FormatLastEpoch(guest).c_str(), stdout);
+    }
   }
 }
 
@@ -86,7 +90,7 @@ Status ShowStatus(const Arguments& arguments) {
   if (!arguments.qmp.empty()) {
     std::string name = arguments.guest.empty() ? arguments.qmp : arguments.guest;
     if (!AddPrimary(name, arguments.qmp, primaries, why_not)) return why_not;
-    Print(primaries, arguments.json);
+    Print(primaries, arguments.json, true);
     return Status::Ok();
   }
   std::vector<Json> backups = QueryBackups(arguments);
@@ -105,7 +109,7 @@ Status ShowStatus(const Arguments& arguments) {
     if (!why_not.ok()) message += " (" + why_not.message() + ")";
     return Status(StatusCode::kEnvironment, message);
   }
-  Print(guests, arguments.json);
+  Print(guests, arguments.json, !arguments.guest.empty());
   return Status::Ok();
 }
 

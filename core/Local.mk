@@ -5,7 +5,7 @@ libhavenengine_la_LIBADD = $(GLIB_LIBS) $(ZLIB_LIBS)
 libhavenengine_la_SOURCES = \
 	core/assert.cc core/assert.h \
 	core/bytes.cc core/bytes.h \
-	core/clock.h \
+	core/clock.cc core/clock.h \
 	core/crc32c.cc core/crc32c.h \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \

@@ -19,23 +19,21 @@ constexpr size_t kMaxIov = 512;
 
 Status PeerLost(const std::string& why) { return {StatusCode::kPeerLost, why}; }
 
-int MillisUntil(Instant deadline) {
-  auto left = std::chrono::ceil<milliseconds>(deadline - SteadyClock::now()).count();
-  return left < 0 ? 0 : static_cast<int>(left);
+/// @param timeout  negative: for ever.
+Instant DeadlineOf(Clock& clock, milliseconds timeout) {
+  return timeout.count() < 0 ? kNever : clock.Now() + timeout;
 }
 
 /// Connects one address without blocking longer than `deadline`.
 /// @return the socket or -errno.
-int ConnectOne(const addrinfo& address, Instant deadline) {
+int ConnectOne(const addrinfo& address, Instant deadline, Clock& clock) {
   int fd = socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
   int error = 0;
   if (connect(fd, address.ai_addr, address.ai_addrlen) != 0) error = errno;
   if (error == EINPROGRESS) {
-    pollfd waiting{fd, POLLOUT, 0};
-    int ready = poll(&waiting, 1, MillisUntil(deadline));
     socklen_t size = sizeof(error);
-    if (ready <= 0) {
+    if (!clock.WaitForFd(fd, POLLOUT, deadline)) {
       error = ETIMEDOUT;
     } else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
       error = errno;
@@ -48,7 +46,7 @@ int ConnectOne(const addrinfo& address, Instant deadline) {
 
 }  // namespace
 
-Link::Link(int fd) : fd_(fd) {
+Link::Link(int fd, Clock& clock) : fd_(fd), clock_(clock) {
   int on = 1;
   // Fails harmlessly on the socket pairs that tests use.
   (void)setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -60,7 +58,7 @@ Link::~Link() {
 }
 
 Result<std::unique_ptr<Link>> Link::Connect(const std::string& host, const std::string& port,
-                                            milliseconds timeout) {
+                                            milliseconds timeout, Clock& clock) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
@@ -68,12 +66,14 @@ Result<std::unique_ptr<Link>> Link::Connect(const std::string& host, const std::
   if (int code = getaddrinfo(host.c_str(), port.c_str(), &hints, &list)) {
     return Status(StatusCode::kEnvironment, "cannot resolve " + where + ": " + gai_strerror(code));
   }
-  Instant deadline = SteadyClock::now() + timeout;
+  Instant deadline = DeadlineOf(clock, timeout);
   int result = -EADDRNOTAVAIL;
-  for (addrinfo* a = list; a != nullptr && result < 0; a = a->ai_next) result = ConnectOne(*a, deadline);
+  for (addrinfo* a = list; a != nullptr && result < 0; a = a->ai_next) {
+    result = ConnectOne(*a, deadline, clock);
+  }
   freeaddrinfo(list);
   if (result < 0) return PeerLost(Status::FromErrno(-result, "cannot connect to " + where).message());
-  return std::make_unique<Link>(result);
+  return std::make_unique<Link>(result, clock);
 }
 
 Status Link::Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) {
@@ -111,9 +111,8 @@ Status Link::WriteAll(std::vector<iovec>& parts) {
     message.msg_iovlen = std::min(parts.size() - at, kMaxIov);
     ssize_t n = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      pollfd waiting{fd_, POLLOUT, 0};
       // Close() shuts the socket down, which ends the wait.
-      if (poll(&waiting, 1, send_timeout_ms_) != 0) continue;
+      if (clock_.WaitForFd(fd_, POLLOUT, DeadlineOf(clock_, milliseconds(send_timeout_ms_)))) continue;
       Close();  // half a record may be out: nothing can follow it
       return PeerLost("the peer has stopped to take what is sent");
     }
@@ -129,16 +128,14 @@ Status Link::WriteAll(std::vector<iovec>& parts) {
   return Status::Ok();
 }
 
-Status Link::ReadExactly(uint8_t* out, size_t bytes, Instant deadline, bool has_deadline) {
+Status Link::ReadExactly(uint8_t* out, size_t bytes, Instant deadline) {
   while (bytes > 0) {
     if (closed_) return PeerLost("the connection was closed");
     ssize_t n = recv(fd_, out, bytes, MSG_DONTWAIT);
     if (n == 0) return PeerLost("the peer closed the connection");
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      pollfd waiting{fd_, POLLIN, 0};
-      int timeout = has_deadline ? MillisUntil(deadline) : -1;
-      if (poll(&waiting, 1, timeout) == 0) return PeerLost("the peer did not answer in time");
-      continue;
+      if (clock_.WaitForFd(fd_, POLLIN, deadline)) continue;
+      return PeerLost("the peer did not answer in time");
     }
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return PeerLost(Status::FromErrno(errno, "cannot receive").message());
@@ -149,11 +146,10 @@ Status Link::ReadExactly(uint8_t* out, size_t bytes, Instant deadline, bool has_
 }
 
 Status Link::Receive(Record& record, milliseconds timeout) {
-  bool has_deadline = timeout.count() >= 0;
-  Instant deadline = SteadyClock::now() + timeout;
+  Instant deadline = DeadlineOf(clock_, timeout);
   while (true) {
     uint8_t head[wire::kHeaderBytes];
-    HAVEN_RETURN_IF_ERROR(ReadExactly(head, sizeof(head), deadline, has_deadline));
+    HAVEN_RETURN_IF_ERROR(ReadExactly(head, sizeof(head), deadline));
     auto header = wire::DecodeHeader(head);
     if (!header.ok()) return header.status();
     record.header = header.value();
@@ -161,7 +157,7 @@ Status Link::Receive(Record& record, milliseconds timeout) {
       return {StatusCode::kProtocol, "a record is missing or was sent twice"};
     }
     record.body.resize(record.header.body_bytes);
-    HAVEN_RETURN_IF_ERROR(ReadExactly(record.body.data(), record.body.size(), deadline, has_deadline));
+    HAVEN_RETURN_IF_ERROR(ReadExactly(record.body.data(), record.body.size(), deadline));
     if (Crc32c(record.body) != record.header.body_crc) {
       return {StatusCode::kProtocol, "the checksum of a record's body is wrong"};
     }

@@ -36,15 +36,15 @@ class RecordSender {
 /// receive while others send; Close() from any thread ends both at once.
 class Link : public RecordSender {
  public:
-  /// Takes over a connected stream socket.
-  explicit Link(int fd);
+  /// Takes over a connected stream socket. @param clock  of its deadlines; outlives it.
+  explicit Link(int fd, Clock& clock = MonotonicClock());
   ~Link() override;
   Link(const Link&) = delete;
   Link& operator=(const Link&) = delete;
 
   /// Connects within `timeout`. @param host  name or address, @param port  number or service.
   static Result<std::unique_ptr<Link>> Connect(const std::string& host, const std::string& port,
-                                               milliseconds timeout);
+                                               milliseconds timeout, Clock& clock = MonotonicClock());
 
   using RecordSender::Send;
   Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) override;
@@ -64,15 +64,17 @@ class Link : public RecordSender {
   /// Wakes and fails every Send and Receive. Any thread, any number of times.
   void Close();
 
+  Clock& clock() const { return clock_; }
   uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
   /// "address:port" of the peer, for people.
   std::string PeerName() const;
 
  private:
-  Status ReadExactly(uint8_t* out, size_t bytes, Instant deadline, bool has_deadline);
+  Status ReadExactly(uint8_t* out, size_t bytes, Instant deadline);
   Status WriteAll(std::vector<iovec>& parts);
 
   const int fd_;
+  Clock& clock_;
   std::atomic<bool> closed_{false};
   std::atomic<int> send_timeout_ms_{-1};
   std::atomic<uint64_t> sent_bytes_{0};

@@ -77,6 +77,7 @@ const char* TypeName(Type type) {
     case Type::kHeartbeat: return "HEARTBEAT";
     case Type::kCommitted: return "COMMITTED";
     case Type::kGoodbye: return "GOODBYE";
+    case Type::kHandOver: return "HAND_OVER";
     case Type::kDiskWrite: return "DISK_WRITE";
     case Type::kDiskZero: return "DISK_ZERO";
     case Type::kDiskDiscard: return "DISK_DISCARD";
@@ -282,6 +283,23 @@ Result<Heartbeat> DecodeHeartbeat(ByteSpan in) {
   return heartbeat;
 }
 
+Bytes Encode(const Committed& committed) {
+  Bytes out;
+  ByteWriter w(out);
+  w.U64(committed.decode_us);
+  w.U64(committed.apply_us);
+  return out;
+}
+
+Result<Committed> DecodeCommitted(ByteSpan in) {
+  ByteReader r(in);
+  Committed committed;
+  committed.decode_us = r.U64();
+  committed.apply_us = r.U64();
+  HAVEN_RETURN_IF_ERROR(CheckEnd(r, "COMMITTED"));
+  return committed;
+}
+
 Bytes Encode(const GoodbyeBody& goodbye) {
   Bytes out;
   ByteWriter w(out);
@@ -293,7 +311,7 @@ Result<GoodbyeBody> DecodeGoodbye(ByteSpan in) {
   ByteReader r(in);
   uint16_t reason = r.U16();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "GOODBYE"));
-  if (reason < 1 || reason > 2) return Malformed("GOODBYE", "unknown reason");
+  if (reason < 1 || reason > 3) return Malformed("GOODBYE", "unknown reason");
   return GoodbyeBody{static_cast<Goodbye>(reason)};
 }
 

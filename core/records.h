@@ -92,6 +92,12 @@ struct Heartbeat {
   uint64_t echo_us = 0;  ///< newest sent_us seen from the receiver, 0 if none
 };
 
+/// COMMITTED, with the feature EPOCH_FIGURES; without it the body is empty.
+struct Committed {
+  uint64_t decode_us = 0;  ///< what the backup took to decode this epoch's PAGES
+  uint64_t apply_us = 0;   ///< ... to write the epoch before into the image; 0 in the first
+};
+
 struct GoodbyeBody {
   Goodbye reason = Goodbye::kUnprotect;
 };
@@ -143,6 +149,7 @@ Bytes Encode(const ErrorBody&);
 Bytes Encode(const Layout&);
 Bytes Encode(const LayoutReply&);
 Bytes Encode(const Heartbeat&);
+Bytes Encode(const Committed&);
 Bytes Encode(const GoodbyeBody&);
 Bytes Encode(const DiskRequest&);  ///< without the data
 Bytes Encode(const DiskFlush&);
@@ -155,6 +162,7 @@ Result<ErrorBody> DecodeError(ByteSpan);
 Result<Layout> DecodeLayout(ByteSpan);
 Result<LayoutReply> DecodeLayoutReply(ByteSpan);
 Result<Heartbeat> DecodeHeartbeat(ByteSpan);
+Result<Committed> DecodeCommitted(ByteSpan);
 Result<GoodbyeBody> DecodeGoodbye(ByteSpan);
 /// @param type  kDiskWrite: `in` ends with exactly `bytes` octets of data;
 ///              kDiskZero, kDiskDiscard: nothing follows.

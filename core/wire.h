@@ -38,6 +38,7 @@ enum class Type : uint16_t {
   kHeartbeat = 10,
   kCommitted = 11,
   kGoodbye = 12,
+  kHandOver = 13,
   // disk connection
   kDiskWrite = 16,
   kDiskZero = 17,
@@ -58,8 +59,12 @@ constexpr uint64_t kFeatureZeroPages = 1u << 0;
 constexpr uint64_t kFeaturePageDeltas = 1u << 1;
 constexpr uint64_t kFeatureSamePages = 1u << 2;
 constexpr uint64_t kFeatureCompressedPages = 1u << 3;
-constexpr uint64_t kFeaturesKnown =
-    kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages | kFeatureCompressedPages;
+constexpr uint64_t kFeatureHandOver = 1u << 4;
+constexpr uint64_t kFeatureEpochFigures = 1u << 5;
+constexpr uint64_t kFeatureAssembledPages = 1u << 6;
+constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
+                                    kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
+                                    kFeatureAssembledPages;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {
@@ -85,13 +90,14 @@ enum class PageCode : uint8_t {
   kSparse = 4,      ///< a delta to a page of zeros
   kSame = 5,        ///< the index of a page that is equal
   kCompressed = 6,  ///< a compressed kRaw, kDelta or kSparse
+  kAssembled = 7,   ///< blocks of other pages, and the octets of the others
 };
 
 /// How kCompressed is compressed.
 enum class Compression : uint8_t { kZlib = 1, kLz4 = 2, kZstd = 3 };
 
 /// Why the primary ends a session for good (GOODBYE).
-enum class Goodbye : uint16_t { kUnprotect = 1, kGuestPoweredOff = 2 };
+enum class Goodbye : uint16_t { kUnprotect = 1, kGuestPoweredOff = 2, kHandedOver = 3 };
 
 /// Flags of EPOCH_END.
 constexpr uint32_t kGuestPaused = 1u << 0;  ///< an administrator has paused the guest

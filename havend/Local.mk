@@ -42,6 +42,8 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/cli_arguments_test.cc \
 	tests/unit/cli_format_test.cc \
 	tests/unit/cli_guest_query_test.cc \
+	tests/unit/fake_clock.cc \
+	tests/unit/fake_clock.h \
 	tests/unit/havend_child_process_test.cc \
 	tests/unit/havend_config_test.cc \
 	tests/unit/havend_control_socket_test.cc \

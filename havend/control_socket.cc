@@ -48,10 +48,11 @@ Result<int> ListenUnix(const std::string& path) {
   return Status::FromErrno(error, "cannot listen on " + path);
 }
 
-std::string HandleFailover(ControlTarget& target, const Json& request) {
+std::string HandlePromotion(ControlTarget& target, const std::string& command, const Json& request) {
   const std::string guest = request["guest"].String();
-  if (guest.empty()) return ErrorAnswer("failover needs \"guest\", the name of a guest");
-  Result<Json> done = target.Failover(guest, request["force"].Bool());
+  if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
+  Result<Json> done =
+      command == "handover" ? target.HandOver(guest) : target.Failover(guest, request["force"].Bool());
   if (!done.ok()) return ErrorAnswer(done.status().message());
   Json answer = Json::Object().Set("ok", true);
   for (const std::string& name : done.value().Members()) {
@@ -70,8 +71,8 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line) {
   if (command == "status") {
     return Json::Object().Set("ok", true).Set("guests", target.QueryGuests()).ToString();
   }
-  if (command == "failover") return HandleFailover(target, request.value());
-  return ErrorAnswer("unknown command '" + command + "' (known: status, failover)");
+  if (command == "failover" || command == "handover") return HandlePromotion(target, command, request.value());
+  return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover)");
 }
 
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(const std::string& path,

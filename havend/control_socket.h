@@ -21,11 +21,15 @@ class ControlTarget {
   virtual qmp::Json QueryGuests() = 0;
   /// Promotes; blocks until the guest runs. @return the guest's object.
   virtual Result<qmp::Json> Failover(const std::string& guest, bool force) = 0;
+  /// Has the primary hand the guest over; blocks until it runs here.
+  /// @return the guest's object.
+  virtual Result<qmp::Json> HandOver(const std::string& guest) = 0;
 };
 
 /// Carries out one request of the control protocol.
-/// @param line  one JSON object: {"command":"status"} or
-///              {"command":"failover","guest":NAME,"force":BOOL}
+/// @param line  one JSON object: {"command":"status"},
+///              {"command":"failover","guest":NAME,"force":BOOL} or
+///              {"command":"handover","guest":NAME}
 /// @return one JSON object on one line: {"ok":true,...} or {"ok":false,"error":...}
 std::string HandleControlLine(ControlTarget& target, const std::string& line);
 

@@ -234,4 +234,18 @@ Result<Json> Daemon::Failover(const std::string& name, bool force) {
   return guest->ToJson();
 }
 
+Result<Json> Daemon::HandOver(const std::string& name) {
+  Guest* guest = Find(name);
+  if (guest == nullptr) {
+    return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
+  }
+  Log("guest " + name + ": hand-over ordered");
+  Status status = guest->backup->HandOver();
+  if (!status.ok()) {
+    Log("guest " + name + ": no hand-over: " + status.message());
+    return status;
+  }
+  return guest->ToJson();
+}
+
 }  // namespace haven::havend

@@ -38,6 +38,7 @@ class Daemon : private ControlTarget {
 
   qmp::Json QueryGuests() override;
   Result<qmp::Json> Failover(const std::string& guest, bool force) override;
+  Result<qmp::Json> HandOver(const std::string& guest) override;
 
   const Config config_;
   int lock_fd_ = -1;

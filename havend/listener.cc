@@ -44,8 +44,8 @@ Result<int> ListenTcp(const std::string& host, const std::string& port) {
   return fd;
 }
 
-Listener::Listener(int listen_fd, milliseconds timeout, Attach attach)
-    : timeout_(timeout), attach_(std::move(attach)),
+Listener::Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& clock)
+    : timeout_(timeout), attach_(std::move(attach)), clock_(clock),
       connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen,
                                                  [this](int fd) { Greet(fd); })) {}
 
@@ -60,7 +60,7 @@ Listener::~Listener() {
 }
 
 void Listener::Greet(int fd) {
-  auto link = std::make_unique<Link>(fd);
+  auto link = std::make_unique<Link>(fd, clock_);
   const std::string peer = link->PeerName();
   {
     std::lock_guard<std::mutex> lock(mutex_);

@@ -22,7 +22,8 @@ class Listener {
   using Attach = std::function<bool(std::unique_ptr<Link>& link, const wire::Hello& hello)>;
 
   /// Takes over a listening socket. @param timeout  for the whole HELLO.
-  Listener(int listen_fd, milliseconds timeout, Attach attach);
+  /// @param clock  of all connections; outlives them.
+  Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& clock = MonotonicClock());
   /// Ends the connections that were not passed on.
   ~Listener();
 
@@ -31,6 +32,7 @@ class Listener {
 
   const milliseconds timeout_;
   const Attach attach_;
+  Clock& clock_;
   std::mutex mutex_;
   bool stopped_ = false;     ///< under mutex_
   std::set<Link*> waiting_;  ///< under mutex_: connections before their HELLO

@@ -1,4 +1,5 @@
 libhavenengine_la_SOURCES += \
+	memrep/block_references.cc memrep/block_references.h \
 	memrep/compression.cc memrep/compression.h \
 	memrep/compression_chooser.cc \
 	memrep/delta.cc memrep/delta.h \
@@ -13,5 +14,7 @@ libhavenengine_la_SOURCES += \
 	memrep/page_cache.cc memrep/page_cache.h \
 	memrep/page_codec.cc memrep/page_codec.h \
 	memrep/page_decoder.cc \
-	memrep/page_snapshot.cc memrep/page_snapshot.h
+	memrep/page_snapshot.cc memrep/page_snapshot.h \
+	memrep/record_writer.h \
+	memrep/worker_pool.cc memrep/worker_pool.h
 libhavenengine_la_LIBADD += $(LZ4_LIBS) $(ZSTD_LIBS)

@@ -3,7 +3,10 @@
 #define HAVEN_MEMREP_COMPRESSION_H
 
 #include <array>
+#include <atomic>
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "core/wire.h"
 #include "memrep/encoder_options.h"
@@ -47,18 +50,18 @@ class Inflater {
 };
 
 /// Decides for each page whether compressing it is worth the time, and how.
-/// One thread.
 class CompressionChooser {
  public:
   explicit CompressionChooser(const EncoderOptions& options);
 
-  /// Puts a whole kCompressed payload at `out` if it travels sooner than `in`
+  /// Any thread. Puts a whole kCompressed payload at `out` if it travels sooner than `in`
   /// does by itself: what compressing takes, and what the link takes, as they
   /// were measured on pages like it.
+  /// @param deflater  the calling thread's.
   /// @param code  what `in` is.
   /// @param out   room for in.size() + kCompressedHeadBytes.
   /// @return its octets; 0: let `in` travel.
-  size_t Compress(wire::PageCode code, ByteSpan in, uint8_t* out);
+  size_t Compress(Deflater& deflater, wire::PageCode code, ByteSpan in, uint8_t* out);
 
   /// What the link carries, as measured; 0: unknown, nothing is compressed.
   /// Means nothing when the options name a rate.
@@ -81,21 +84,26 @@ class CompressionChooser {
   static size_t ClassOf(ByteSpan in);
   int Choose(size_t content_class) const;
   void ChooseAll();
-  size_t Try(size_t method, size_t content_class, wire::PageCode code, ByteSpan in, uint8_t* out);
+  std::optional<size_t> MethodFor(ByteSpan in, size_t& content_class);
+  size_t Try(Deflater& deflater, size_t method, size_t content_class, wire::PageCode code, ByteSpan in, uint8_t* out);
+  void Learn(size_t method, size_t content_class, size_t in_bytes, size_t out_bytes, uint64_t took_ns);
 
-  Deflater deflater_;
   const CompressionChoice choice_;
   const uint64_t fixed_rate_;
   const uint32_t cpu_percent_;
   uint64_t (*const now_ns_)();
   uint64_t (*const cpu_ns_)();
+
+  // Looked at without the lock, for pages that are left alone.
+  std::atomic<bool> any_pays_{false};
+  std::atomic<uint32_t> turns_{0};
+  std::atomic<int64_t> budget_ns_{0};
+
+  std::mutex mutex_;  ///< guards what follows
   double link_ns_per_byte_ = 0;
   std::array<std::array<Experience, kMethods>, kClasses> experience_;
   std::array<int, kClasses> best_{};  ///< method, -1: as it is
-  bool any_pays_ = false;
-  uint32_t turns_ = 0;
   uint32_t next_probe_ = 0;
-  int64_t budget_ns_ = 0;
   uint64_t last_tick_ns_ = 0;
   uint64_t spent_ns_ = 0;
 };

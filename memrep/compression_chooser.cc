@@ -60,18 +60,23 @@ CompressionChooser::CompressionChooser(const EncoderOptions& options)
 
 void CompressionChooser::SetLinkRate(uint64_t bytes_per_second) {
   if (fixed_rate_ != 0) return;
+  std::lock_guard lock(mutex_);
   link_ns_per_byte_ = bytes_per_second == 0 ? 0 : 1e9 / static_cast<double>(bytes_per_second);
   ChooseAll();
 }
 
 void CompressionChooser::Tick() {
   uint64_t now = now_ns_();
-  budget_ns_ += static_cast<int64_t>(now - last_tick_ns_) * cpu_percent_ / 100;
-  budget_ns_ = std::min(budget_ns_, kMaxBudgetNs);
+  std::lock_guard lock(mutex_);
+  int64_t earned = static_cast<int64_t>(now - last_tick_ns_) * cpu_percent_ / 100;
+  budget_ns_ += std::min(earned, kMaxBudgetNs - budget_ns_);
   last_tick_ns_ = now;
 }
 
-uint64_t CompressionChooser::TakeNanoseconds() { return std::exchange(spent_ns_, 0); }
+uint64_t CompressionChooser::TakeNanoseconds() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(spent_ns_, 0);
+}
 
 size_t CompressionChooser::ClassOf(ByteSpan in) {
   // How many different octets 128 samples have: of random ones 101 on average
@@ -87,11 +92,12 @@ size_t CompressionChooser::ClassOf(ByteSpan in) {
 }
 
 void CompressionChooser::ChooseAll() {
-  any_pays_ = false;
+  bool any = false;
   for (size_t c = 0; c < kClasses; c++) {
     best_[c] = c == kClasses - 1 ? -1 : Choose(c);
-    any_pays_ |= best_[c] >= 0;
+    any |= best_[c] >= 0;
   }
+  any_pays_ = any;
 }
 
 int CompressionChooser::Choose(size_t c) const {
@@ -107,39 +113,40 @@ int CompressionChooser::Choose(size_t c) const {
   return best;
 }
 
-size_t CompressionChooser::Compress(wire::PageCode code, ByteSpan in, uint8_t* out) {
+size_t CompressionChooser::Compress(Deflater& deflater, wire::PageCode code, ByteSpan in, uint8_t* out) {
   if (in.size() < kFewBytes) return 0;
   switch (choice_) {
-    case CompressionChoice::kLz4Only: return Try(0, 0, code, in, out);
-    case CompressionChoice::kZstdOnly: return Try(1, 0, code, in, out);
-    case CompressionChoice::kZlibOnly: return Try(2, 0, code, in, out);
+    case CompressionChoice::kLz4Only: return Try(deflater, 0, 0, code, in, out);
+    case CompressionChoice::kZstdOnly: return Try(deflater, 1, 0, code, in, out);
+    case CompressionChoice::kZlibOnly: return Try(deflater, 2, 0, code, in, out);
     case CompressionChoice::kAdaptive: break;
   }
-  if (link_ns_per_byte_ == 0 || budget_ns_ <= 0) return 0;
-  // One measurement must not shut out what was left alone for ever: content,
-  // the link and the processor's load change.
-  bool probe = ++turns_ % kProbeHopelessEvery == 0;
-  if (!any_pays_ && !probe) return 0;
-  size_t c = ClassOf(in);
-  int method = best_[c];
-  if (method < 0 && !probe) return 0;
-  if (method < 0 || turns_ % kProbeEvery == 0) method = static_cast<int>(next_probe_++ % kMethods);
-  return Try(static_cast<size_t>(method), c, code, in, out);
+  size_t c = 0;
+  auto method = MethodFor(in, c);
+  return method ? Try(deflater, *method, c, code, in, out) : 0;
 }
 
-size_t CompressionChooser::Try(size_t method, size_t c, wire::PageCode code, ByteSpan in, uint8_t* out) {
+std::optional<size_t> CompressionChooser::MethodFor(ByteSpan in, size_t& c) {
+  if (budget_ns_.load(std::memory_order_relaxed) <= 0) return std::nullopt;
+  // One measurement must not shut out what was left alone for ever: content,
+  // the link and the processor's load change.
+  uint32_t turn = turns_.fetch_add(1, std::memory_order_relaxed) + 1;
+  bool probe = turn % kProbeHopelessEvery == 0;
+  if (!any_pays_.load(std::memory_order_relaxed) && !probe) return std::nullopt;
+  c = ClassOf(in);
+  std::lock_guard lock(mutex_);
+  if (link_ns_per_byte_ == 0) return std::nullopt;
+  int method = best_[c];
+  if (method < 0 && !probe) return std::nullopt;
+  if (method < 0 || turn % kProbeEvery == 0) method = static_cast<int>(next_probe_++ % kMethods);
+  return static_cast<size_t>(method);
+}
+
+size_t CompressionChooser::Try(Deflater& deflater, size_t method, size_t c, wire::PageCode code, ByteSpan in, uint8_t* out) {
   uint64_t start = cpu_ns_();  // not the time in which another thread ran
   size_t limit = in.size() - in.size() / 16 - kCompressedHeadBytes;
-  size_t bytes = deflater_.Compress(kMethodOf[method], in, out + kCompressedHeadBytes, limit);
-  uint64_t took = cpu_ns_() - start;
-  spent_ns_ += took;
-  budget_ns_ -= static_cast<int64_t>(took);
-  auto size = static_cast<double>(in.size());
-  Experience& e = experience_[c][method];
-  // One page that took far too long says nothing of the method.
-  e.ns += (std::min(static_cast<double>(took) / size, kOutlier * e.ns) - e.ns) * kWeight;
-  e.bytes += (static_cast<double>(bytes != 0 ? bytes + kCompressedHeadBytes : in.size()) / size - e.bytes) * kWeight;
-  ChooseAll();
+  size_t bytes = deflater.Compress(kMethodOf[method], in, out + kCompressedHeadBytes, limit);
+  Learn(method, c, in.size(), bytes != 0 ? bytes + kCompressedHeadBytes : in.size(), cpu_ns_() - start);
   if (bytes == 0) return 0;
   out[0] = static_cast<uint8_t>(kMethodOf[method]);
   out[1] = static_cast<uint8_t>(code);
@@ -148,6 +155,18 @@ size_t CompressionChooser::Try(size_t method, size_t c, wire::PageCode code, Byt
   out[4] = static_cast<uint8_t>(bytes);
   out[5] = static_cast<uint8_t>(bytes >> 8);
   return kCompressedHeadBytes + bytes;
+}
+
+void CompressionChooser::Learn(size_t method, size_t c, size_t in_bytes, size_t out_bytes, uint64_t took_ns) {
+  budget_ns_ -= static_cast<int64_t>(took_ns);
+  auto size = static_cast<double>(in_bytes);
+  std::lock_guard lock(mutex_);
+  spent_ns_ += took_ns;
+  Experience& e = experience_[c][method];
+  // One page that took far too long says nothing of the method.
+  e.ns += (std::min(static_cast<double>(took_ns) / size, kOutlier * e.ns) - e.ns) * kWeight;
+  e.bytes += (static_cast<double>(out_bytes) / size - e.bytes) * kWeight;
+  ChooseAll();
 }
 
 }  // namespace haven::memrep

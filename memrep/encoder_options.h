@@ -36,6 +36,9 @@ struct EncoderOptions {
   /// saves is left out. 0: as measured while sending.
   uint64_t link_bytes_per_second = 0;
 
+  /// Who helps the thread that encodes; outlives the encoder. nullptr: nobody.
+  class WorkerPool* workers = nullptr;
+
   /// What the backup understands: wire::kFeature...
   uint64_t features = wire::kFeaturesKnown;
 
@@ -46,6 +49,7 @@ struct EncoderOptions {
 
   bool blocks() const { return Has(EncoderStages::kBlocks, wire::kFeaturePageDeltas); }
   bool sharing() const { return Has(EncoderStages::kSharing, wire::kFeatureSamePages); }
+  bool sharing_blocks() const { return sharing() && (features & wire::kFeatureAssembledPages) != 0; }
   bool compressing() const { return Has(EncoderStages::kCompression, wire::kFeatureCompressedPages); }
   bool caching() const { return blocks() || sharing(); }
 
@@ -59,7 +63,7 @@ struct EncoderOptions {
 struct EncoderFigures {
   uint64_t pages = 0;      ///< dirty, as the hardware says
   uint64_t unchanged = 0;  ///< of them: equal to what the backup has; not sent
-  uint64_t zero = 0, run = 0, delta = 0, sparse = 0, same = 0, compressed = 0, raw = 0;
+  uint64_t zero = 0, run = 0, delta = 0, sparse = 0, same = 0, assembled = 0, compressed = 0, raw = 0;
   uint64_t cache_hits = 0, cache_misses = 0;
   uint64_t changed_blocks = 0;         ///< 64-octet blocks of pages found in the cache
   uint64_t bytes_after_blocks = 0;     ///< what travels if only blocks() worked after the cache

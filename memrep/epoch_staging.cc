@@ -2,11 +2,20 @@
 #include "memrep/epoch_staging.h"
 
 #include "core/assert.h"
+#include "memrep/compression.h"
 
 namespace haven::memrep {
 namespace {
 
 Status Protocol(const std::string& why) { return {StatusCode::kProtocol, why}; }
+
+/// So many pages are written by all workers: below it waking them costs more
+/// than they save.
+constexpr uint64_t kManyPages = 1024;
+/// Pages of a neighbourhood are written by the same worker.
+constexpr uint64_t kNeighbours = 64;
+/// Whose memory is kept for the next epochs: at most some 64 MiB.
+constexpr size_t kKeptRecords = 16;
 
 std::vector<uint64_t> PagesOf(const GuestImage& image) {
   std::vector<uint64_t> pages;
@@ -16,7 +25,8 @@ std::vector<uint64_t> PagesOf(const GuestImage& image) {
 
 }  // namespace
 
-EpochStaging::EpochStaging(GuestImage& image) : image_(image), decoder_(PagesOf(image)) {
+EpochStaging::EpochStaging(GuestImage& image, WorkerPool* workers)
+    : image_(image), workers_(workers), decoder_(PagesOf(image), workers) {
   for (const auto& region : image.regions()) {
     region_data_.push_back(region.data);
     guest_pages_ += region.bytes / kPageBytes;
@@ -33,23 +43,27 @@ Status EpochStaging::Enter(Epoch epoch) {
   }
   Clear();
   epoch_ = epoch;
+  times_.decode_ns = 0;
   return Status::Ok();
 }
 
-Status EpochStaging::AddPages(Epoch epoch, Bytes body) {
+Status EpochStaging::AddPages(Epoch epoch, Bytes& body) {
   HAVEN_RETURN_IF_ERROR(Enter(epoch));
   if (epoch == kSyncEpoch) {
     HAVEN_RETURN_IF_ERROR(decoder_.Decode(body, sync_record_));
-    Write(sync_record_);
+    Write({&sync_record_, 0, sync_record_.pages.size()});
     return Status::Ok();
   }
-  StagedRecord record;
-  record.body = std::move(body);
+  if (staged_count_ == staged_.size()) staged_.emplace_back();
+  StagedRecord& record = staged_[staged_count_];
+  std::swap(record.body, body);
+  uint64_t start = SteadyNanoseconds();
   HAVEN_RETURN_IF_ERROR(decoder_.Decode(record.body, record.decoded));
+  times_.decode_ns += SteadyNanoseconds() - start;
   pages_ += record.decoded.pages.size();
   records_++;
   if (pages_ > guest_pages_) return Protocol("an epoch has more pages than the guest");
-  staged_.push_back(std::move(record));
+  staged_count_++;
   return Status::Ok();
 }
 
@@ -93,26 +107,73 @@ Status EpochStaging::Check(Epoch epoch, const wire::EpochEnd& end) const {
 void EpochStaging::Apply(Epoch epoch, const wire::EpochEnd& end) {
   HAVEN_ASSERT(Check(epoch, end).ok());
   std::lock_guard lock(image_.mutex_);
-  for (const StagedRecord& record : staged_) {
-    Write(record.decoded);
-    if (image_.changes_.empty()) continue;
-    for (const DecodedPage& page : record.decoded.pages) {
-      image_.changes_[record.decoded.region][page.index / 64] |= uint64_t{1} << page.index % 64;
+  uint64_t start = SteadyNanoseconds();
+  WriteStaged();
+  for (size_t i = 0; i < staged_count_ && !image_.changes_.empty(); i++) {
+    const DecodedRecord& record = staged_[i].decoded;
+    for (const DecodedPage& page : record.pages) {
+      image_.changes_[record.region][page.index / 64] |= uint64_t{1} << page.index % 64;
     }
   }
+  times_.apply_ns = SteadyNanoseconds() - start;
   std::swap(image_.device_state_, device_state_);
   image_.guest_paused_ = (end.flags & wire::kGuestPaused) != 0;
   image_.epoch_ = epoch;
   Clear();
 }
 
-void EpochStaging::Write(const DecodedRecord& record) {
-  uint8_t* base = region_data_[record.region];
-  for (const DecodedPage& page : record.pages) ApplyPage(page, region_data_, base + page.index * kPageBytes);
+void EpochStaging::WriteStaged() {
+  std::vector<Stretch> alone;
+  uint64_t alone_pages = 0;
+  for (size_t i = 0; i < staged_count_; i++) {
+    const DecodedRecord& record = staged_[i].decoded;
+    size_t begin = 0;
+    for (size_t at = 0; at < record.pages.size(); at++) {
+      wire::PageCode code = record.pages[at].code;
+      if (code != wire::PageCode::kSame && code != wire::PageCode::kAssembled) continue;
+      // What it refers to is what the entries before make of it.
+      alone.push_back({&record, begin, at});
+      WriteAlone(alone, alone_pages + at - begin);
+      alone.clear();
+      alone_pages = 0;
+      Write({&record, at, at + 1});
+      begin = at + 1;
+    }
+    alone.push_back({&record, begin, record.pages.size()});
+    alone_pages += record.pages.size() - begin;
+  }
+  WriteAlone(alone, alone_pages);
+}
+
+void EpochStaging::WriteAlone(std::span<const Stretch> stretches, uint64_t pages) {
+  if (workers_ == nullptr || workers_->threads() == 1 || pages < kManyPages) {
+    for (const Stretch& stretch : stretches) Write(stretch);
+    return;
+  }
+  // Each worker has its own pages, so that those that come twice keep their order.
+  const size_t parts = workers_->threads();
+  workers_->Run(parts, [&](unsigned, size_t part) {
+    for (const Stretch& stretch : stretches) {
+      uint8_t* base = region_data_[stretch.record->region];
+      for (size_t i = stretch.begin; i < stretch.end; i++) {
+        const DecodedPage& page = stretch.record->pages[i];
+        if (page.index / kNeighbours % parts == part) ApplyPage(page, region_data_, base + page.index * kPageBytes);
+      }
+    }
+  });
+}
+
+void EpochStaging::Write(const Stretch& stretch) {
+  uint8_t* base = region_data_[stretch.record->region];
+  for (size_t i = stretch.begin; i < stretch.end; i++) {
+    const DecodedPage& page = stretch.record->pages[i];
+    ApplyPage(page, region_data_, base + page.index * kPageBytes);
+  }
 }
 
 void EpochStaging::Clear() {
-  staged_.clear();
+  if (staged_.size() > kKeptRecords) staged_.resize(kKeptRecords);
+  staged_count_ = 0;
   device_state_.clear();
   device_state_total_ = 0;
   pages_ = 0;

@@ -6,6 +6,7 @@
 
 #include "memrep/guest_image.h"
 #include "memrep/page_codec.h"
+#include "memrep/worker_pool.h"
 
 namespace haven::memrep {
 
@@ -15,11 +16,13 @@ namespace haven::memrep {
 /// image at once. Thread: one.
 class EpochStaging {
  public:
-  explicit EpochStaging(GuestImage& image);
+  /// @param workers  outlives it; nullptr: nobody helps.
+  explicit EpochStaging(GuestImage& image, WorkerPool* workers = nullptr);
 
-  /// @param body  a PAGES body; taken over. @return kProtocol if it is malformed,
-  ///              or the epoch holds more than the guest has.
-  Status AddPages(Epoch epoch, Bytes body);
+  /// @param body  a PAGES body; taken, and one that is not needed any more left
+  ///              for its memory. @return kProtocol if it is malformed, or the
+  ///              epoch holds more than the guest has.
+  Status AddPages(Epoch epoch, Bytes& body);
   /// @param body  a DEVICE_STATE body: the pieces come in order.
   Status AddDeviceState(Epoch epoch, ByteSpan body);
   /// Whether what is staged is the whole of `epoch`. @return kProtocol naming the count that differs.
@@ -29,26 +32,43 @@ class EpochStaging {
   /// Drops what is staged.
   void Clear();
 
- private:
-  Status Enter(Epoch epoch);
-  void Write(const DecodedRecord& record);
+  struct Times {
+    uint64_t decode_ns = 0;  ///< AddPages() of the epoch that is staged
+    uint64_t apply_ns = 0;   ///< of the last Apply()
+  };
+  Times times() const { return times_; }
 
+ private:
   struct StagedRecord {
     Bytes body;  ///< owns what `decoded` points into
     DecodedRecord decoded;
   };
+  /// Entries of one record.
+  struct Stretch {
+    const DecodedRecord* record;
+    size_t begin, end;
+  };
+
+  Status Enter(Epoch epoch);
+  void WriteStaged();
+  /// Writes stretches without references to other pages, in any order of pages.
+  void WriteAlone(std::span<const Stretch> stretches, uint64_t pages);
+  void Write(const Stretch& stretch);
 
   GuestImage& image_;
+  WorkerPool* const workers_;
   PageDecoder decoder_;
   std::vector<uint8_t*> region_data_;
   uint64_t guest_pages_ = 0;
   Epoch epoch_ = kSyncEpoch;
-  std::vector<StagedRecord> staged_;  ///< in the order of coming, which is that of applying
+  std::vector<StagedRecord> staged_;  ///< in the order of coming, which is that of applying ...
+  size_t staged_count_ = 0;           ///< ... the first of them; the others' memory waits
   DecodedRecord sync_record_;
   Bytes device_state_;
   uint64_t device_state_total_ = 0;
   uint64_t pages_ = 0;
   uint32_t records_ = 0;
+  Times times_;
 };
 
 }  // namespace haven::memrep

@@ -2,12 +2,13 @@
 #include "memrep/fgbi_encoder.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <utility>
 
 #include "core/assert.h"
 #include "memrep/delta_layout.h"
+#include "memrep/record_writer.h"
+#include "memrep/worker_pool.h"
 
 namespace haven::memrep {
 namespace {
@@ -22,8 +23,18 @@ constexpr uint8_t kMaxSkip = 14;
 constexpr uint8_t kMaxWorth = 15;
 /// Searches for an equal page that found none, after which only every 16th is made.
 constexpr uint32_t kManyFruitless = 256;
-constexpr size_t kEntryBytes = sizeof(uint64_t);
 constexpr size_t kLookAhead = 4;
+/// Pages whose blocks were searched in vain, after which only every 64th page's are.
+constexpr uint32_t kManyFruitlessPages = 128;
+constexpr uint32_t kFewPages = 64;
+
+/// What one worker does in one go.
+constexpr size_t kPartPages = 64;
+constexpr size_t kPackPages = 16;
+/// The worst case for every page: nothing may move while spans point to it.
+constexpr size_t kPartBytes = kPartPages * (kPageBytes + kCompressedHeadBytes) + kDeltaSlackBytes;
+constexpr size_t kParts = wire::kMaxPagesPerRecord / kPartPages;
+constexpr size_t kPackedBytes = kPageBytes + kCompressedHeadBytes;
 
 /// Whether a few of a page's words are zero: a cheap look before comparing all.
 bool LooksSparse(const uint8_t* page) {
@@ -39,63 +50,15 @@ void PrefetchSamples(const uint8_t* page) {
 
 }  // namespace
 
-/// Puts entries and payload into an EncodedPages.
-class FgbiEncoder::Writer {
- public:
-  Writer(uint32_t region, size_t pages, EncodedPages& out) : out_(out) {
-    out.head.resize(wire::kPagesHeadBytes + pages * kEntryBytes);
-    out.payload.clear();
-    // The worst case for every page: nothing may move while spans point to it.
-    out.coded.resize(wire::kMaxPagesPerRecord * (uint64_t{kPageBytes} + kCompressedHeadBytes) + kDeltaSlackBytes);
-    next_ = run_ = out.coded.data();
-    StoreLittle64(out.head.data(), region);
-  }
-
-  /// Where the next coded payload goes: room for a page and kDeltaSlackBytes.
-  uint8_t* next() { return next_; }
-
-  void Coded(wire::PageCode code, uint64_t index, size_t bytes) {
-    Entry(code, index);
-    next_ += bytes;
-  }
-  void Whole(const PageRef& page) {
-    Entry(wire::PageCode::kRaw, page.index);
-    FlushRun();
-    out_.payload.push_back({page.data, kPageBytes});
-    bytes_ += kPageBytes;
-  }
-  void Finish() {
-    FlushRun();
-    out_.pages = pages_;
-    out_.head.resize(wire::kPagesHeadBytes + pages_ * kEntryBytes);
-    uint8_t count[8];
-    StoreLittle64(count, pages_);
-    memcpy(&out_.head[4], count, 4);
-    out_.bytes = out_.head.size() + bytes_;
-  }
-  uint64_t payload_bytes() const { return bytes_ + static_cast<uint64_t>(next_ - run_); }
-
- private:
-  void Entry(wire::PageCode code, uint64_t index) {
-    StoreLittle64(&out_.head[wire::kPagesHeadBytes + pages_++ * kEntryBytes], MakePageKey(static_cast<uint32_t>(code), index));
-  }
-  void FlushRun() {
-    if (next_ == run_) return;
-    out_.payload.push_back({run_, next_});
-    bytes_ += static_cast<uint64_t>(next_ - run_);
-    run_ = next_;
-  }
-
-  EncodedPages& out_;
-  uint8_t* next_;
-  uint8_t* run_;
-  uint32_t pages_ = 0;
-  uint64_t bytes_ = 0;
+/// What a worker needs for itself.
+struct FgbiEncoder::Worker {
+  Deflater deflater;
+  Bytes packed = Bytes(kPackedBytes);
 };
 
 void EncoderFigures::Add(const EncoderFigures& o) {
   pages += o.pages, unchanged += o.unchanged, zero += o.zero, run += o.run, delta += o.delta;
-  sparse += o.sparse, same += o.same, compressed += o.compressed, raw += o.raw;
+  sparse += o.sparse, same += o.same, assembled += o.assembled, compressed += o.compressed, raw += o.raw;
   cache_hits += o.cache_hits, cache_misses += o.cache_misses, changed_blocks += o.changed_blocks;
   bytes_after_blocks += o.bytes_after_blocks, bytes_after_sharing += o.bytes_after_sharing, bytes += o.bytes;
   encode_ns += o.encode_ns, compress_ns += o.compress_ns;
@@ -107,10 +70,13 @@ FgbiEncoder::FgbiEncoder(const EncoderOptions& options)
       hash_(options.page_hash != nullptr ? options.page_hash : SampleHash),
       cache_(options.caching() ? options.cache_bytes : 0),
       index_(options.sharing() ? cache_.slots() : 0),
+      block_index_(options.sharing_blocks() ? cache_.slots() : 0),
       compression_(options),
-      zeros_(kPageBytes),
-      packed_(kPageBytes + kCompressedHeadBytes) {
+      zeros_(kPageBytes) {
+  if (options.sharing_blocks()) block_hashes_.resize(wire::kMaxPagesPerRecord * kBlocksPerPage);
   HAVEN_ASSERT(options.block_bytes == 64 || options.block_bytes == 128 || options.block_bytes == 256);
+  unsigned threads = options.workers != nullptr ? options.workers->threads() : 1;
+  for (unsigned i = 0; i < threads; i++) workers_.push_back(std::make_unique<Worker>());
 }
 
 FgbiEncoder::~FgbiEncoder() = default;
@@ -118,35 +84,28 @@ FgbiEncoder::~FgbiEncoder() = default;
 void FgbiEncoder::Reset() {
   cache_.Clear();
   index_.Clear();
+  block_index_.Clear();
 }
 
 EncoderFigures FgbiEncoder::TakeFigures() { return std::exchange(figures_, {}); }
 
+void FgbiEncoder::ForParts(size_t parts, const std::function<void(unsigned, size_t)>& work) {
+  if (options_.workers != nullptr) return options_.workers->Run(parts, work);
+  for (size_t part = 0; part < parts; part++) work(0, part);
+}
+
 void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) {
   HAVEN_ASSERT(!pages.empty() && pages.size() <= wire::kMaxPagesPerRecord);
   uint64_t start = SteadyNanoseconds();
+  out.coded.resize(kParts * kPartBytes + wire::kMaxPagesPerRecord * kPackedBytes);
   Writer writer(region, pages.size(), out);
-  // Where the pages are in the cache is looked up some pages ahead, and what
-  // is there fetched one page ahead.
-  std::array<uint32_t, kLookAhead> slots;
-  size_t looked_up = 0;
-  auto look_up = [&](size_t until) {
-    for (; looked_up < std::min(until, pages.size()); looked_up++) {
-      slots[looked_up % kLookAhead] = options_.caching() ? cache_.Find(MakePageKey(region, pages[looked_up].index)) : PageCache::kNoSlot;
-      if (!options_.caching()) continue;
-      if (looked_up + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[looked_up + 8].index));
-      uint32_t slot = slots[looked_up % kLookAhead];
-      bool compared = slot != PageCache::kNoSlot && cache_.StateOf(slot).content != PageCache::Content::kUnknown;
-      if (!compared) PrefetchSamples(pages[looked_up].data);
-    }
-  };
-  for (size_t i = 0; i < pages.size(); i++) {
-    look_up(i + kLookAhead);
-    const PageRef& next = pages[std::min(i + 1, pages.size() - 1)];
-    uint32_t next_slot = i + 1 < pages.size() ? slots[(i + 1) % kLookAhead] : PageCache::kNoSlot;
-    Ahead ahead{next_slot != PageCache::kNoSlot ? cache_.Data(next_slot) : next.data, next.data};
-    EncodePage(MakePageKey(region, pages[i].index), slots[i % kLookAhead], pages[i], ahead, writer);
-  }
+  LookUp(region, pages);
+  ForParts((pages.size() + kPartPages - 1) / kPartPages, [&](unsigned worker, size_t part) {
+    LookAtPart(pages, part, *workers_[worker], out.coded.data() + part * kPartBytes);
+  });
+  EmitAlone(region, pages, writer);
+  DecideWhole(region, pages, out);
+  EmitWhole(pages, out, writer);
   writer.Finish();
   figures_.pages += pages.size();
   figures_.bytes += out.pages == 0 ? 0 : out.bytes;
@@ -154,20 +113,63 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
   figures_.encode_ns += SteadyNanoseconds() - start;
 }
 
-void FgbiEncoder::EncodePage(PageKey key, uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out) {
-  if (options_.caching()) {
-    // Since it was looked up, a page before may have taken its place, or the
-    // same page may have come before and got one.
-    if (slot == PageCache::kNoSlot || cache_.KeyOf(slot) != key) slot = cache_.Find(key);
-    if (slot == PageCache::kNoSlot) {
-      figures_.cache_misses++;
-      slot = cache_.Admit(key);
-    } else {
-      figures_.cache_hits++;
-      if (options_.blocks() && EncodeChange(slot, page, ahead, out)) return;
+// --- each page by itself ----------------------------------------------------
+
+void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages) {
+  looks_.assign(pages.size(), {});
+  if (!options_.caching()) return;
+  for (size_t i = 0; i < pages.size(); i++) {
+    HAVEN_ASSERT(i == 0 || pages[i - 1].index < pages[i].index);
+    if (i + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[i + 8].index));
+    looks_[i].slot = cache_.Find(MakePageKey(region, pages[i].index));
+    looks_[i].found = looks_[i].slot != PageCache::kNoSlot;
+  }
+}
+
+void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to) {
+  size_t end = std::min((part + 1) * kPartPages, pages.size());
+  bool search_all = fruitless_ < kManyFruitless;
+  auto fetch_samples = [&](size_t i) {
+    if (i >= end) return;
+    uint32_t slot = looks_[i].slot;
+    // Compared or left alone: samples are not what is read of it.
+    bool known = slot != PageCache::kNoSlot && (cache_.StateOf(slot).content != PageCache::Content::kUnknown || cache_.StateOf(slot).plain);
+    if (!known) PrefetchSamples(pages[i].data);
+  };
+  for (size_t i = part * kPartPages; i < part * kPartPages + kLookAhead; i++) fetch_samples(i);
+  for (size_t i = part * kPartPages; i < end; i++) {
+    fetch_samples(i + kLookAhead);
+    size_t next = std::min(i + 1, end - 1);
+    uint32_t next_slot = next != i ? looks_[next].slot : PageCache::kNoSlot;
+    Ahead ahead{next_slot != PageCache::kNoSlot ? cache_.Data(next_slot) : pages[next].data, pages[next].data};
+    LookAt(pages[i], ahead, search_all || i % 16 == 0, worker, to, looks_[i]);
+  }
+}
+
+void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, bool search, Worker& worker, uint8_t*& to, Look& look) {
+  if (look.found) {
+    PageCache::State& state = cache_.StateOf(look.slot);
+    bool comparable = options_.blocks() && state.content != PageCache::Content::kUnknown;
+    if (comparable && LookAtChange(page, ahead, to, look)) {
+      if (look.kind == Look::Kind::kAlone) CodeAlone(look.code, look.change_bytes, worker, to, look);
+      return;
+    }
+    if (state.skip > 0 && state.plain) {
+      look.kind = Look::Kind::kLeftAlone;
+      return;
     }
   }
-  EncodeWhole(slot, key, page, out);
+  if (IsZeroPage(page.data)) {
+    look.kind = Look::Kind::kAlone;
+    look.code = wire::PageCode::kZero;
+    return;
+  }
+  if (options_.blocks() && LookWhetherSparse(page, to, look)) return CodeAlone(look.code, look.change_bytes, worker, to, look);
+  if (options_.sharing() && search) look.hash = hash_(page.data) | 1;  // never 0, which is none
+  auto number = static_cast<size_t>(&look - looks_.data());
+  if (!options_.sharing_blocks() || !(SearchesBlocks() || number % kFewPages == 0)) return;
+  HashBlocks(page.data, &block_hashes_[number * kBlocksPerPage]);
+  look.blocks_hashed = true;
 }
 
 const uint8_t* FgbiEncoder::BaseOf(uint32_t slot) {
@@ -186,111 +188,203 @@ void FgbiEncoder::WidenBlocks(PageDiff& diff) const {
   for (; changed != 0; changed &= changed - 1) diff.byte_masks[std::countr_zero(changed)] = ~uint64_t{0};
 }
 
-bool FgbiEncoder::EncodeChange(uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out) {
-  PageCache::State& state = cache_.StateOf(slot);
-  if (state.content == PageCache::Content::kUnknown) return false;
+bool FgbiEncoder::LookAtChange(const PageRef& page, const Ahead& ahead, uint8_t* to, Look& look) {
+  PageCache::State& state = cache_.StateOf(look.slot);
   PageDiff diff;
-  const uint8_t* base = BaseOf(slot);
+  const uint8_t* base = BaseOf(look.slot);
   kernels_.compare(base, page.data, ahead, diff);
   uint64_t changed = diff.changed;
   if (changed == 0) {
-    figures_.unchanged++;
+    look.kind = Look::Kind::kUnchanged;
     return true;
   }
-  auto blocks = static_cast<uint64_t>(std::popcount(changed));
-  figures_.changed_blocks += blocks;
+  look.changed_blocks = static_cast<uint32_t>(std::popcount(changed));
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
-  memrep::Coded coded = kernels_.encode(page.data, diff, ahead, out.next(), kMaxChangeBytes);
-  if (coded.kind == memrep::Coded::Kind::kNone) return false;
-
-  figures_.bytes_after_blocks += coded.bytes;
-  figures_.bytes_after_sharing += coded.bytes;
-  auto code = coded.kind == memrep::Coded::Kind::kRun ? wire::PageCode::kRun : wire::PageCode::kDelta;
-  (code == wire::PageCode::kRun ? figures_.run : figures_.delta)++;
-  if (base == zeros_.data()) memset(cache_.Data(slot), 0, kPageBytes);
-  kernels_.copy_blocks(page.data, changed, cache_.Data(slot));
+  Coded coded = kernels_.encode(page.data, diff, ahead, to, kMaxChangeBytes);
+  if (coded.kind == Coded::Kind::kNone) return false;
+  look.kind = Look::Kind::kAlone;
+  look.code = coded.kind == Coded::Kind::kRun ? wire::PageCode::kRun : wire::PageCode::kDelta;
+  look.change_bytes = static_cast<uint32_t>(coded.bytes);
+  if (base == zeros_.data()) memset(cache_.Data(look.slot), 0, kPageBytes);
+  kernels_.copy_blocks(page.data, changed, cache_.Data(look.slot));
   state.content = PageCache::Content::kCopy;
   state.fails = 0;
   state.worth = static_cast<uint8_t>(std::min<int>(state.worth + 1, kMaxWorth));
-  EmitChange(code, page.index, coded.bytes, out);
   return true;
 }
 
-void FgbiEncoder::EmitChange(wire::PageCode code, uint64_t index, size_t bytes, Writer& out) {
-  // A run is not compressed: it is either short or was not worth a delta.
-  if (options_.compressing() && code != wire::PageCode::kRun) {
-    size_t packed = compression_.Compress(code, {out.next(), bytes}, packed_.data());
-    if (packed != 0) {
-      figures_.compressed++;
-      memcpy(out.next(), packed_.data(), packed);
-      code = wire::PageCode::kCompressed;
-      bytes = packed;
-    }
-  }
-  out.Coded(code, index, bytes);
-}
-
-void FgbiEncoder::EncodeWhole(uint32_t slot, PageKey key, const PageRef& page, Writer& out) {
-  if (IsZeroPage(page.data)) {
-    figures_.zero++;
-    if (slot != PageCache::kNoSlot) cache_.StateOf(slot).content = PageCache::Content::kZero;
-    out.Coded(wire::PageCode::kZero, page.index, 0);
-    return;
-  }
-  if (options_.blocks() && EncodeSparse(slot, page, out)) return;
-  figures_.bytes_after_blocks += kPageBytes;
-  bool search = options_.sharing() && (fruitless_ < kManyFruitless || fruitless_ % 16 == 0);
-  uint64_t hash = search ? hash_(page.data) : 0;
-  if (options_.sharing()) fruitless_++;
-  if (search && EncodeSame(key, page, hash, out)) {
-    if (slot != PageCache::kNoSlot) Store(slot, page);
-    return;
-  }
-  figures_.bytes_after_sharing += kPageBytes;
-  if (slot != PageCache::kNoSlot) {
-    Store(slot, page);
-    if (search && cache_.StateOf(slot).content == PageCache::Content::kCopy) index_.Put(hash, slot);
-  }
-  if (options_.compressing()) {
-    size_t bytes = compression_.Compress(wire::PageCode::kRaw, {page.data, kPageBytes}, out.next());
-    if (bytes != 0) {
-      figures_.compressed++;
-      out.Coded(wire::PageCode::kCompressed, page.index, bytes);
-      return;
-    }
-  }
-  figures_.raw++;
-  out.Whole(page);
-}
-
-bool FgbiEncoder::EncodeSparse(uint32_t slot, const PageRef& page, Writer& out) {
+bool FgbiEncoder::LookWhetherSparse(const PageRef& page, uint8_t* to, Look& look) {
   if (!LooksSparse(page.data)) return false;
   PageDiff diff;
   kernels_.compare(zeros_.data(), page.data, {zeros_.data(), page.data}, diff);
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
   // A run would be applied to what is there: what is sparse is always a delta.
-  memrep::Coded coded = kernels_.encode(page.data, diff, {page.data, page.data}, out.next(), kPageBytes / 2);
-  if (coded.kind != memrep::Coded::Kind::kDelta) return false;
-  figures_.sparse++;
-  figures_.bytes_after_blocks += coded.bytes;
-  figures_.bytes_after_sharing += coded.bytes;
-  EmitChange(wire::PageCode::kSparse, page.index, coded.bytes, out);
-  if (slot != PageCache::kNoSlot) Store(slot, page);
+  Coded coded = kernels_.encode(page.data, diff, {page.data, page.data}, to, kPageBytes / 2);
+  if (coded.kind != Coded::Kind::kDelta) return false;
+  look.kind = Look::Kind::kAlone;
+  look.code = wire::PageCode::kSparse;
+  look.change_bytes = static_cast<uint32_t>(coded.bytes);
   return true;
 }
 
-bool FgbiEncoder::EncodeSame(PageKey key, const PageRef& page, uint64_t hash, Writer& out) {
+void FgbiEncoder::CodeAlone(wire::PageCode code, size_t bytes, Worker& worker, uint8_t*& to, Look& look) {
+  // A run is not compressed: it is either short or was not worth a delta.
+  if (options_.compressing() && code != wire::PageCode::kRun) {
+    size_t packed = compression_.Compress(worker.deflater, code, {to, bytes}, worker.packed.data());
+    if (packed != 0) {
+      look.packed = true;
+      memcpy(to, worker.packed.data(), packed);
+      bytes = packed;
+    }
+  }
+  look.coded = {to, bytes};
+  to += bytes;
+}
+
+// --- in the order of the pages ----------------------------------------------
+
+uint32_t FgbiEncoder::SlotFor(PageKey key, const Look& look) {
+  if (!options_.caching()) return PageCache::kNoSlot;
+  // Since it was looked up, another page may have taken its place.
+  if (look.found && cache_.KeyOf(look.slot) == key) return look.slot;
+  return cache_.Admit(key);
+}
+
+void FgbiEncoder::EmitAlone(uint32_t region, std::span<const PageRef> pages, Writer& out) {
+  for (size_t i = 0; i < pages.size(); i++) {
+    const Look& look = looks_[i];
+    (look.found ? figures_.cache_hits : figures_.cache_misses) += options_.caching();
+    figures_.changed_blocks += look.changed_blocks;
+    if (look.kind == Look::Kind::kUnchanged) figures_.unchanged++;
+    if (look.kind != Look::Kind::kAlone) continue;
+    figures_.bytes_after_blocks += look.change_bytes;
+    figures_.bytes_after_sharing += look.change_bytes;
+    figures_.compressed += look.packed;
+    switch (look.code) {
+      case wire::PageCode::kZero: {
+        figures_.zero++;
+        uint32_t slot = SlotFor(MakePageKey(region, pages[i].index), look);
+        if (slot != PageCache::kNoSlot) cache_.StateOf(slot).content = PageCache::Content::kZero;
+        break;
+      }
+      case wire::PageCode::kSparse: {
+        figures_.sparse++;
+        uint32_t slot = SlotFor(MakePageKey(region, pages[i].index), look);
+        if (slot != PageCache::kNoSlot) Store(slot, pages[i]);
+        break;
+      }
+      default: (look.code == wire::PageCode::kRun ? figures_.run : figures_.delta)++;
+    }
+    out.Add(look.packed ? wire::PageCode::kCompressed : look.code, pages[i].index, look.coded);
+  }
+}
+
+bool FgbiEncoder::SearchesBlocks() const { return fruitless_pages_ < kManyFruitlessPages; }
+
+void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record) {
+  wholes_.clear();
+  for (size_t i = 0; i < pages.size(); i++) {
+    const Look& look = looks_[i];
+    if (look.kind != Look::Kind::kWhole && look.kind != Look::Kind::kLeftAlone) continue;
+    PageKey key = MakePageKey(region, pages[i].index);
+    Whole whole{static_cast<uint32_t>(i), PageCache::kNoKey, SlotFor(key, look)};
+    figures_.bytes_after_blocks += kPageBytes;
+    if (look.kind == Look::Kind::kWhole && options_.sharing()) {
+      fruitless_++;
+      if (look.hash != 0) whole.equal = FindEqual(key, pages[i], look.hash);
+    }
+    bool equal = whole.equal != PageCache::kNoKey;
+    if (equal) fruitless_ = 0;
+    const uint32_t* hashes = look.blocks_hashed && !equal ? &block_hashes_[i * kBlocksPerPage] : nullptr;
+    if (hashes != nullptr) {
+      whole.assembled = FindBlocks(key, pages[i], hashes) >= kFewSharedBlocks;
+      fruitless_pages_ = whole.assembled ? 0 : fruitless_pages_ + 1;
+    }
+    if (whole.assembled) {
+      uint8_t* to = record.coded.data() + kParts * kPartBytes + wholes_.size() * kPackedBytes;
+      whole.coded_bytes = static_cast<uint32_t>(EncodeAssembled(pages[i].data, runs_, to));
+    }
+    figures_.bytes_after_sharing += equal ? sizeof(uint64_t) : whole.assembled ? whole.coded_bytes : kPageBytes;
+    if (whole.slot != PageCache::kNoSlot) {
+      Store(whole.slot, pages[i]);
+      bool is_copy = cache_.StateOf(whole.slot).content == PageCache::Content::kCopy;
+      if (!equal && look.hash != 0 && is_copy) index_.Put(look.hash, whole.slot);
+      for (uint32_t block = 0; hashes != nullptr && is_copy && block < kBlocksPerPage; block++) {
+        block_index_.Put(hashes[block], whole.slot, block);
+      }
+    }
+    wholes_.push_back(whole);
+  }
+}
+
+PageKey FgbiEncoder::FindEqual(PageKey key, const PageRef& page, uint64_t hash) {
   uint32_t candidate = index_.Find(hash);
-  if (candidate == PageCache::kNoSlot) return false;
+  if (candidate == PageCache::kNoSlot) return PageCache::kNoKey;
   PageKey other = cache_.KeyOf(candidate);
-  if (other == key || cache_.StateOf(candidate).content != PageCache::Content::kCopy) return false;
-  if (memcmp(cache_.Data(candidate), page.data, kPageBytes) != 0) return false;
-  fruitless_ = 0;
-  figures_.same++;
-  figures_.bytes_after_sharing += sizeof(uint64_t);
-  StoreLittle64(out.next(), other);
-  out.Coded(wire::PageCode::kSame, page.index, sizeof(uint64_t));
-  return true;
+  if (other == key || cache_.StateOf(candidate).content != PageCache::Content::kCopy) return PageCache::kNoKey;
+  return memcmp(cache_.Data(candidate), page.data, kPageBytes) == 0 ? other : PageCache::kNoKey;
+}
+
+size_t FgbiEncoder::FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes) {
+  runs_.clear();
+  for (size_t block = 0; block < kBlocksPerPage; block++) block_index_.Prefetch(hashes[block]);
+  size_t shared = 0;
+  for (size_t block = 0; block < kBlocksPerPage; block++) {
+    uint32_t candidate = block_index_.Find(hashes[block]);
+    if (candidate == BlockIndex::kNone) continue;
+    uint32_t slot = candidate / kBlocksPerPage;
+    PageKey other = cache_.KeyOf(slot);
+    // Its own copy is what it was, and will not be while it is assembled.
+    if (other == key || cache_.StateOf(slot).content != PageCache::Content::kCopy) continue;
+    const uint8_t* there = cache_.Data(slot) + candidate % kBlocksPerPage * kBlockBytes;
+    if (memcmp(there, page.data + block * kBlockBytes, kBlockBytes) != 0) continue;
+    shared++;
+    uint64_t source = (other & PageCache::kNoRegion) * kBlocksPerPage + candidate % kBlocksPerPage + (other & ~PageCache::kNoRegion);
+    BlockRun* last = runs_.empty() ? nullptr : &runs_.back();
+    bool follows = last != nullptr && last->first + last->count == static_cast<int>(block) && last->source + last->count == source &&
+                   source % kBlocksPerPage != 0;
+    if (follows) {
+      last->count++;
+    } else {
+      runs_.push_back({static_cast<uint8_t>(block), 1, source});
+    }
+  }
+  return shared;
+}
+
+void FgbiEncoder::EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out) {
+  uint8_t* packed = record.coded.data() + kParts * kPartBytes;
+  auto pack = [&](unsigned worker, size_t part) {
+    for (size_t w = part * kPackPages; w < std::min((part + 1) * kPackPages, wholes_.size()); w++) {
+      Whole& whole = wholes_[w];
+      bool decided = whole.equal != PageCache::kNoKey || whole.assembled;
+      if (decided || looks_[whole.page].kind == Look::Kind::kLeftAlone) continue;
+      ByteSpan in{pages[whole.page].data, kPageBytes};
+      whole.coded_bytes = static_cast<uint32_t>(
+          compression_.Compress(workers_[worker]->deflater, wire::PageCode::kRaw, in, packed + w * kPackedBytes));
+    }
+  };
+  if (options_.compressing()) ForParts((wholes_.size() + kPackPages - 1) / kPackPages, pack);
+
+  for (size_t w = 0; w < wholes_.size(); w++) {
+    const Whole& whole = wholes_[w];
+    const PageRef& page = pages[whole.page];
+    bool plain = false;
+    if (whole.equal != PageCache::kNoKey) {
+      figures_.same++;
+      StoreLittle64(packed + w * kPackedBytes, whole.equal);
+      out.Add(wire::PageCode::kSame, page.index, {packed + w * kPackedBytes, sizeof(uint64_t)});
+    } else if (whole.coded_bytes != 0) {
+      (whole.assembled ? figures_.assembled : figures_.compressed)++;
+      out.Add(whole.assembled ? wire::PageCode::kAssembled : wire::PageCode::kCompressed, page.index,
+              {packed + w * kPackedBytes, whole.coded_bytes});
+    } else {
+      figures_.raw++;
+      plain = true;
+      out.Add(wire::PageCode::kRaw, page.index, {page.data, kPageBytes});
+    }
+    if (whole.slot != PageCache::kNoSlot) cache_.StateOf(whole.slot).plain = plain;
+  }
 }
 
 void FgbiEncoder::Store(uint32_t slot, const PageRef& page) {

@@ -2,6 +2,9 @@
 #ifndef HAVEN_MEMREP_FGBI_ENCODER_H
 #define HAVEN_MEMREP_FGBI_ENCODER_H
 
+#include <functional>
+
+#include "memrep/block_references.h"
 #include "memrep/compression.h"
 #include "memrep/encoder_options.h"
 #include "memrep/page_cache.h"
@@ -13,6 +16,11 @@ namespace haven::memrep {
 /// since the backup got it, or a reference to an equal page, or the page
 /// compressed, whichever is worth its time. Decided by comparing octets with a
 /// copy of what the backup has; hashes only find candidates.
+///
+/// A record is made in three steps: every page is looked at by itself, by all
+/// workers; what needs the other pages (references, places in the cache) is
+/// decided in the order of the pages, by one; what is left whole is
+/// compressed, by all. So what is sent does not depend on the workers.
 ///
 /// Entries depend on those before them: the records have to be applied in the
 /// order in which they were encoded. They need not be committed one by one:
@@ -33,26 +41,73 @@ class FgbiEncoder : public PageEncoder {
 
  private:
   class Writer;
+  struct Worker;
 
-  void EncodePage(PageKey key, uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out);
-  bool EncodeChange(uint32_t slot, const PageRef& page, const Ahead& ahead, Writer& out);
-  void EmitChange(wire::PageCode code, uint64_t index, size_t bytes, Writer& out);
-  void EncodeWhole(uint32_t slot, PageKey key, const PageRef& page, Writer& out);
-  bool EncodeSparse(uint32_t slot, const PageRef& page, Writer& out);
-  bool EncodeSame(PageKey key, const PageRef& page, uint64_t hash, Writer& out);
+  /// What looking at a page by itself has shown.
+  struct Look {
+    enum class Kind : uint8_t {
+      kUnchanged,  ///< nothing travels
+      kAlone,      ///< `code` and `coded` travel; no other page matters
+      kWhole,      ///< the page, or a reference, or the page compressed
+      kLeftAlone,  ///< the page: it was like random the last times
+    };
+    Kind kind = Kind::kWhole;
+    wire::PageCode code = wire::PageCode::kRaw;  ///< kAlone: kZero, kRun, kDelta, kSparse, maybe in kCompressed
+    bool packed = false;                         ///< kAlone: it is compressed
+    bool found = false;                          ///< the page was in the cache
+    uint32_t slot = PageCache::kNoSlot;
+    uint32_t changed_blocks = 0;
+    uint32_t change_bytes = 0;  ///< before compression
+    ByteSpan coded;
+    uint64_t hash = 0;            ///< kWhole, when a page like it is searched
+    bool blocks_hashed = false;  ///< kWhole, when blocks like its are searched
+  };
+
+  void ForParts(size_t parts, const std::function<void(unsigned worker, size_t part)>& work);
+  void LookUp(uint32_t region, std::span<const PageRef> pages);
+  void LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to);
+  void LookAt(const PageRef& page, const Ahead& ahead, bool search, Worker& worker, uint8_t*& to, Look& look);
+  bool LookAtChange(const PageRef& page, const Ahead& ahead, uint8_t* to, Look& look);
+  bool LookWhetherSparse(const PageRef& page, uint8_t* to, Look& look);
+  void CodeAlone(wire::PageCode code, size_t bytes, Worker& worker, uint8_t*& to, Look& look);
+
+  void EmitAlone(uint32_t region, std::span<const PageRef> pages, Writer& out);
+  void DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record);
+  void EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out);
+  uint32_t SlotFor(PageKey key, const Look& look);
+  PageKey FindEqual(PageKey key, const PageRef& page, uint64_t hash);
+  /// Fills runs_. @return how many blocks are in them.
+  size_t FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes);
+  /// Whether blocks are searched at all, or only those of every 64th page.
+  bool SearchesBlocks() const;
   void Store(uint32_t slot, const PageRef& page);
   void WidenBlocks(PageDiff& diff) const;
   const uint8_t* BaseOf(uint32_t slot);
+
+  /// A page that does not travel alone, in the order of the pages.
+  struct Whole {
+    uint32_t page;                      ///< index among those of the record
+    PageKey equal = PageCache::kNoKey;  ///< the page that it refers to
+    uint32_t slot = PageCache::kNoSlot;
+    uint32_t coded_bytes = 0;  ///< as it is compressed or, if `assembled`, assembled
+    bool assembled = false;
+  };
 
   const EncoderOptions options_;
   const DeltaKernels& kernels_;
   uint64_t (*const hash_)(const uint8_t*);
   PageCache cache_;
   ContentIndex index_;
+  BlockIndex block_index_;
   CompressionChooser compression_;
   const Bytes zeros_;
-  Bytes packed_;
-  uint32_t fruitless_ = 0;  ///< searches for an equal page in a row
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<Look> looks_;    ///< of the record that is made
+  std::vector<Whole> wholes_;  ///< of the record that is made
+  std::vector<uint32_t> block_hashes_;  ///< of the record that is made, by page
+  std::vector<BlockRun> runs_;          ///< of one page
+  uint32_t fruitless_pages_ = 0;        ///< whose blocks were searched in vain, in a row
+  uint32_t fruitless_ = 0;     ///< searches for an equal page in a row
   EncoderFigures figures_;
 };
 

@@ -23,6 +23,8 @@ constexpr PageKey MakePageKey(uint32_t region, uint64_t index) { return uint64_t
 class PageCache {
  public:
   static constexpr uint32_t kNoSlot = ~0u;
+  static constexpr PageKey kNoKey = ~uint64_t{0};  ///< no region has that many pages
+  static constexpr PageKey kNoRegion = (uint64_t{1} << 56) - 1;  ///< mask: the index of a key
 
   /// What a slot knows of its page.
   enum class Content : uint8_t {
@@ -33,7 +35,8 @@ class PageCache {
   struct State {
     uint8_t worth = 0;  ///< against being replaced
     uint8_t fails = 0;  ///< in a row: changes too large for a delta
-    uint8_t skip = 0;   ///< how often to leave it alone from now on
+    uint8_t skip : 7 = 0;   ///< how often to leave it alone from now on
+    uint8_t plain : 1 = 0;  ///< it travelled whole and as it is the last time
     Content content = Content::kUnknown;
   };
 
@@ -66,7 +69,7 @@ class PageCache {
 
  private:
   static constexpr uint32_t kWays = 8;
-  static constexpr PageKey kFree = ~uint64_t{0};   // no region has that many pages
+  static constexpr PageKey kFree = kNoKey;
   static constexpr PageKey kNever = ~uint64_t{1};  // nor that many
 
   uint32_t FirstSet(PageKey key) const { return static_cast<uint32_t>(key + (key >> 56) * 0x9E3779B1u) % sets_; }

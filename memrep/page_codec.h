@@ -33,7 +33,7 @@ struct EncodedPages {
 class PageEncoder {
  public:
   virtual ~PageEncoder() = default;
-  /// @param pages  1 .. wire::kMaxPagesPerRecord pages of one region.
+  /// @param pages  1 .. wire::kMaxPagesPerRecord pages of one region, by index.
   /// @param out    overwritten; its memory is used again.
   virtual void Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) = 0;
   /// The backup has committed everything encoded so far.
@@ -59,21 +59,22 @@ class RawPageEncoder : public PageEncoder {
 struct DecodedPage {
   uint64_t index;
   const uint8_t* data;  ///< as `code` says; nullptr: zeros
-  wire::PageCode code;  ///< kRaw, kZero, kRun, kDelta, kSparse or kSame
+  wire::PageCode code;  ///< any but kCompressed
 };
 
 /// The entries of a PAGES record, in the order in which they apply.
 struct DecodedRecord {
   uint32_t region = 0;
   std::vector<DecodedPage> pages;
-  Bytes inflated;  ///< what was compressed; `pages` may point into it
+  Bytes inflated;  ///< room for what was compressed; `pages` may point into it
 };
 
-/// Decodes PAGES records. One thread.
+/// Decodes PAGES records. One thread, with workers to decompress.
 class PageDecoder {
  public:
   /// @param region_pages  for each region of the layout, how many pages it has.
-  explicit PageDecoder(std::vector<uint64_t> region_pages);
+  /// @param workers       outlives it; nullptr: nobody helps.
+  explicit PageDecoder(std::vector<uint64_t> region_pages, class WorkerPool* workers = nullptr);
   ~PageDecoder();
 
   /// @param body  untrusted; `out` points into it.
@@ -84,12 +85,26 @@ class PageDecoder {
   Status Decode(ByteSpan body, DecodedRecord& out);
 
  private:
+  /// A compressed page of the record that is decoded.
+  struct Compressed {
+    wire::Compression method;
+    wire::PageCode code;  ///< of the content
+    ByteSpan in;
+    uint8_t* content;  ///< where it goes
+    size_t content_bytes;
+  };
+
   Result<const uint8_t*> DecodePayload(wire::PageCode code, ByteSpan& payload) const;
-  Result<const uint8_t*> Inflate(wire::PageCode& code, ByteSpan& payload, DecodedRecord& out);
+  /// Decompressing is left for later; `at` moves behind where it will go.
+  Result<const uint8_t*> ReadCompressed(wire::PageCode& code, ByteSpan& payload, uint8_t*& at);
+  Status Inflate(const Compressed& page, class Inflater& inflater) const;
+  Status InflateAll();
   bool Exists(uint64_t page_key) const;
 
   const std::vector<uint64_t> region_pages_;
-  std::unique_ptr<class Inflater> inflater_;
+  WorkerPool* const workers_;
+  std::vector<std::unique_ptr<Inflater>> inflaters_;  ///< by worker
+  std::vector<Compressed> compressed_;
 };
 
 /// The same for records without compressed pages, which it refuses.

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <algorithm>
+
 #include "core/assert.h"
+#include "memrep/block_references.h"
 #include "memrep/compression.h"
 #include "memrep/page_codec.h"
+#include "memrep/worker_pool.h"
 
 namespace haven::memrep {
 namespace {
 
 constexpr int kCodeShift = 56;
 constexpr uint64_t kIndexMask = (1ull << kCodeShift) - 1;
+/// What one worker decompresses in one go.
+constexpr size_t kPartPages = 16;
 
 Status Malformed(const std::string& why) {
   return {StatusCode::kProtocol, "PAGES record: " + why};
@@ -56,6 +62,12 @@ Result<size_t> Measure(wire::PageCode code, ByteSpan in) {
     case wire::PageCode::kSame:
       if (in.size() < sizeof(uint64_t)) break;
       return sizeof(uint64_t);
+    case wire::PageCode::kAssembled: {
+      const char* why = nullptr;
+      size_t bytes = MeasureAssembled(in, why);
+      if (bytes == 0) return Malformed(std::string("assembled page: ") + why);
+      return bytes;
+    }
     default:
       return Malformed("unknown code " + std::to_string(static_cast<int>(code)) + " of a page");
   }
@@ -64,8 +76,11 @@ Result<size_t> Measure(wire::PageCode code, ByteSpan in) {
 
 }  // namespace
 
-PageDecoder::PageDecoder(std::vector<uint64_t> region_pages)
-    : region_pages_(std::move(region_pages)), inflater_(std::make_unique<Inflater>()) {}
+PageDecoder::PageDecoder(std::vector<uint64_t> region_pages, WorkerPool* workers)
+    : region_pages_(std::move(region_pages)), workers_(workers) {
+  unsigned threads = workers_ != nullptr ? workers_->threads() : 1;
+  for (unsigned i = 0; i < threads; i++) inflaters_.push_back(std::make_unique<Inflater>());
+}
 
 PageDecoder::~PageDecoder() = default;
 
@@ -76,7 +91,7 @@ bool PageDecoder::Exists(uint64_t page_key) const {
 
 Status PageDecoder::Decode(ByteSpan body, DecodedRecord& out) {
   out.pages.clear();
-  out.inflated.clear();
+  compressed_.clear();
   ByteReader r(body);
   uint32_t region = r.U32();
   uint32_t count = r.U32();
@@ -89,7 +104,10 @@ Status PageDecoder::Decode(ByteSpan body, DecodedRecord& out) {
   if (r.left() < count * sizeof(uint64_t)) return Malformed("too short for its list of pages");
   out.region = region;
   out.pages.reserve(count);
-  out.inflated.reserve(CountCompressed(body.subspan(wire::kPagesHeadBytes), count) * kPageBytes);
+  // The most that they can have; kept from record to record.
+  size_t inflated_bytes = CountCompressed(body.subspan(wire::kPagesHeadBytes), count) * kPageBytes;
+  if (out.inflated.size() < inflated_bytes) out.inflated.resize(inflated_bytes);
+  uint8_t* inflated = out.inflated.data();
   ByteSpan payload = body.subspan(wire::kPagesHeadBytes + count * sizeof(uint64_t));
   for (uint32_t i = 0; i < count; i++) {
     uint64_t entry = r.U64();
@@ -98,12 +116,12 @@ Status PageDecoder::Decode(ByteSpan body, DecodedRecord& out) {
       return Malformed("page " + std::to_string(index) + " lies outside of region " + std::to_string(region));
     }
     auto code = static_cast<wire::PageCode>(entry >> kCodeShift);
-    auto data = code == wire::PageCode::kCompressed ? Inflate(code, payload, out) : DecodePayload(code, payload);
+    auto data = code == wire::PageCode::kCompressed ? ReadCompressed(code, payload, inflated) : DecodePayload(code, payload);
     if (!data.ok()) return data.status();
     out.pages.push_back({index, data.value(), code});
   }
   if (!payload.empty()) return Malformed(std::to_string(payload.size()) + " octets too long");
-  return Status::Ok();
+  return InflateAll();
 }
 
 Result<const uint8_t*> PageDecoder::DecodePayload(wire::PageCode code, ByteSpan& payload) const {
@@ -113,11 +131,17 @@ Result<const uint8_t*> PageDecoder::DecodePayload(wire::PageCode code, ByteSpan&
   if (code == wire::PageCode::kSame && !Exists(Little(data, sizeof(uint64_t)))) {
     return Malformed("a page is to be the same as one that does not exist");
   }
+  for (size_t i = 0; code == wire::PageCode::kAssembled && i < RunsOf(data); i++) {
+    uint64_t source = RunAt(data, i).source;
+    if (!Exists((source & ~kIndexMask) | (source & kIndexMask) / kBlocksPerPage)) {
+      return Malformed("assembled page: it names a page that does not exist");
+    }
+  }
   payload = payload.subspan(bytes.value());
   return data;
 }
 
-Result<const uint8_t*> PageDecoder::Inflate(wire::PageCode& code, ByteSpan& payload, DecodedRecord& out) {
+Result<const uint8_t*> PageDecoder::ReadCompressed(wire::PageCode& code, ByteSpan& payload, uint8_t*& at) {
   ByteReader r(payload);
   auto method = static_cast<wire::Compression>(r.U8());
   code = static_cast<wire::PageCode>(r.U8());
@@ -131,23 +155,45 @@ Result<const uint8_t*> PageDecoder::Inflate(wire::PageCode& code, ByteSpan& payl
   if (content == 0 || content > kPageBytes) {
     return Malformed(std::to_string(content) + " octets of a compressed page are not between 1 and 4096");
   }
-  size_t at = out.inflated.size();
-  HAVEN_ASSERT(out.inflated.capacity() - at >= content);  // else earlier entries would dangle
-  out.inflated.resize(at + content);
-  if (!inflater_->Decompress(method, in, &out.inflated[at], content)) {
-    return Malformed("a page does not decompress to its " + std::to_string(content) + " octets");
+  compressed_.push_back({method, code, in, at, content});
+  const uint8_t* data = at;
+  at += content;
+  return data;
+}
+
+Status PageDecoder::Inflate(const Compressed& page, Inflater& inflater) const {
+  if (!inflater.Decompress(page.method, page.in, page.content, page.content_bytes)) {
+    return Malformed("a page does not decompress to its " + std::to_string(page.content_bytes) + " octets");
   }
-  auto bytes = Measure(code, ByteSpan(out.inflated).subspan(at));
+  auto bytes = Measure(page.code, ByteSpan(page.content, page.content_bytes));
   if (!bytes.ok()) return bytes.status();
-  if (bytes.value() != content) return Malformed("a compressed page is too long");
-  return static_cast<const uint8_t*>(&out.inflated[at]);
+  if (bytes.value() != page.content_bytes) return Malformed("a compressed page is too long");
+  return Status::Ok();
+}
+
+Status PageDecoder::InflateAll() {
+  size_t parts = (compressed_.size() + kPartPages - 1) / kPartPages;
+  std::vector<Status> failures(parts);
+  auto inflate = [&](unsigned worker, size_t part) {
+    size_t end = std::min((part + 1) * kPartPages, compressed_.size());
+    for (size_t i = part * kPartPages; i < end && failures[part].ok(); i++) {
+      failures[part] = Inflate(compressed_[i], *inflaters_[worker]);
+    }
+  };
+  if (workers_ != nullptr) {
+    workers_->Run(parts, inflate);
+  } else {
+    for (size_t part = 0; part < parts; part++) inflate(0, part);
+  }
+  for (const Status& failure : failures) HAVEN_RETURN_IF_ERROR(failure);
+  return Status::Ok();
 }
 
 Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pages, std::vector<DecodedPage>& out) {
   PageDecoder decoder({region_pages.begin(), region_pages.end()});
   DecodedRecord record;
   HAVEN_RETURN_IF_ERROR(decoder.Decode(body, record));
-  if (!record.inflated.empty()) return Malformed("compressed pages are not expected");
+  if (!record.inflated.empty()) return Malformed("compressed pages are not expected");  // none has grown it
   out = std::move(record.pages);
   return record.region;
 }
@@ -175,6 +221,9 @@ void ApplyPage(const DecodedPage& page, std::span<uint8_t* const> regions, uint8
       memmove(to, regions[key >> kCodeShift] + (key & kIndexMask) * kPageBytes, kPageBytes);
       return;
     }
+    case wire::PageCode::kAssembled:
+      ApplyAssembled(page.data, regions, to);
+      return;
     case wire::PageCode::kCompressed:
       break;
   }

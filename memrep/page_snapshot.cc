@@ -8,8 +8,15 @@
 #include "core/assert.h"
 
 namespace haven::memrep {
+namespace {
 
-PageSnapshot::PageSnapshot(const std::vector<MemoryRegion>& regions) : regions_(regions) {
+/// What one worker copies in one go: 1 MiB.
+constexpr size_t kPartPages = 256;
+
+}  // namespace
+
+PageSnapshot::PageSnapshot(const std::vector<MemoryRegion>& regions, WorkerPool* workers)
+    : regions_(regions), workers_(workers) {
   for (uint32_t i = 0; i < regions_.size(); i++) {
     arena_pages_ += regions_[i].pages();
     groups_.push_back({i, {}});
@@ -38,31 +45,32 @@ void PageSnapshot::Clear() {
 void PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitmap) {
   const MemoryRegion& region = regions_[region_index];
   Group& group = groups_[region_index];
-  uint64_t run_start = 0;
-  uint64_t run = 0;  // neighbours are copied in one go
+  size_t first = group.pages.size();
   for (uint64_t word = 0; word < bitmap.size(); word++) {
     for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
       uint64_t page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
       if (page >= region.pages()) break;
-      if (run != 0 && page == run_start + run) {
-        run++;
-        continue;
-      }
-      CopyRun(group, region, run_start, run);
-      run_start = page;
-      run = 1;
+      HAVEN_ASSERT(page_count_ < arena_pages_);
+      group.pages.push_back({page, arena_ + page_count_++ * kPageBytes});
     }
   }
-  CopyRun(group, region, run_start, run);
+  size_t count = group.pages.size() - first;
+  if (workers_ == nullptr || count < kManyPages) return CopyPages(group, first, group.pages.size());
+  workers_->Run((count + kPartPages - 1) / kPartPages, [&](unsigned, size_t part) {
+    size_t begin = first + part * kPartPages;
+    CopyPages(group, begin, std::min(begin + kPartPages, group.pages.size()));
+  });
 }
 
-void PageSnapshot::CopyRun(Group& group, const MemoryRegion& region, uint64_t first, uint64_t count) {
-  if (count == 0) return;
-  HAVEN_ASSERT(page_count_ + count <= arena_pages_);
-  uint8_t* to = arena_ + page_count_ * kPageBytes;
-  memcpy(to, region.host + first * kPageBytes, count * kPageBytes);
-  for (uint64_t i = 0; i < count; i++) group.pages.push_back({first + i, to + i * kPageBytes});
-  page_count_ += count;
+void PageSnapshot::CopyPages(const Group& group, size_t first, size_t end) {
+  const uint8_t* host = regions_[group.region].host;
+  while (first < end) {
+    const PageRef& page = group.pages[first];
+    size_t run = 1;  // neighbours are copied in one go
+    while (first + run < end && group.pages[first + run].index == page.index + run) run++;
+    memcpy(arena_ + (page.data - arena_), host + page.index * kPageBytes, run * kPageBytes);
+    first += run;
+  }
 }
 
 }  // namespace haven::memrep

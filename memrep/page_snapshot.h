@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "memrep/page_codec.h"
+#include "memrep/worker_pool.h"
 
 namespace haven::memrep {
 
@@ -24,7 +25,12 @@ struct MemoryRegion {
 /// to is touched beforehand. Callers serialise.
 class PageSnapshot {
  public:
-  explicit PageSnapshot(const std::vector<MemoryRegion>& regions);
+  /// From so many pages of a region on, workers copy them together: below it
+  /// waking them costs more than they save.
+  static constexpr size_t kManyPages = 1024;
+
+  /// @param workers  outlives it; nullptr: whoever calls Copy() is alone.
+  explicit PageSnapshot(const std::vector<MemoryRegion>& regions, WorkerPool* workers = nullptr);
   ~PageSnapshot();
   PageSnapshot(const PageSnapshot&) = delete;
   PageSnapshot& operator=(const PageSnapshot&) = delete;
@@ -46,9 +52,11 @@ class PageSnapshot {
   const std::vector<Group>& groups() const { return groups_; }
 
  private:
-  void CopyRun(Group& group, const MemoryRegion& region, uint64_t first, uint64_t count);
+  /// Copies those at [first, end) of the group.
+  void CopyPages(const Group& group, size_t first, size_t end);
 
   std::vector<MemoryRegion> regions_;
+  WorkerPool* const workers_;
   uint8_t* arena_ = nullptr;
   uint64_t arena_pages_ = 0;
   uint64_t warm_pages_ = 0;

@@ -10,5 +10,6 @@ libhavenengine_la_SOURCES += \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \
 	session/primary_connection.cc session/primary_connection.h \
+	session/primary_hand_over.cc \
 	session/primary_session.cc session/primary_session.h \
 	session/primary_status.h

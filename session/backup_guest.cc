@@ -15,15 +15,19 @@ constexpr milliseconds kArbiterRetryInterval{1000};
 /// How long a peer gets to read an ERROR before the connection is closed.
 constexpr milliseconds kErrorLinger{500};
 
-/// Says why and waits until the peer has closed: closing with unread octets in
-/// our socket would reset the connection and take the ERROR with it.
-void Reject(Link& link, wire::Error code, const std::string& message) {
-  SendError(link, code, message);
-  Instant deadline = SteadyClock::now() + kErrorLinger;
+/// Waits until the peer has closed: closing with unread octets in our socket
+/// would reset the connection and take what was sent last with it.
+void AwaitClose(Link& link) {
+  Instant deadline = link.clock().Now() + kErrorLinger;
   Record record;
-  while (SteadyClock::now() < deadline && link.Receive(record, kErrorLinger).ok()) {
+  while (link.clock().Now() < deadline && link.Receive(record, kErrorLinger).ok()) {
   }
   link.Close();
+}
+
+void Reject(Link& link, wire::Error code, const std::string& message) {
+  SendError(link, code, message);
+  AwaitClose(link);
 }
 
 wire::Error ErrorCodeOf(const Status& status) {
@@ -38,9 +42,10 @@ wire::Error ErrorCodeOf(const Status& status) {
 }  // namespace
 
 struct BackupGuest::Live {
-  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in, uint32_t primary_deadline_ms)
+  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in, uint32_t primary_deadline_ms,
+       uint64_t features)
       : control(std::move(link)),
-        session(events, *control),
+        session(events, *control, features),
         deadline(deadline_in),
         heartbeat(*control, HeartbeatDeadline(deadline_in, primary_deadline_ms)) {}
 
@@ -48,6 +53,7 @@ struct BackupGuest::Live {
   BackupSession session;
   milliseconds deadline;
   wire::Token token{};
+  uint64_t features = 0;
   std::string peer;
 
   std::mutex mutex;  ///< guards what follows
@@ -57,6 +63,7 @@ struct BackupGuest::Live {
   bool ended = false;
   Status end;
   bool control_ended = false;  ///< nothing more comes on `control`
+  bool handed_over = false;    ///< control thread: the primary waits for an answer on `control`
 
   Heartbeat heartbeat;  // last: its thread uses `control`
 };
@@ -137,11 +144,13 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   reply.deadline_ms = static_cast<uint32_t>(options_.deadline.count());
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
   goodbye_ = false;
+  hand_over_asked_ = false;
   BackupSession::Events& events = *this;
   link->SetSendTimeout(options_.deadline);
   store_is_of_live_ = false;
-  live_ = std::make_shared<Live>(events, std::move(link), options_.deadline, hello.deadline_ms);
+  live_ = std::make_shared<Live>(events, std::move(link), options_.deadline, hello.deadline_ms, reply.features);
   live_->token = reply.token;
+  live_->features = reply.features;
   live_->peer = live_->control->PeerName();
   control_thread_ = std::thread([this, live = live_] { RunControl(live); });
 }
@@ -204,10 +213,16 @@ void BackupGuest::RunControl(std::shared_ptr<Live> live) {
     status = live->control->Receive(record, live->deadline);
     if (status.ok()) status = live->session.OnControl(record);
   }
-  if (BeginEnd(*live, status) && status.code() != StatusCode::kPeerLost) {
+  bool first = BeginEnd(*live, status);
+  if (first && status.code() != StatusCode::kPeerLost) {
     Reject(*live->control, ErrorCodeOf(status), status.message());
   }
-  CloseAll(*live);
+  {
+    std::lock_guard lock(mutex_);
+    live->handed_over = first && goodbye_ && goodbye_reason_ == wire::Goodbye::kHandedOver;
+  }
+  if (!live->handed_over) live->control->Close();
+  CloseData(*live);
   std::thread disk, memory;
   {
     std::lock_guard lock(live->mutex);
@@ -219,6 +234,7 @@ void BackupGuest::RunControl(std::shared_ptr<Live> live) {
   if (disk.joinable()) disk.join();
   if (memory.joinable()) memory.join();
   AfterSession(*live);
+  live->control->Close();
 }
 
 bool BackupGuest::BeginEnd(Live& live, const Status& status) {
@@ -232,6 +248,10 @@ bool BackupGuest::BeginEnd(Live& live, const Status& status) {
 
 void BackupGuest::CloseAll(Live& live) {
   live.control->Close();
+  CloseData(live);
+}
+
+void BackupGuest::CloseData(Live& live) {
   std::lock_guard lock(live.mutex);
   if (live.disk) live.disk->Close();
   if (live.memory) live.memory->Close();
@@ -240,7 +260,7 @@ void BackupGuest::CloseAll(Live& live) {
 void BackupGuest::EndUnlessExplained(Live& live, const Status& status) {
   if (status.code() == StatusCode::kPeerLost) {
     std::unique_lock lock(live.mutex);
-    live.changed.wait_for(lock, kErrorLinger, [&] { return live.ended; });
+    live.control->clock().WaitFor(live.changed, lock, kErrorLinger, [&] { return live.ended; });
   }
   End(live, status, ErrorCodeOf(status));
 }
@@ -253,7 +273,7 @@ void BackupGuest::End(Live& live, const Status& status, wire::Error code) {
     SendError(*live.control, code, status.message());
     std::unique_lock lock(live.mutex);
     // The primary closes when it has read the ERROR; the control thread sees that.
-    live.changed.wait_for(lock, kErrorLinger, [&] { return live.control_ended; });
+    live.control->clock().WaitFor(live.changed, lock, kErrorLinger, [&] { return live.control_ended; });
   }
   CloseAll(live);
 }
@@ -262,7 +282,7 @@ void BackupGuest::AfterSession(Live& live) {
   Status finished = Status::Ok();
   std::unique_lock lock(mutex_);
   bool shutting_down = shutting_down_;
-  bool goodbye = goodbye_;
+  bool goodbye = goodbye_ && goodbye_reason_ != wire::Goodbye::kHandedOver;
   Epoch committed = kSyncEpoch;
   if (store_ && store_is_of_live_) {
     finished = store_->Finish();
@@ -272,6 +292,11 @@ void BackupGuest::AfterSession(Live& live) {
   // Without a LAYOUT nothing has changed, except that the primary was alive
   // after the checkpoint that is held here: no reason to start from it.
   bool nothing_new = store_ && !store_is_of_live_ && !goodbye;
+  if (live.handed_over) {
+    lock.unlock();
+    TakeOver(live, shutting_down ? Status(StatusCode::kEnvironment, "the backup's havend is shutting down") : finished);
+    return;
+  }
   if (shutting_down || nothing_new) {
     live_.reset();
     changed_.notify_all();
@@ -303,6 +328,31 @@ void BackupGuest::AfterSession(Live& live) {
   if (promote) {
     Status promoted = Promote(Ask::kUntilAnswered);
     (void)promoted;  // the state and its message say it
+  }
+}
+
+void BackupGuest::TakeOver(Live& live, Status usable) {
+  {
+    std::lock_guard lock(mutex_);
+    if (usable.ok() && (!store_is_of_live_ || store_->committed() == kSyncEpoch)) {
+      usable = {StatusCode::kProtocol, "the guest was handed over before its first checkpoint"};
+    }
+    state_ = usable.ok() ? BackupState::kPromoting : BackupState::kWaiting;
+    message_ = usable.ok() ? live.end.message() : usable.message();
+    token_ = live.token;
+    live_.reset();
+  }
+  if (usable.ok()) usable = Promote(Ask::kOnce);
+  changed_.notify_all();
+  if (usable.ok()) {
+    Bytes body = wire::Encode(wire::GoodbyeBody{wire::Goodbye::kHandedOver});
+    Status ignored = live.control->Send(wire::Type::kGoodbye, kSyncEpoch, body);
+    (void)ignored;  // the primary stays halted, or asks the arbiter
+    AwaitClose(*live.control);
+  } else {
+    // It goes on at the primary as soon as that reads this: nothing may run here.
+    activator_.Discard();
+    Reject(*live.control, wire::Error::kEnvironment, usable.message());
   }
 }
 
@@ -368,7 +418,7 @@ Status BackupGuest::AskForPromotion(Ask ask) {
     if (ask == Ask::kOnce) return verdict.With("not promoted: the arbiter gave no answer");
     SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kArbiterRetryInterval, [this] { return shutting_down_ || failover_wanted_ > 0; });
+    options_.clock->WaitFor(changed_, lock, kArbiterRetryInterval, [this] { return shutting_down_ || failover_wanted_ > 0; });
     if (shutting_down_ || failover_wanted_ > 0) return verdict.With("not promoted yet");
   }
   return Status::Ok();
@@ -434,6 +484,29 @@ Status BackupGuest::Failover(bool force) {
   std::lock_guard lock(mutex_);
   failover_wanted_--;
   return promoted;
+}
+
+Status BackupGuest::HandOver() {
+  std::shared_ptr<Live> live;
+  {
+    std::unique_lock lock(mutex_);
+    live = live_;
+    if (state_ == BackupState::kPromoted) return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
+    if (!live || state_ != BackupState::kProtecting) {
+      return {StatusCode::kRefused, "guest " + options_.name + " is not protected at this moment, so that its primary could hand it over"};
+    }
+    if ((live->features & wire::kFeatureHandOver) == 0) {
+      return {StatusCode::kRefused, "the primary of guest " + options_.name + " is of a version that cannot hand over"};
+    }
+    if (hand_over_asked_) return {StatusCode::kRefused, "a hand-over of guest " + options_.name + " is under way"};
+    hand_over_asked_ = true;
+  }
+  HAVEN_RETURN_IF_ERROR(live->control->Send(wire::Type::kHandOver, kSyncEpoch, ByteSpan{}));
+  std::unique_lock lock(mutex_);
+  // The primary's silence ends the session, and its GOODBYE, too.
+  changed_.wait(lock, [&] { return live_ != live && state_ != BackupState::kPromoting; });
+  if (state_ == BackupState::kPromoted) return Status::Ok();
+  return {StatusCode::kRefused, "guest " + options_.name + " was not handed over: " + message_};
 }
 
 BackupStatus BackupGuest::Query() {

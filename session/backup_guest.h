@@ -56,6 +56,7 @@ struct BackupGuestOptions {
   std::string arbiter;  ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+  Clock* clock = &MonotonicClock();  ///< of promotion; a link has its own. Outlives the guest.
 };
 
 struct BackupStatus {
@@ -94,6 +95,11 @@ class BackupGuest : private BackupSession::Events {
   /// @return kRefused with the reason when there is nothing to promote.
   Status Failover(bool force);
 
+  /// Asks the primary for the guest, which loses nothing: it stops there after a
+  /// last checkpoint and goes on here. Blocks until the guest runs here.
+  /// @return kRefused with the reason when it goes on at the primary.
+  Status HandOver();
+
  private:
   /// One primary's three connections.
   struct Live;
@@ -110,13 +116,16 @@ class BackupGuest : private BackupSession::Events {
   /// @return whether the session had not ended before; `status` is its end then.
   static bool BeginEnd(Live& live, const Status& status);
   static void CloseAll(Live& live);
+  static void CloseData(Live& live);
   /// Disk and memory thread: the end of their connection says nothing before
   /// the control connection was read to its end, where a GOODBYE may wait.
   void EndUnlessExplained(Live& live, const Status& status);
   /// Any thread but the control thread.
   void End(Live& live, const Status& status, wire::Error code);
-  /// Control thread, all links closed, other threads joined.
+  /// Control thread, disk and memory links closed, other threads joined.
   void AfterSession(Live& live);
+  /// The primary has stopped the guest and waits for the word that it runs here.
+  void TakeOver(Live& live, Status usable);
   /// Whether the arbiter is asked, and what is done while it does not answer.
   enum class Ask { kNobody, kOnce, kUntilAnswered };
   Status Promote(Ask ask);
@@ -140,6 +149,7 @@ class BackupGuest : private BackupSession::Events {
   int failover_wanted_ = 0;        ///< persons in Failover()
   wire::Token token_{};  ///< of the session that the store came from
   bool goodbye_ = false;
+  bool hand_over_asked_ = false;  ///< of the primary of this session
   wire::Goodbye goodbye_reason_ = wire::Goodbye::kUnprotect;
   uint64_t failover_ms_ = 0;
   std::thread control_thread_;

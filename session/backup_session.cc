@@ -27,6 +27,10 @@ Status BackupSession::OnControl(const Record& record) {
       auto goodbye = wire::DecodeGoodbye(record.body);
       if (!goodbye.ok()) return goodbye.status();
       events_.OnGoodbye(goodbye.value().reason);
+      if (goodbye.value().reason == wire::Goodbye::kHandedOver) {
+        // Answered once the guest runs.
+        return {StatusCode::kPeerLost, "the primary has handed the guest over"};
+      }
       Status ignored = control_.Send(wire::Type::kGoodbye, kSyncEpoch, record.body);
       (void)ignored;
       return {StatusCode::kPeerLost, "the primary has ended protection"};
@@ -100,7 +104,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   HAVEN_RETURN_IF_ERROR(store_.load()->Commit(epoch, end.value()));
   FailPoint("after-commit");
   FailPoint("before-committed-sent");
-  Status sent = control_.Send(wire::Type::kCommitted, epoch, ByteSpan{});
+  Status sent = SendCommitted(epoch);
   FailPoint("after-committed-sent");
   if (epoch == 1) ArmFailPoints();
   FailPoint("before-apply");
@@ -108,6 +112,15 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   FailPoint("after-apply");
   events_.OnCommitted(epoch);
   return sent;
+}
+
+Status BackupSession::SendCommitted(Epoch epoch) {
+  Bytes body;
+  if ((features_ & wire::kFeatureEpochFigures) != 0) {
+    auto times = store_.load()->memory_times();
+    body = wire::Encode(wire::Committed{times.decode_ns / 1000, times.apply_ns / 1000});
+  }
+  return control_.Send(wire::Type::kCommitted, epoch, body);
 }
 
 }  // namespace haven::session

@@ -28,7 +28,9 @@ class BackupSession {
   };
 
   /// Both outlive the session.
-  BackupSession(Events& events, RecordSender& control) : events_(events), control_(control) {}
+  /// @param features  wire::kFeature... that both sides have.
+  BackupSession(Events& events, RecordSender& control, uint64_t features)
+      : events_(events), control_(control), features_(features) {}
 
   /// @return kProtocol, kRefused (layout), kEnvironment: the session has to end;
   ///         kPeerLost: the primary says so.
@@ -41,9 +43,11 @@ class BackupSession {
   Status OnLayout(const Record& record);
   Status OnDiskChange(const Record& record, RecordSender& disk);
   Status OnEpochEnd(const Record& record);
+  Status SendCommitted(Epoch epoch);
 
   Events& events_;
   RecordSender& control_;
+  const uint64_t features_;
   std::atomic<BackupStore*> store_{nullptr};
 };
 

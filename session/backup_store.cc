@@ -81,7 +81,8 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   auto image = memrep::GuestImage::Create(layout, options.ram_region, options.memory_limit_bytes);
   if (!image.ok()) return image.status();
   store->image_ = std::move(image.value());
-  store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_);
+  store->workers_ = std::make_unique<memrep::WorkerPool>(options.threads);
+  store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_, store->workers_.get());
   // Before the replicas are opened, which gives them the sizes of this layout.
   HAVEN_RETURN_IF_ERROR(Recover(options));
   auto replicas = OpenReplicas(options, layout);
@@ -166,7 +167,7 @@ Status BackupStore::OnDiskFlush() {
 
 Status BackupStore::OnMemoryRecord(Record& record) {
   memory_bytes_ += record.body.size();
-  if (record.header.type == wire::Type::kPages) return staging_->AddPages(record.header.epoch, std::move(record.body));
+  if (record.header.type == wire::Type::kPages) return staging_->AddPages(record.header.epoch, record.body);
   HAVEN_ASSERT(record.header.type == wire::Type::kDeviceState);
   return staging_->AddDeviceState(record.header.epoch, record.body);
 }

@@ -23,6 +23,7 @@ struct StoreOptions {
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool durable = false;
   uint64_t memory_limit_bytes = 0;
+  unsigned threads = memrep::UsualThreads();  ///< that decode and apply memory
 };
 
 /// What a backup keeps of one guest: the image of the last committed epoch,
@@ -63,6 +64,8 @@ class BackupStore {
   ///         Recover() try to mend that from the journal.
   Status Finish();
 
+  /// Memory thread.
+  memrep::EpochStaging::Times memory_times() const { return staging_->times(); }
   const memrep::GuestImage& image() const { return *image_; }
   const wire::Layout& layout() const { return layout_; }
   /// Last committed epoch. Any thread.
@@ -81,6 +84,7 @@ class BackupStore {
   wire::Layout layout_;
   bool durable_ = false;
   std::unique_ptr<memrep::GuestImage> image_;
+  std::unique_ptr<memrep::WorkerPool> workers_;
   std::unique_ptr<memrep::EpochStaging> staging_;
   std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
   std::mutex journal_mutex_;

@@ -13,8 +13,9 @@ constexpr uint64_t kWarmPages = 16384;
 
 }  // namespace
 
-Checkpointer::Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks)
-    : guest_(guest), output_(output), disks_(disks), snapshot_(guest.regions()) {
+Checkpointer::Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks,
+                           memrep::WorkerPool* workers)
+    : guest_(guest), output_(output), disks_(disks), snapshot_(guest.regions(), workers) {
   for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
 }
 
@@ -51,7 +52,7 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   return Status::Ok();
 }
 
-Status Checkpointer::Take(Checkpoint& out) {
+Status Checkpointer::Take(Checkpoint& out, Then then) {
   FailPoint("before-stop");
   Instant settling = SteadyClock::now();
   guest_.Settle();
@@ -65,13 +66,14 @@ Status Checkpointer::Take(Checkpoint& out) {
   out.guest_paused = !was_running.value();
 
   Status saved = SaveState(out, stopped);
+  if (saved.ok()) saved = guest_.CutOutput();
   if (saved.ok()) {
     out.epoch = output_.Cut();
     out.disk_records = disks_.Cut();
   }
   out.cut = SteadyClock::now();
   FailPoint("before-resume");
-  if (was_running.value()) guest_.Resume();
+  if (was_running.value() && (then == Then::kResume || !saved.ok())) guest_.Resume();
   FailPoint("after-resume");
   Instant resumed = SteadyClock::now();
   out.figures.stop = MicrosSince(start, stopped);

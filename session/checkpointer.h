@@ -25,15 +25,19 @@ struct Checkpoint {
 /// nothing else.
 class Checkpointer {
  public:
-  Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks);
+  /// @param workers  outlives it; nullptr: the main thread copies alone.
+  Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks,
+               memrep::WorkerPool* workers = nullptr);
 
   /// Makes ready for the next pause: clears bitmaps, warms memory. Before
   /// each Take(), outside of the pause, not while Take() runs.
   void Prepare();
 
-  /// Main thread. Stops the guest, saves its state, cuts the epoch, lets it run.
+  enum class Then { kResume, kStayStopped };
+  /// Main thread. Stops the guest, saves its state, cuts the epoch, lets it run
+  /// unless it is to stay stopped.
   /// On failure the guest runs again and the epoch is not cut.
-  Status Take(Checkpoint& out);
+  Status Take(Checkpoint& out, Then then);
 
   /// Main thread. Harvests the dirty pages without a pause.
   Status Harvest();

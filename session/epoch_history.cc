@@ -41,6 +41,8 @@ void EpochHistory::Summarise(PrimaryStatus& status) const {
   status.dirty_pages_total = pages_;
   status.wire_bytes_last = last_.wire_bytes;
   status.encoder_last = last_.encoder;
+  status.decode_last = last_.decode;
+  status.apply_last = last_.apply;
   status.memory_wire_bytes += wire_bytes_;
 }
 

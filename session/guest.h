@@ -25,6 +25,10 @@ class Guest {
   /// ORs the pages written since the last call into `bitmap` and forgets them.
   virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) = 0;
 
+  /// Asks a guest that takes part in its own stop to make itself ready for it.
+  /// @return whether Stop() may follow at once; if not, the session is told by
+  ///         PrimarySession::GuestReady(). kTryAgain as Stop().
+  virtual Result<bool> MakeReady() { return true; }
   /// Lets requests in flight finish while the guest runs on. Stop() follows.
   virtual void Settle() {}
   /// @return whether the guest was running, i.e. Resume() has to follow;
@@ -34,6 +38,17 @@ class Guest {
   virtual Status SaveDeviceState(Bytes& out) = 0;
 
   virtual void SendFrame(const netrep::Frame& frame) = 0;
+  // Output that does not pass the session, but is held elsewhere.
+  /// The guest stands still: what has left it belongs to the epoch that is
+  /// about to be cut, and is held, as is what comes from now on.
+  virtual Status CutOutput() { return Status::Ok(); }
+  /// Lets go what belongs to the epoch that was cut last.
+  virtual void ReleaseOutput() {}
+  /// Lets go everything, and holds nothing any more.
+  virtual void ReleaseAllOutput() {}
+  /// Forgets what is held, as a full queue of a network card does, and goes on holding.
+  virtual Status DropOutput() { return Status::Ok(); }
+
   virtual void StartDiskCopy(uint32_t disk) = 0;
   virtual void StateChanged(const PrimaryStatus& status) = 0;
   /// The backup runs the guest: stop this copy for good.

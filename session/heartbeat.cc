@@ -32,12 +32,12 @@ void Heartbeat::Run(milliseconds period) {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
     lock.unlock();
-    auto now = SteadyClock::now().time_since_epoch();
+    auto now = link_.clock().Now().time_since_epoch();
     wire::Heartbeat beat{static_cast<uint64_t>(std::chrono::duration_cast<microseconds>(now).count()), 0};
     bool alive = link_.Send(wire::Type::kHeartbeat, kSyncEpoch, wire::Encode(beat)).ok();
     lock.lock();
     if (!alive) return;
-    wake_.wait_for(lock, period, [this] { return stopping_; });
+    link_.clock().WaitFor(wake_, lock, period, [this] { return stopping_; });
   }
 }
 

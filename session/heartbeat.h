@@ -16,7 +16,7 @@ namespace haven::session {
 /// deadline of its own (Link::Receive's timeout): see HeartbeatDeadline().
 class Heartbeat {
  public:
-  /// @param link  outlives this.
+  /// @param link  outlives this; the time is its clock's.
   Heartbeat(Link& link, milliseconds deadline);
   ~Heartbeat();
 

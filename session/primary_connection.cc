@@ -15,8 +15,8 @@ constexpr milliseconds kPrepareTimeout{60000};
 /// One request and its answer of type `wanted`; heartbeats are passed over.
 Status Await(Link& link, wire::Type wanted, milliseconds silence, milliseconds total, Record& reply,
              ConnectionEnd& end) {
-  Instant deadline = SteadyClock::now() + total;
-  while (SteadyClock::now() < deadline) {
+  Instant deadline = link.clock().Now() + total;
+  while (link.clock().Now() < deadline) {
     Status received = link.Receive(reply, silence);
     if (!received.ok()) {
       end = EndOf(received);
@@ -39,7 +39,7 @@ Status Await(Link& link, wire::Type wanted, milliseconds silence, milliseconds t
 
 Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Connection kind, PrimaryConnection& c,
                                        ConnectionEnd& end, const std::function<void(std::shared_ptr<Link>)>& opened) {
-  auto connected = Link::Connect(options.host, options.port, options.deadline);
+  auto connected = Link::Connect(options.host, options.port, options.deadline, *options.clock);
   if (!connected.ok()) {
     end = EndOf(connected.status());
     return connected.status();

@@ -45,6 +45,7 @@ struct PrimaryConnection {
 struct ConnectOptions {
   std::string guest, host, port;
   milliseconds deadline;
+  Clock* clock = &MonotonicClock();  ///< outlives what is made with it
 };
 
 /// Makes the three links and negotiates version and features. Blocks for at

@@ -79,11 +79,13 @@ const char* PrimaryStateName(PrimaryState state) {
 
 PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector<blkrep::DiskReplicator::Disk> disks)
     : options_(std::move(options)),
+      clock_(*options_.connect.clock),
       guest_(guest),
       main_(guest),
       disks_(std::move(disks)),
+      workers_(options_.threads),
       output_(options_.output_limit_bytes),
-      checkpointer_(guest, output_, disks_) {
+      checkpointer_(guest, output_, disks_, &workers_) {
   layout_.instance = RandomToken();
   for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
   for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
@@ -102,7 +104,7 @@ void PrimarySession::Drive() {
     ConnectionEnd end = RunConnection();
     if (!AfterConnection(end)) return;
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, kRetryInterval, [this] { return stopping_; })) return;
+    if (clock_.WaitFor(changed_, lock, kRetryInterval, [this] { return stopping_; })) return;
   }
 }
 
@@ -111,6 +113,7 @@ ConnectionEnd PrimarySession::RunConnection() {
     std::lock_guard lock(mutex_);
     connection_failed_ = false;
     goodbye_acknowledged_ = false;
+    hand_over_ = HandOverStage::kNone;
     committed_ = kSyncEpoch;
     cut_ = kSyncEpoch;
     links_.clear();
@@ -142,7 +145,7 @@ ConnectionEnd PrimarySession::RunConnection() {
   std::vector<bool> copy_all;
   for (auto copy : reply.value().disks) copy_all.push_back(copy == wire::LayoutReply::Copy::kAll);
   disks_.Connected(copy_all);
-  std::thread control([&] { ReceiveControl(*c.control); });
+  std::thread control([&] { ReceiveControl(c); });
   std::thread acks([&] { ReceiveDiskAcks(*c.disk); });
   std::thread writes([&] {
     Status sent = disks_.RunSender(*c.disk);
@@ -168,6 +171,7 @@ void PrimarySession::NewEncoder(uint64_t features) {
   // What an encoder knows of the backup is of one connection.
   memrep::EncoderOptions options = options_.encoder;
   options.features = features;
+  options.workers = &workers_;
   if (options.cache_bytes == 0) {
     uint64_t memory_bytes = 0;
     for (const auto& region : guest_.regions()) memory_bytes += region.bytes;
@@ -191,6 +195,7 @@ Status PrimarySession::Synchronise(PrimaryConnection& c) {
     for (uint32_t i = 0; i < disks_.disks().size(); i++) guest_.StartDiskCopy(i);
     HAVEN_RETURN_IF_ERROR(guest_.SetDirtyLog(false));
     output_.Restart(1);
+    if (holding_) HAVEN_RETURN_IF_ERROR(guest_.DropOutput());
     return guest_.SetDirtyLog(true);
   }));
   auto progress = [this](uint64_t bytes) {
@@ -225,37 +230,30 @@ Status PrimarySession::FinishDisks() {
 Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
   MemorySender sender(guest_.regions(), *encoder_, *c.memory);
   microseconds cpu{0};
-  Instant next = SteadyClock::now();
+  Instant next = clock_.Now();
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_until(lock, next, [this] { return connection_failed_ || stopping_; });
+      auto wanted = [this] { return hand_over_ == HandOverStage::kWanted; };
+      clock_.WaitUntil(changed_, lock, next, [&] { return connection_failed_ || stopping_ || wanted(); });
       if (connection_failed_ || stopping_) return Ended();
+      if (wanted()) {
+        lock.unlock();
+        return HandOver(sender, c);
+      }
     }
-    next = SteadyClock::now() + options_.interval;
-    HAVEN_RETURN_IF_ERROR(OneEpoch(sender, c));
+    next = clock_.Now() + options_.interval;
+    HAVEN_RETURN_IF_ERROR(OneEpoch(sender, c, Checkpointer::Then::kResume));
+    // A guest that needs longer than that to make itself ready is to run in between.
+    next = std::max(next, guest_ready_ + options_.interval);
     AddCpuTime(cpu);
   }
 }
 
-Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
+Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c, Checkpointer::Then then) {
   checkpointer_.Prepare();
-  Status taken = CallMain([this] {
-    HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_));
-    // From here on the backup may come to hold a checkpoint, and the right to
-    // go on from it.
-    holding_ = true;
-    {
-      std::lock_guard lock(mutex_);
-      may_be_held_ = true;
-      cut_ = checkpoint_.epoch;
-    }
-    if (BreakRequested("release-before-commit")) {
-      output_.Release(checkpoint_.epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
-    }
-    return Status::Ok();
-  });
-  if (taken.code() == StatusCode::kTryAgain) return Status::Ok();  // at the next interval
+  Status taken = TakeCheckpoint(then);
+  if (taken.code() == StatusCode::kTryAgain && then == Checkpointer::Then::kResume) return Status::Ok();  // at the next interval
   HAVEN_RETURN_IF_ERROR(taken);
   auto sent = sender.SendEpoch(checkpoint_, checkpointer_.snapshot());
   if (!sent.ok()) return sent.status();
@@ -268,65 +266,151 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c) {
   return Status::Ok();
 }
 
+/// The guest itself, and the main thread that serves it, may have to do
+/// something first: nobody but the driver waits for that.
+Status PrimarySession::TakeCheckpoint(Checkpointer::Then then) {
+  {
+    std::lock_guard lock(mutex_);
+    taken_.reset();
+  }
+  HAVEN_RETURN_IF_ERROR(CallMain([this, then] {
+    then_ = then;
+    guest_asked_ = clock_.Now();
+    auto ready = guest_.MakeReady();
+    if (!ready.ok()) return ready.status();
+    awaiting_guest_ = !ready.value();
+    if (awaiting_guest_) return Status::Ok();
+    Status taken = TakeNow();
+    std::lock_guard lock(mutex_);
+    taken_ = taken;
+    return Status::Ok();
+  }));
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return taken_ || connection_failed_ || stopping_; });
+  if (!taken_ || connection_failed_ || stopping_) return Ended();
+  return *taken_;
+}
+
+bool PrimarySession::GuestReady(const Status& status) {
+  if (!awaiting_guest_ || stopped_ || Failed()) return false;
+  awaiting_guest_ = false;
+  guest_ready_ = clock_.Now();
+  Status taken = status.ok() ? TakeNow() : status;
+  checkpoint_.figures.settle += MicrosSince(guest_asked_, guest_ready_);
+  {
+    std::lock_guard lock(mutex_);
+    taken_ = taken;
+  }
+  changed_.notify_all();
+  return status.ok();
+}
+
+/// Main thread.
+Status PrimarySession::TakeNow() {
+  HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_, then_));
+  if (then_ == Checkpointer::Then::kStayStopped) SetHandOver(HandOverStage::kStopped);
+  // From here on the backup may come to hold a checkpoint, and the right to
+  // go on from it.
+  holding_ = true;
+  {
+    std::lock_guard lock(mutex_);
+    may_be_held_ = true;
+    cut_ = checkpoint_.epoch;
+  }
+  if (BreakRequested("release-before-commit")) {
+    output_.Release(checkpoint_.epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+    guest_.ReleaseOutput();
+  }
+  return Status::Ok();
+}
+
 Status PrimarySession::AwaitCommit(Epoch epoch, PrimaryConnection& c) {
   milliseconds patience = options_.connect.deadline * kDataDeadlines;
   std::unique_lock lock(mutex_);
   uint64_t sent = c.memory->sent_bytes();
-  while (!changed_.wait_for(lock, patience, [&] { return committed_ >= epoch || connection_failed_; })) {
+  while (!clock_.WaitFor(changed_, lock, patience, [&] { return committed_ >= epoch || connection_failed_; })) {
     uint64_t now_sent = c.memory->sent_bytes();
     if (now_sent == sent) return {StatusCode::kPeerLost, "the backup answers, but does not commit"};
     sent = now_sent;
   }
   if (committed_ < epoch) return Ended();
   checkpoint_.figures.commit = MicrosSince(checkpoint_.cut, SteadyClock::now());
+  checkpoint_.figures.decode = microseconds(committed_figures_.decode_us);
+  checkpoint_.figures.apply = microseconds(committed_figures_.apply_us);
   return Status::Ok();
 }
 
 // --- the connection's other threads ---------------------------------------
 
-void PrimarySession::ReceiveControl(Link& control) {
+void PrimarySession::ReceiveControl(PrimaryConnection& c) {
+  Link& control = *c.control;
   Record record;
   AckWatch watch;
   while (true) {
     Status status = control.Receive(record, options_.connect.deadline);
-    if (status.ok()) status = OnControlRecord(record);
-    if (status.ok()) status = watch.Check(disks_.acks(), SteadyClock::now(), options_.connect.deadline * kDataDeadlines);
+    if (status.ok()) status = OnControlRecord(record, c.features);
+    if (status.ok()) status = watch.Check(disks_.acks(), clock_.Now(), options_.connect.deadline * kDataDeadlines);
     if (status.ok()) continue;
-    if (status.code() == StatusCode::kProtocol) SendError(control, wire::Error::kProtocol, status.message());
-    Fail(EndOf(status));
+    Fail(EndOf(status), Tell::kBackup);
     break;
   }
   cpu_us_ += ThreadCpu().count();
 }
 
-Status PrimarySession::OnControlRecord(const Record& record) {
+Status PrimarySession::OnControlRecord(const Record& record, uint64_t features) {
   switch (record.header.type) {
     case wire::Type::kHeartbeat:
       return Status::Ok();
     case wire::Type::kCommitted:
-      if (!record.body.empty()) return {StatusCode::kProtocol, "COMMITTED record: too long"};
-      {
-        std::lock_guard lock(mutex_);
-        // Epochs are sent one at a time.
-        if (record.header.epoch != committed_ + 1 || record.header.epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
-      }
-      OnCommitted(record.header.epoch);
-      return Status::Ok();
+      return OnCommittedRecord(record, features);
     case wire::Type::kGoodbye: {
       std::lock_guard lock(mutex_);
       goodbye_acknowledged_ = true;
       changed_.notify_all();
       return Status::Ok();
     }
+    case wire::Type::kHandOver: {
+      if (!record.body.empty()) return {StatusCode::kProtocol, "HAND_OVER record: too long"};
+      std::lock_guard lock(mutex_);
+      if (committed_ == kSyncEpoch || hand_over_ != HandOverStage::kNone) {
+        return {StatusCode::kProtocol, "HAND_OVER before the first checkpoint, or a second one"};
+      }
+      hand_over_ = HandOverStage::kWanted;
+      changed_.notify_all();
+      return Status::Ok();
+    }
     case wire::Type::kError: {
       auto error = wire::DecodeError(record.body);
       if (!error.ok()) return error.status();
+      {
+        std::lock_guard lock(mutex_);
+        if (hand_over_ == HandOverStage::kSaid) hand_over_ = HandOverStage::kRefused;
+      }
       Fail(EndOfError(error.value()));
       return {StatusCode::kPeerLost, "the backup has ended the session"};
     }
     default:
       return {StatusCode::kProtocol, std::string("the backup may not send ") + wire::TypeName(record.header.type)};
   }
+}
+
+Status PrimarySession::OnCommittedRecord(const Record& record, uint64_t features) {
+  wire::Committed figures;
+  if ((features & wire::kFeatureEpochFigures) != 0) {
+    auto decoded = wire::DecodeCommitted(record.body);
+    if (!decoded.ok()) return decoded.status();
+    figures = decoded.value();
+  } else if (!record.body.empty()) {
+    return {StatusCode::kProtocol, "COMMITTED record: too long"};
+  }
+  {
+    std::lock_guard lock(mutex_);
+    // Epochs are sent one at a time.
+    if (record.header.epoch != committed_ + 1 || record.header.epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+    committed_figures_ = figures;
+  }
+  OnCommitted(record.header.epoch);
+  return Status::Ok();
 }
 
 void PrimarySession::OnCommitted(Epoch epoch) {
@@ -336,6 +420,7 @@ void PrimarySession::OnCommitted(Epoch epoch) {
     if (!holding_ || output_.current() <= epoch) return;  // of a connection that has ended since
     FailPoint("before-release");
     output_.Release(epoch, [this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+    guest_.ReleaseOutput();
     FailPoint("after-release");
   });
   {
@@ -367,30 +452,40 @@ void PrimarySession::ReceiveDiskAcks(Link& disk) {
   cpu_us_ += ThreadCpu().count();
 }
 
-void PrimarySession::Fail(ConnectionEnd end) {
+void PrimarySession::Fail(ConnectionEnd end, Tell tell) {
   std::vector<std::shared_ptr<Link>> links;
+  const Status status = end.status;
   {
     std::lock_guard lock(mutex_);
     if (connection_failed_) return;
     connection_failed_ = true;
     end_ = std::move(end);
     links = links_;
+    if (stopping_) tell = Tell::kNobody;  // GOODBYE has said it
   }
-  for (auto& link : links) link->Close();
   // At once: the main thread may be draining requests that wait for the backup.
   disks_.Disconnected();
   changed_.notify_all();
+  if (tell == Tell::kBackup && !links.empty()) {
+    bool protocol = status.code() == StatusCode::kProtocol;
+    SendError(*links.front(), protocol ? wire::Error::kProtocol : wire::Error::kEnvironment,
+              protocol ? status.message() : "the primary goes on without this backup: " + status.message());
+  }
+  for (auto& link : links) link->Close();
 }
 
 void PrimarySession::FailUnlessExplained(ConnectionEnd end) {
   if (end.status.code() == StatusCode::kPeerLost) {
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, kExplanationGrace, [this] { return connection_failed_; });
+    clock_.WaitFor(changed_, lock, kExplanationGrace, [this] { return connection_failed_; });
     // Stop() closes the connection itself, after the backup has read GOODBYE:
-    // one that ends before looks like our death.
-    if (stopping_) changed_.wait(lock, [this] { return connection_failed_; });
+    // one that ends before looks like our death. And a backup that starts the
+    // guest after a hand-over closes these links; the control link tells more.
+    if (stopping_ || hand_over_ == HandOverStage::kSaid) {
+      changed_.wait(lock, [this] { return connection_failed_; });
+    }
   }
-  Fail(std::move(end));
+  Fail(std::move(end), Tell::kBackup);
 }
 
 bool PrimarySession::Failed() {
@@ -401,19 +496,29 @@ bool PrimarySession::Failed() {
 // --- after a connection ---------------------------------------------------
 
 bool PrimarySession::AfterConnection(const ConnectionEnd& end) {
-  bool held;
   {
     std::lock_guard lock(mutex_);
     if (stopping_) return false;
-    held = may_be_held_;
     if (state_ == PrimaryState::kProtected) losses_++;
   }
-  (void)main_.Call([this] { (void)guest_.SetDirtyLog(false); });
+  (void)main_.Call([this] {
+    awaiting_guest_ = false;
+    (void)guest_.SetDirtyLog(false);
+  });
+  bool held;
+  HandOverStage stage;
+  {
+    // Only now: the main thread may have been in a checkpoint.
+    std::lock_guard lock(mutex_);
+    held = may_be_held_;
+    stage = hand_over_;
+  }
   if (end.kind == ConnectionEnd::Kind::kPromoted) {
     SetState(PrimaryState::kLost, end.status.message());
     main_.Post([this] { HaltGuest(); });
     return false;
   }
+  if (stage >= HandOverStage::kStopped && !GoOnAfterHandOver(stage, end)) return false;
   bool refused = end.kind == ConnectionEnd::Kind::kRefused;
   if (held && !(options_.pause_on_loss && !refused)) {
     if (!AskToGoOn()) return false;
@@ -434,7 +539,7 @@ bool PrimarySession::AskToGoOn() {
     }
     SetState(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + verdict.message());
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, kArbiterRetryInterval, [this] { return stopping_; })) return false;
+    if (clock_.WaitFor(changed_, lock, kArbiterRetryInterval, [this] { return stopping_; })) return false;
   }
   return true;
 }
@@ -446,6 +551,7 @@ void PrimarySession::ReleaseAll() {
     may_be_held_ = false;
   }
   output_.ReleaseAll([this](const netrep::Frame& frame) { guest_.SendFrame(frame); });
+  guest_.ReleaseAllOutput();
 }
 
 void PrimarySession::HaltGuest() {
@@ -467,20 +573,33 @@ void PrimarySession::Stop(wire::Goodbye reason) {
   std::vector<std::shared_ptr<Link>> links;
   bool connected;
   bool lost;
+  HandOverStage stage;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    stage = hand_over_;
+    if (stage == HandOverStage::kSaid) {
+      state_ = PrimaryState::kLost;
+      message_ = "protection was ended while the guest was handed over: the backup has it";
+    }
     lost = state_ == PrimaryState::kLost;
     connected = !connection_failed_ && (state_ == PrimaryState::kSyncing || state_ == PrimaryState::kProtected);
     links = links_;
   }
   changed_.notify_all();
+  if (stage == HandOverStage::kSaid) {
+    // The backup has the guest's last state and the right to go on from it.
+    main_.Close();
+    Fail(EndOf(Ended()));
+    HaltGuest();
+    return;
+  }
   bool safe = !holding_;
   if (connected && !links.empty()) {
     Status ignored = links.front()->Send(wire::Type::kGoodbye, kSyncEpoch, wire::Encode(wire::GoodbyeBody{reason}));
     (void)ignored;
     std::unique_lock lock(mutex_);
-    changed_.wait_for(lock, options_.connect.deadline, [this] { return goodbye_acknowledged_ || connection_failed_; });
+    clock_.WaitFor(changed_, lock, options_.connect.deadline, [this] { return goodbye_acknowledged_ || connection_failed_; });
     safe = safe || goodbye_acknowledged_;
   }
   main_.Close();
@@ -493,6 +612,7 @@ void PrimarySession::Stop(wire::Goodbye reason) {
     return;
   }
   (void)guest_.SetDirtyLog(false);
+  if (stage == HandOverStage::kStopped && !checkpoint_.guest_paused) guest_.Resume();
   ReleaseAll();
   {
     std::lock_guard lock(mutex_);
@@ -510,7 +630,7 @@ PrimaryStatus PrimarySession::Query() {
   status.frames_released = output_.released();
   status.frames_dropped = output_.dropped();
   status.lag = output_.Lag(SteadyClock::now());
-  status.cpu = microseconds(cpu_us_.load());
+  status.cpu = microseconds(cpu_us_.load() + static_cast<int64_t>(workers_.helpers_cpu_ns() / 1000));
   std::lock_guard lock(mutex_);
   status.state = state_;
   status.message = message_;

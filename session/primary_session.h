@@ -6,11 +6,13 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "blkrep/disk_replicator.h"
 #include "memrep/page_codec.h"
+#include "memrep/worker_pool.h"
 #include "netrep/output_buffer.h"
 #include "session/checkpointer.h"
 #include "session/epoch_history.h"
@@ -20,6 +22,8 @@
 
 namespace haven::session {
 
+class MemorySender;
+
 struct PrimaryOptions {
   ConnectOptions connect;
   milliseconds interval{50};
@@ -27,6 +31,7 @@ struct PrimaryOptions {
   std::string arbiter;         ///< empty: none
   uint64_t output_limit_bytes = 64ull << 20;
   memrep::EncoderOptions encoder{.cache_bytes = 0};  ///< cache_bytes 0: in proportion to the guest
+  unsigned threads = memrep::UsualThreads();         ///< that encode, and copy large dirty sets in the pause
 };
 
 /// Protects one running guest: finds the backup, copies the guest there while
@@ -51,12 +56,27 @@ class PrimarySession {
   PrimaryStatus Query();
   /// Main thread. @return whether the session took the frame.
   bool Output(void* nic, unsigned flags, const iovec* iov, int iov_count);
+  /// Main thread: the answer to Guest::MakeReady(). Takes the checkpoint if the
+  /// status is ok. @return whether it was still wanted and the guest runs again;
+  ///         else the caller lets the guest go on.
+  bool GuestReady(const Status& status);
   /// Any thread.
   blkrep::DiskReplicator& disks() { return disks_; }
+  /// A session that just ends looks like our death, and the backup would start the
+  /// guest beside ours. To tell it may block: not on the main thread.
+  enum class Tell { kNobody, kBackup };
   /// Any thread: the current connection, if any, ends for this reason.
-  void Fail(ConnectionEnd end);
+  void Fail(ConnectionEnd end, Tell tell = Tell::kNobody);
 
  private:
+  enum class HandOverStage {
+    kNone,
+    kWanted,   ///< the backup has asked for the guest
+    kStopped,  ///< the guest has stopped here; the backup does not know it yet
+    kSaid,     ///< the guest is the backup's, unless it says that it does not run there
+    kRefused,  ///< the backup said so
+  };
+
   /// For the disk and memory links: their end may be seen before the ERROR on
   /// the control link that explains it, and says whether the guest may go on.
   void FailUnlessExplained(ConnectionEnd end);
@@ -67,10 +87,21 @@ class PrimarySession {
   Status Synchronise(PrimaryConnection& c);
   Status FinishDisks();
   Status TakeEpochs(PrimaryConnection& c);
-  Status OneEpoch(class MemorySender& sender, PrimaryConnection& c);
+  Status OneEpoch(MemorySender& sender, PrimaryConnection& c, Checkpointer::Then then);
+  Status TakeCheckpoint(Checkpointer::Then then);
+  Status TakeNow();
   Status AwaitCommit(Epoch epoch, PrimaryConnection& c);
-  void ReceiveControl(Link& control);
-  Status OnControlRecord(const Record& record);
+  /// The backup has asked for the guest: a last epoch, after which it stays
+  /// stopped here, and the word that it is the backup's now.
+  Status HandOver(MemorySender& sender, PrimaryConnection& c);
+  /// @return true once the backup says that the guest runs there.
+  bool AwaitHandOver();
+  /// The connection has ended while the guest was stopped for a hand-over.
+  /// @return whether it may go on here.
+  bool GoOnAfterHandOver(HandOverStage stage, const ConnectionEnd& end);
+  void ReceiveControl(PrimaryConnection& c);
+  Status OnControlRecord(const Record& record, uint64_t features);
+  Status OnCommittedRecord(const Record& record, uint64_t features);
   void ReceiveDiskAcks(Link& disk);
   void OnCommitted(Epoch epoch);
   /// The connection has ended. @return whether to try again.
@@ -79,22 +110,28 @@ class PrimarySession {
   void ReleaseAll();
   void HaltGuest();
 
+  HandOverStage SetHandOver(HandOverStage stage);
   Status CallMain(const std::function<Status()>& fn);
   void SetState(PrimaryState state, const std::string& message);
   bool Failed();
   void AddCpuTime(microseconds& last);
 
   const PrimaryOptions options_;
+  Clock& clock_;  ///< of all its deadlines and periods
   Guest& guest_;
   wire::Layout layout_;
   MainThread main_;
   blkrep::DiskReplicator disks_;
+  memrep::WorkerPool workers_;                    ///< of the checkpointer in the pause, else of the encoder
   std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
 
   // Main thread only.
   netrep::OutputBuffer output_;
   bool holding_ = false;  ///< output waits for commits: the backup may have a checkpoint
   bool stopped_ = false;
+  bool awaiting_guest_ = false;  ///< until GuestReady()
+  Instant guest_asked_, guest_ready_;  ///< by the clock; for the driver while the main thread does not wait for the guest
+  Checkpointer::Then then_ = Checkpointer::Then::kResume;  ///< after the checkpoint that was asked for
 
   // Main thread during Take() and Harvest(), driver otherwise.
   Checkpointer checkpointer_;
@@ -105,11 +142,14 @@ class PrimarySession {
   bool stopping_ = false;
   bool connection_failed_ = false;
   bool goodbye_acknowledged_ = false;
+  HandOverStage hand_over_ = HandOverStage::kNone;  ///< of the current connection
   bool may_be_held_ = false;  ///< copy of holding_ for the driver
+  std::optional<Status> taken_;  ///< how the checkpoint went for which the driver waits
   ConnectionEnd end_;
   std::vector<std::shared_ptr<Link>> links_;  ///< of the current connection
   wire::Token token_{};
   Epoch committed_ = kSyncEpoch;
+  wire::Committed committed_figures_;  ///< that came with it
   Epoch cut_ = kSyncEpoch;  ///< the epoch that the backup may commit next
   PrimaryState state_ = PrimaryState::kConnecting;
   std::string message_;

@@ -14,10 +14,12 @@ enum class PrimaryState { kConnecting, kSyncing, kProtected, kUnprotected, kRefu
 
 /// One epoch's figures: the parts of the pause, in order, and what it cost.
 struct EpochFigures {
-  microseconds settle{0};  ///< before the pause, the guest running: requests in flight finish
+  microseconds settle{0};  ///< before the pause, requests in flight finish, the guest makes itself ready
   microseconds stop{0}, device{0}, harvest{0}, copy{0}, resume{0};
   microseconds pause{0};   ///< from the order to stop until the guest runs
   microseconds commit{0};  ///< from the cut until COMMITTED arrived
+  microseconds decode{0};  ///< at the backup, as it says
+  microseconds apply{0};   ///< at the backup, of the epoch before
   uint64_t pages = 0;
   uint64_t wire_bytes = 0;
   memrep::EncoderFigures encoder;
@@ -39,6 +41,7 @@ struct PrimaryStatus {
   uint64_t dirty_pages_last = 0, dirty_pages_total = 0;
   uint64_t memory_wire_bytes = 0, disk_wire_bytes = 0, wire_bytes_last = 0;
   memrep::EncoderFigures encoder_last;  ///< of the last epoch
+  microseconds decode_last{0}, apply_last{0};
   uint64_t frames_held = 0, frames_released = 0, frames_dropped = 0;
   microseconds lag{0};
   microseconds cpu{0};

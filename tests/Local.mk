@@ -23,6 +23,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/core_link_test.cc \
 	tests/unit/core_records_test.cc \
 	tests/unit/core_support.h \
+	tests/unit/fake_clock.cc \
+	tests/unit/fake_clock.h \
 	tests/unit/memrep_epoch_staging_test.cc \
 	tests/unit/memrep_fgbi_cache_test.cc \
 	tests/unit/memrep_fgbi_codec_test.cc \
@@ -30,14 +32,17 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_fgbi_support.h \
 	tests/unit/memrep_page_codec_test.cc \
 	tests/unit/memrep_page_snapshot_test.cc \
+	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/session_backup_guest_test.cc \
 	tests/unit/session_cut_test.cc \
+	tests/unit/session_hand_over_test.cc \
 	tests/unit/session_fakes.cc \
 	tests/unit/session_fakes.h \
 	tests/unit/session_pair.h \
 	tests/unit/session_parts_test.cc \
 	tests/unit/session_primary_test.cc \
+	tests/unit/session_outside_test.cc \
 	tests/unit/session_recording.h \
 	tests/unit/session_whole_test.cc
 

@@ -1,20 +1,34 @@
 # Xen: what the device model needs of a domain (linked into libhaven), and the
-# backup's stock xl (linked into havend). Only libxc_hypervisor needs Xen's libraries.
+# backup's stock xl (linked into havend). Only libhavenlibxc needs Xen's libraries and libnl.
 noinst_LTLIBRARIES += libhavenxen.la libhavenxl.la
 libhavenxen_la_SOURCES = \
+	xen/domain_guard.cc xen/domain_guard.h \
 	xen/domain_state.cc xen/domain_state.h \
 	xen/guest_memory.cc xen/guest_memory.h \
-	xen/hypervisor.h \
-	xen/state_saver.cc xen/state_saver.h
+	xen/hypervisor.cc xen/hypervisor.h \
+	xen/pv_domain.h \
+	xen/pv_suspend.cc xen/pv_suspend.h \
+	xen/state_saver.cc xen/state_saver.h \
+	xen/traffic_control.h \
+	xen/vif_plugs.cc xen/vif_plugs.h
 if HAVE_XEN
 noinst_LTLIBRARIES += libhavenlibxc.la
-libhavenlibxc_la_SOURCES = xen/libxc_hypervisor.cc xen/libxc_hypervisor.h
+libhavenlibxc_la_SOURCES = \
+	xen/libxc_hypervisor.cc xen/libxc_hypervisor.h \
+	xen/libxc_pv_domain.cc \
+	xen/netlink_traffic_control.cc
 libhavenlibxc_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 # The headers of Xen's libraries use GNU extensions.
 libhavenlibxc_la_CXXFLAGS = $(AM_CXXFLAGS) -std=gnu++20
 libhavenlibxc_la_LIBADD = $(XEN_LIBS)
 libhaven_la_LIBADD += libhavenlibxc.la
 libhaven_la_DEPENDENCIES += libhavenlibxc.la
+capi_libhaven_cppflags += -DHAVEN_DOMAIN_GUARD='"$(havenlibexecdir)/haven-domain-guard"'
+
+havenlibexecdir = $(libexecdir)/haven
+havenlibexec_PROGRAMS = xen/haven-domain-guard
+xen_haven_domain_guard_SOURCES = xen/domain_guard_main.cc
+xen_haven_domain_guard_LDADD = libhavenlibxc.la libhavenxen.la libhavenengine.la
 endif
 libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavenxl_la_SOURCES = \
@@ -34,12 +48,18 @@ tests_unit_xen_tests_SOURCES = \
 	tests/unit/main.cc \
 	tests/unit/xen_support.h \
 	tests/unit/xen_child_test.cc \
+	tests/unit/xen_domain_guard_test.cc \
 	tests/unit/xen_domain_config_test.cc \
 	tests/unit/xen_domain_state_test.cc \
 	tests/unit/xen_guest_memory_test.cc \
 	tests/unit/xen_libxl_stream_test.cc \
+	tests/unit/xen_pv_suspend_test.cc \
+	tests/unit/xen_vif_plugs_test.cc \
 	tests/unit/xen_xl_receiver_test.cc
 EXTRA_DIST += tests/unit/xen_fake_xl.py
+
+xenscriptsdir = $(sysconfdir)/xen/scripts
+dist_xenscripts_SCRIPTS = xen/haven-vif-bridge
 
 check_PROGRAMS += tests/fuzz/xen_state_fuzz
 tests_fuzz_xen_state_fuzz_SOURCES = tests/fuzz/xen_state_fuzz.cc $(fuzz_driver)

@@ -95,6 +95,12 @@ Status CompareBuild(JsonObject* own, JsonObject* primary) {
   return Status::Ok();
 }
 
+/// Without a `type=` libxl makes an emulated NIC, and one for netback beside it.
+std::string NicType(JsonObject* nic) {
+  std::string type = StringMember(nic, "nictype");
+  return type.empty() ? "vif_ioemu" : type;
+}
+
 Status CopyMacs(JsonObject* own, JsonObject* primary) {
   JsonArray* own_nics = ArrayMember(own, "nics");
   JsonArray* primary_nics = ArrayMember(primary, "nics");
@@ -107,6 +113,9 @@ Status CopyMacs(JsonObject* own, JsonObject* primary) {
     std::string mac = StringMember(there, "mac");
     if (here == nullptr || !IsHex(mac, {1, 1, 1, 1, 1, 1}, ':')) {
       return Protocol("NIC " + std::to_string(i) + " has no MAC address");
+    }
+    if (NicType(here) != NicType(there)) {
+      return Differs("the type of NIC " + std::to_string(i), NicType(there).substr(0, 100), NicType(here));
     }
     json_object_set_string_member(here, "mac", mac.c_str());
   }
@@ -157,6 +166,12 @@ Result<std::string> DomainName(const std::string& config) {
   std::string name = node ? StringMember(ObjectMember(json_node_get_object(node.get()), "c_info"), "name") : "";
   if (name.empty()) return Status(StatusCode::kInvalid, "the domain's configuration has no name");
   return name;
+}
+
+std::string DeviceModel(const std::string& config) {
+  std::string why;
+  Node node = ParseObject(config, why);
+  return node ? StringMember(ObjectMember(json_node_get_object(node.get()), "b_info"), "device_model") : "";
 }
 
 Result<std::string> DomainUuid(const std::string& config) {

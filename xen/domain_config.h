@@ -22,6 +22,9 @@ Result<std::string> MergeDomainConfig(const std::string& own, const std::string&
 /// The domain's name in libxl's JSON, kInvalid if there is none.
 Result<std::string> DomainName(const std::string& config);
 
+/// The device model that the configuration names, empty when it is xl's default.
+std::string DeviceModel(const std::string& config);
+
 /// The UUID of a merged configuration, as libxl writes it.
 Result<std::string> DomainUuid(const std::string& config);
 

@@ -49,6 +49,9 @@ class Hypervisor {
   virtual std::string GetConfig() = 0;
 };
 
+/// Pauses the domain so often that an `xl unpause` or two do not run it again.
+Status PauseForGood(Hypervisor& hypervisor);
+
 }  // namespace haven::xen
 
 #endif

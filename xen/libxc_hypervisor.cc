@@ -51,6 +51,7 @@ class LibxcHypervisor : public Hypervisor {
   xenforeignmemory_handle* foreign_ = nullptr;
   xc_hypercall_buffer_t log_{};  ///< made at its first use
   size_t log_pages_ = 0;
+  uint32_t context_bytes_ = 0;  ///< room for the HVM context
 };
 
 LibxcHypervisor::~LibxcHypervisor() {
@@ -147,12 +148,15 @@ Status LibxcHypervisor::Unpause() {
 }
 
 Status LibxcHypervisor::GetHvmContext(Bytes& out) {
-  int size = xc_domain_hvm_getcontext(xc_, domid_, nullptr, 0);
-  if (size > 0) {
-    out.resize(static_cast<size_t>(size));
-    size = xc_domain_hvm_getcontext(xc_, domid_, out.data(), static_cast<uint32_t>(out.size()));
+  // Its size does not change while the domain lives: ask once.
+  if (context_bytes_ == 0) {
+    const int size = xc_domain_hvm_getcontext(xc_, domid_, nullptr, 0);
+    if (size <= 0) return Failed("cannot ask for the state of the domain's processors");
+    context_bytes_ = static_cast<uint32_t>(size);
   }
-  if (size <= 0) return Failed("cannot read the domain's processors");
+  out.resize(context_bytes_);
+  const int size = xc_domain_hvm_getcontext(xc_, domid_, out.data(), context_bytes_);
+  if (size <= 0) return Failed("cannot read the state of the domain's processors");
   out.resize(static_cast<size_t>(size));
   return Status::Ok();
 }

@@ -58,8 +58,18 @@ bool XlReceiver::Running() {
   return exists;
 }
 
+Status XlReceiver::TryDeviceModel() {
+  const std::string program = DeviceModel(own_config_);
+  if (program.empty()) return Status::Ok();
+  auto version = RunProgram({program, "--version"}, options_.LogPath(), kXlTimeout);
+  if (version.ok()) return Status::Ok();
+  return {StatusCode::kRefused, "the device model of " + options_.config_path + " does not run on this host: " +
+                                    version.status().message() + "; see " + options_.LogPath()};
+}
+
 Status XlReceiver::Prepare(const memrep::GuestImage& image) {
   HAVEN_RETURN_IF_ERROR(StreamFeed::CheckImage(image));
+  HAVEN_RETURN_IF_ERROR(TryDeviceModel());
   Discard();
   if (DomainExists(domain_)) {
     return {StatusCode::kRefused, "domain " + domain_ + " runs on this host already: end it first (xl destroy " +

@@ -52,6 +52,9 @@ class XlReceiver : public session::Activator {
 
   Result<std::string> Xl(const std::vector<std::string>& arguments);
   bool DomainExists(const std::string& name);
+  /// A failover must not be the first to find that the device model does not
+  /// start here; and it finds it in the page cache.
+  Status TryDeviceModel();
   void DestroyIncoming();
   void Feed(const memrep::GuestImage& image);
   Status FeedOne(const memrep::GuestImage& image);

@@ -66,7 +66,8 @@ void haven_checkpoint_settle(void *opaque)
 {
     HavenGuest *g = opaque;
 
-    if (runstate_is_running()) {
+    /* A suspended guest does not run meanwhile. */
+    if (runstate_is_running() && !haven_domain_suspended()) {
         bdrv_drain_all_begin();
         g->settled = true;
     }
@@ -95,6 +96,10 @@ int haven_checkpoint_stop(void *opaque)
     haven_memory_new_sweep(g->memory);
     if (!runstate_is_running()) {
         settle_end(g);
+        if (haven_domain_suspended()) {
+            /* It could: an administrator has paused the device model only. */
+            return -EAGAIN;
+        }
         drain_begin();
         bdrv_drain_all_end();
         return 0;
@@ -142,6 +147,8 @@ static int append_state(HavenGuest *g, QIOChannelBuffer *buf, haven_buffer *out)
 
 int haven_checkpoint_save(void *opaque, haven_buffer *out)
 {
+    HavenGuest *g = opaque;
+    g_autofree int *ide_marks = haven_ide_remember(g->ide_buses);
     g_autoptr(QIOChannelBuffer) buf = qio_channel_buffer_new(512 * KiB);
     QEMUFile *f = qemu_file_new_output(QIO_CHANNEL(buf));
     int ret = 0;
@@ -155,12 +162,13 @@ int haven_checkpoint_save(void *opaque, haven_buffer *out)
     if (!ret) {
         ret = qemu_save_device_state(f);
     }
+    haven_ide_put_back(g->ide_buses, ide_marks);
     qemu_fflush(f);
     if (!ret) {
         ret = qemu_file_get_error(f);
     }
     if (!ret) {
-        ret = append_state(opaque, buf, out);
+        ret = append_state(g, buf, out);
     }
     qemu_fclose(f);
     return ret;

@@ -139,19 +139,29 @@ static void coroutine_fn copy_co(void *opaque)
     aio_wait_kick();
 }
 
+/* Its coroutine runs with this lock held, wherever that is. */
 void haven_copy_start(HavenDisk *disk)
 {
+    AioContext *ctx = bdrv_get_aio_context(disk->filter);
+
+    aio_context_acquire(ctx);
     if (disk->copying) {
         disk->copy_again = true;
-        return;
+    } else {
+        disk->copying = true;
+        disk->copy_stop = false;
+        bdrv_coroutine_enter(disk->filter,
+                             qemu_coroutine_create(copy_co, disk));
     }
-    disk->copying = true;
-    disk->copy_stop = false;
-    bdrv_coroutine_enter(disk->filter, qemu_coroutine_create(copy_co, disk));
+    aio_context_release(ctx);
 }
 
 void haven_copy_stop(HavenDisk *disk)
 {
+    AioContext *ctx = bdrv_get_aio_context(disk->filter);
+
+    aio_context_acquire(ctx);
     disk->copy_stop = true;
-    AIO_WAIT_WHILE(bdrv_get_aio_context(disk->filter), disk->copying);
+    AIO_WAIT_WHILE(ctx, disk->copying);
+    aio_context_release(ctx);
 }

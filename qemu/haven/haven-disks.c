@@ -31,7 +31,10 @@ static const char *disk_name(BlockBackend *blk, DeviceState *dev, Error **errp)
     if (name && *name) {
         return name;
     }
-    name = device_id(dev);
+    name = haven_domain_disk_name(dev);
+    if (!name) {
+        name = device_id(dev);
+    }
     if (!name) {
         path = object_get_canonical_path(OBJECT(dev));
         error_setg(errp, "haven: the disk of %s has no name; give the device "
@@ -42,13 +45,17 @@ static const char *disk_name(BlockBackend *blk, DeviceState *dev, Error **errp)
 
 /*
  * A disk served by another thread may have raised an interrupt that the main
- * thread has not delivered when the checkpoint is cut.
+ * thread has not delivered when the checkpoint is cut.  (A PV disk has none
+ * that the saved guest needs: it repeats the requests whose end it has not seen.)
  */
 static bool check_thread(const char *name, BlockBackend *blk, DeviceState *dev,
                          Error **errp)
 {
     BusState *bus;
 
+    if (haven_domain_disk_name(dev)) {
+        return true;
+    }
     if (blk_get_aio_context(blk) != qemu_get_aio_context()) {
         goto refuse;
     }
@@ -104,7 +111,9 @@ static bool insert_one(HavenDisks *disks, BlockBackend *blk, Error **errp)
                    "another id", name);
         return false;
     }
+    aio_context_acquire(blk_get_aio_context(blk));
     bytes = bdrv_getlength(node);
+    aio_context_release(blk_get_aio_context(blk));
     if (bytes < 0) {
         error_setg_errno(errp, -bytes, "haven: cannot get the size of disk %s",
                          name);

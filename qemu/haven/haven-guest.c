@@ -5,13 +5,19 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "qemu/main-loop.h"
 #include "qemu/notify.h"
 #include "migration/blocker.h"
 #include "sysemu/haven-hooks.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
+#include "sysemu/xen.h"
 #include "haven-int.h"
 #include "haven-xen.h"
+
+#include <haven_xen_pv.h>
 
 static HavenGuest *the_guest;
 static struct haven_status last_status = {
@@ -83,6 +89,11 @@ static const struct haven_guest_ops guest_ops = {
     .start_disk_copy = guest_start_disk_copy,
     .state_changed = guest_state_changed,
     .halt = guest_halt,
+    .make_ready = haven_domain_make_ready,
+    .cut_output = haven_vifs_cut,
+    .release_output = haven_vifs_release,
+    .release_all_output = haven_vifs_release_all,
+    .drop_output = haven_vifs_drop,
 };
 
 /* --- Session ------------------------------------------------------------ */
@@ -114,7 +125,12 @@ static void guest_free(HavenGuest *g)
         haven_session_free(g->session);
     }
     haven_checkpoint_resume(g);
+    if (xen_enabled()) {
+        haven_suspend_stop();
+        haven_plugs_close(g->plugs);
+    }
     haven_memory_free(g->memory);
+    g_ptr_array_free(g->ide_buses, true);
     if (g->blocker) {
         migrate_del_blocker(g->blocker);
         error_free(g->blocker);
@@ -173,6 +189,13 @@ static bool start_session(HavenGuest *g, const struct haven_options *options,
     return true;
 }
 
+static bool start_pv(HavenGuest *g, const struct haven_options *options,
+                     Error **errp)
+{
+    g->plugs = haven_vifs_plug(errp);
+    return g->plugs && haven_suspend_start(g, options->deadline_ms, errp);
+}
+
 bool haven_guest_start(const struct haven_options *options, Error **errp)
 {
     HavenGuest *g;
@@ -182,6 +205,7 @@ bool haven_guest_start(const struct haven_options *options, Error **errp)
     }
     watch_shutdown();
     g = g_new0(HavenGuest, 1);
+    g->ide_buses = haven_ide_buses();
     error_setg(&g->blocker, "haven: the guest is protected; "
                "run haven unprotect first");
     if (migrate_add_blocker(g->blocker, errp) < 0) {
@@ -189,7 +213,8 @@ bool haven_guest_start(const struct haven_options *options, Error **errp)
         goto fail;
     }
     g->memory = haven_memory_new(errp);
-    if (!g->memory || !haven_nics_insert(&g->nics, errp) ||
+    if (!g->memory || (xen_enabled() && !start_pv(g, options, errp)) ||
+        !haven_nics_insert(&g->nics, errp) ||
         !haven_disks_insert(&g->disks, errp) ||
         !start_session(g, options, errp)) {
         goto fail;
@@ -202,7 +227,8 @@ fail:
     return false;
 }
 
-bool haven_guest_stop(int reason, Error **errp)
+/* @why: for the status from now on, or NULL. */
+static bool end_session(int reason, const char *why, Error **errp)
 {
     HavenGuest *g = the_guest;
 
@@ -213,13 +239,41 @@ bool haven_guest_stop(int reason, Error **errp)
     haven_session_stop(g->session, reason);
     haven_checkpoint_resume(g);
     haven_guest_query(&last_status);
+    if (why && last_status.state == HAVEN_STOPPED) {
+        pstrcpy(last_status.message, sizeof(last_status.message), why);
+    }
     /* The library makes no calls after its end. */
-    if (reported_state != last_status.state) {
+    if (reported_state != last_status.state || why) {
         guest_state_changed(g, &last_status);
     }
     the_guest = NULL;
     guest_free(g);
     return true;
+}
+
+bool haven_guest_stop(int reason, Error **errp)
+{
+    return end_session(reason, NULL, errp);
+}
+
+static char *give_up_reason;
+
+static void give_up_bh(void *opaque)
+{
+    g_autofree char *why = g_steal_pointer(&give_up_reason);
+
+    if (the_guest) {
+        error_report("haven: protection has ended: %s", why);
+        end_session(HAVEN_STOP_UNPROTECT, why, NULL);
+    }
+}
+
+void haven_guest_give_up(const char *why)
+{
+    if (!give_up_reason) {
+        give_up_reason = g_strdup(why);
+        aio_bh_schedule_oneshot(iohandler_get_aio_context(), give_up_bh, NULL);
+    }
 }
 
 void haven_guest_query(struct haven_status *status)

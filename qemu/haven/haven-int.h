@@ -112,12 +112,19 @@ void haven_nic_send(void *nic, unsigned flags, const uint8_t *data,
 /* haven-checks.c: what cannot be replicated, apart from disks and NICs. */
 bool haven_check_guest(Error **errp);
 
+/* haven-ide.c: saving leaves no traces in the guest that runs on. */
+GPtrArray *haven_ide_buses(void);
+int *haven_ide_remember(const GPtrArray *buses);
+void haven_ide_put_back(const GPtrArray *buses, const int *marks);
+
 /* haven-guest.c: the one guest of this process. */
 typedef struct HavenGuest {
     haven_session *session;
     HavenMemory *memory;
     HavenDisks disks;
     HavenNics nics;
+    GPtrArray *ide_buses;       /* IDEBus */
+    struct haven_plugs *plugs;  /* over PV NICs; only under Xen */
     Error *blocker;
     bool settled;               /* between settle() and stop() */
     bool stopped;               /* between stop() and resume() */
@@ -125,6 +132,8 @@ typedef struct HavenGuest {
 
 bool haven_guest_start(const struct haven_options *options, Error **errp);
 bool haven_guest_stop(int reason, Error **errp);
+/* Main thread, also from a callback: ends the session soon, with the reason. */
+void haven_guest_give_up(const char *why);
 /* Of the running session, else of the last one. */
 void haven_guest_query(struct haven_status *status);
 

@@ -16,11 +16,55 @@ QEMU_BUILD_BUG_ON((int)HAVEN_STATE_STOPPED != (int)HAVEN_STOPPED);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_CONTINUE != (int)HAVEN_LOSS_CONTINUE);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_PAUSE != (int)HAVEN_LOSS_PAUSE);
 
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_ALL != (int)HAVEN_ENCODER_ALL);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_NONE != (int)HAVEN_ENCODER_NONE);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_BLOCKS !=
+                  (int)HAVEN_ENCODER_BLOCKS);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_SHARING !=
+                  (int)HAVEN_ENCODER_SHARING);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_COMPRESSION !=
+                  (int)HAVEN_ENCODER_COMPRESSION);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_COMPRESSION_ADAPTIVE !=
+                  (int)HAVEN_COMPRESSION_ADAPTIVE);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_COMPRESSION_ZLIB !=
+                  (int)HAVEN_COMPRESSION_ZLIB);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_COMPRESSION_LZ4 !=
+                  (int)HAVEN_COMPRESSION_LZ4);
+QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_COMPRESSION_ZSTD !=
+                  (int)HAVEN_COMPRESSION_ZSTD);
+
+/* What was not given stays 0, which is the library's default. */
+static bool read_encoder(const HavenEncoder *from, struct haven_options *to,
+                         Error **errp)
+{
+    if ((from->has_block_bytes && !from->block_bytes) ||
+        (from->has_cache_bytes && !from->cache_bytes) ||
+        (from->has_cache_percent && !from->cache_percent) ||
+        (from->has_cpu_percent && !from->cpu_percent) ||
+        (from->has_link_bytes_per_second && !from->link_bytes_per_second) ||
+        (from->has_threads && !from->threads)) {
+        error_setg(errp, "haven: a number of the encoder's options is 0; "
+                   "leave it out for the default");
+        return false;
+    }
+    to->encoder_stages = from->has_stages ? (int)from->stages : 0;
+    to->encoder_compression = from->has_compression ? (int)from->compression
+                                                    : 0;
+    to->encoder_block_bytes = from->block_bytes;
+    to->encoder_cache_bytes = from->cache_bytes;
+    to->encoder_cache_percent = from->cache_percent;
+    to->encoder_cpu_percent = from->cpu_percent;
+    to->encoder_link_bytes_per_second = from->link_bytes_per_second;
+    to->threads = from->threads;
+    return true;
+}
+
 void qmp_haven_start(const char *guest, const char *host, const char *port,
                      bool has_interval_ms, uint32_t interval_ms,
                      bool has_deadline_ms, uint32_t deadline_ms,
                      bool has_on_backup_loss, HavenBackupLoss on_backup_loss,
-                     bool has_arbiter, const char *arbiter, Error **errp)
+                     bool has_arbiter, const char *arbiter,
+                     bool has_encoder, HavenEncoder *encoder, Error **errp)
 {
     struct haven_options options = {
         .size = sizeof(options),
@@ -34,6 +78,9 @@ void qmp_haven_start(const char *guest, const char *host, const char *port,
         .arbiter = has_arbiter ? arbiter : NULL,
     };
 
+    if (has_encoder && !read_encoder(encoder, &options, errp)) {
+        return;
+    }
     haven_guest_start(&options, errp);
 }
 
@@ -83,6 +130,17 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->frames_dropped = s.frames_dropped;
     r->lag_us = s.lag_us;
     r->cpu_us = s.cpu_us;
+    r->encoder_unchanged_pages = s.encoder_unchanged_pages;
+    r->encoder_changed_blocks = s.encoder_changed_blocks;
+    r->encoder_bytes_after_blocks = s.encoder_bytes_after_blocks;
+    r->encoder_bytes_after_sharing = s.encoder_bytes_after_sharing;
+    r->encoder_bytes = s.encoder_bytes;
+    r->encoder_cache_hits = s.encoder_cache_hits;
+    r->encoder_cache_misses = s.encoder_cache_misses;
+    r->encoder_us = s.encoder_us;
+    r->encoder_compress_us = s.encoder_compress_us;
+    r->decode_us = s.decode_us;
+    r->apply_us = s.apply_us;
     return r;
 }
 

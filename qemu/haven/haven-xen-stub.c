@@ -55,3 +55,52 @@ bool haven_domain_disk_is_idle(DeviceState *dev)
 {
     g_assert_not_reached();
 }
+
+const char *haven_domain_disk_name(DeviceState *dev)
+{
+    return NULL;
+}
+
+bool haven_suspend_start(struct HavenGuest *g, uint32_t deadline_ms,
+                         Error **errp)
+{
+    g_assert_not_reached();
+}
+
+void haven_suspend_stop(void)
+{
+    g_assert_not_reached();
+}
+
+bool haven_domain_suspended(void)
+{
+    return false;
+}
+
+int haven_domain_make_ready(void *opaque)
+{
+    return 1;
+}
+
+struct haven_plugs *haven_vifs_plug(Error **errp)
+{
+    g_assert_not_reached();
+}
+
+int haven_vifs_cut(void *opaque)
+{
+    return 0;
+}
+
+void haven_vifs_release(void *opaque)
+{
+}
+
+void haven_vifs_release_all(void *opaque)
+{
+}
+
+int haven_vifs_drop(void *opaque)
+{
+    return 0;
+}

@@ -23,13 +23,12 @@
 /* Each try lets the guest run for a moment: in all some tens of milliseconds. */
 #define PAUSE_TRIES 200
 #define PAUSE_RETRY_US 100
-/* "xl unpause" takes back one pause: it must not be enough. */
-#define HALT_PAUSES 16
 
 struct HavenDomain {
     haven_xen *xen;
     MemoryListener listener;
     bool listening;             /* false while it tells what is there already */
+    bool logging;
 };
 
 static int report(int ret, const struct haven_error *error)
@@ -141,6 +140,10 @@ bool haven_domain_log(HavenDomain *d, bool on)
 {
     struct haven_error error;
 
+    if (on == d->logging) {
+        return true;
+    }
+    d->logging = on;
     if (on) {
         memory_global_dirty_log_start(GLOBAL_DIRTY_MIGRATION);
     } else {
@@ -163,6 +166,10 @@ int haven_domain_pause(HavenDomain *d)
 {
     struct haven_error error;
 
+    if (haven_domain_suspended()) {
+        /* Xen lets no request be in flight then; but some need no reply. */
+        return xen_serve_io_requests() ? -EAGAIN : 0;
+    }
     for (int i = 0; i < PAUSE_TRIES; i++) {
         if (report(haven_xen_pause(d->xen, &error), &error) < 0) {
             return -EIO;
@@ -181,16 +188,18 @@ void haven_domain_unpause(HavenDomain *d)
 {
     struct haven_error error;
 
-    report(haven_xen_unpause(d->xen, &error), &error);
+    if (haven_domain_suspended()) {
+        haven_domain_resume();
+    } else {
+        report(haven_xen_unpause(d->xen, &error), &error);
+    }
 }
 
 void haven_domain_halt(HavenDomain *d)
 {
     struct haven_error error;
 
-    for (int i = 0; i < HALT_PAUSES; i++) {
-        report(haven_xen_pause(d->xen, &error), &error);
-    }
+    report(haven_xen_pause_for_good(d->xen, &error), &error);
 }
 
 int haven_domain_save(HavenDomain *d, const void *device_model, size_t bytes,

@@ -12,6 +12,8 @@
 #include "hw/qdev-core.h"
 
 typedef struct HavenDomain HavenDomain;
+struct HavenGuest;
+struct haven_plugs;
 
 /* Maps the domain's memory, which is one region. */
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp);
@@ -27,6 +29,7 @@ int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words);
  * Returns 0, -EAGAIN if the guest had requests in flight all the time.
  */
 int haven_domain_pause(HavenDomain *domain);
+/* Also lets a suspended domain go on. */
 void haven_domain_unpause(HavenDomain *domain);
 /* The domain must not run here any more. */
 void haven_domain_halt(HavenDomain *domain);
@@ -38,5 +41,35 @@ int haven_domain_save(HavenDomain *domain, const void *device_model,
 bool haven_domain_check(Error **errp);
 /* A PV disk that no frontend uses: the guest has it as an emulated one. */
 bool haven_domain_disk_is_idle(DeviceState *dev);
+/* The name in xl.cfg (xvda) if it is a PV disk, else NULL. */
+const char *haven_domain_disk_name(DeviceState *dev);
+/* False, with the reason: the guest uses a PV disk that has no filter. */
+bool haven_domain_disks_covered(Error **errp);
+/* A device's node in xenstore, to be freed with free(); NULL if there is none. */
+char *haven_domain_read(const char *directory, const char *device,
+                        const char *node);
+
+/* --- haven-xen-suspend.c: guests with PV drivers ------------------------- */
+
+bool haven_suspend_start(struct HavenGuest *g, uint32_t deadline_ms,
+                         Error **errp);
+void haven_suspend_stop(void);
+/* See haven_guest_ops; opaque is the HavenGuest.  Also without Xen. */
+int haven_domain_make_ready(void *opaque);
+/* The domain stands still by its own suspend, until haven_domain_resume(). */
+bool haven_domain_suspended(void);
+void haven_domain_resume(void);
+
+/* --- haven-xen-vif.c: NICs that netback serves --------------------------- */
+
+/* Puts plugs over those in use. */
+struct haven_plugs *haven_vifs_plug(Error **errp);
+/* False, with the reason: one is in use that has no plug. */
+bool haven_vifs_covered(struct haven_plugs *plugs, Error **errp);
+/* See haven_guest_ops; opaque is the HavenGuest.  Also without Xen. */
+int haven_vifs_cut(void *opaque);
+void haven_vifs_release(void *opaque);
+void haven_vifs_release_all(void *opaque);
+int haven_vifs_drop(void *opaque);
 
 #endif

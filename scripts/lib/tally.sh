@@ -29,6 +29,15 @@ tally_make_check() {
   done | awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 
+# tally_xen FILE WANTED: of the lines of JSON of xen-testbed, which were to be WANTED; one
+# that is missing failed, one that was skipped is neither.
+tally_xen() {
+  local ok skipped
+  ok=$(grep -c '"result": "ok"' "$1" || true)
+  skipped=$(grep -c '"result": "skip"' "$1" || true)
+  echo "$ok $(($2 - ok - skipped))"
+}
+
 # tally_e2e FILE: from the last line of tests/e2e/run; a run that did not end failed.
 tally_e2e() {
   sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1 | grep . || echo "0 1"

@@ -92,7 +92,7 @@ xen_initrd() {
   rm -rf "$tree"
 }
 
-# The test guest's initramfs with another /init and drivers for what Xen gives it, and
+# The test guest's initramfs with drivers for what Xen gives it, and
 # its kernel in a form that boots quickly there.
 xen_guest() {
   local base=$CACHE/guest/initramfs out=$XEN/guest tree=$XEN/guest.tree files
@@ -103,7 +103,6 @@ xen_guest() {
   mkdir -p "$tree"
   (cd "$tree" && busybox cpio -i -d <"$base" 2>/dev/null)
   rm -rf "$tree/modules"
-  install -m 755 "$ROOT/tests/xen/guest/init" "$tree/init"
   strip --strip-all "$tree/bin/busybox" "$tree/bin/kvd"
   mapfile -t files < <(module_closure "$module_root" "${guest_modules[@]}")
   pack_modules "$tree/modules" "${files[@]}"

@@ -43,10 +43,11 @@ def _sample(client: Client) -> _Sample:
 
 
 def run(lab: Lab, options: dict[str, int], seconds: float,
-        meanwhile: Optional[Callable[[], None]] = None) -> Figures:
-    """Runs a client for `seconds`; calls `meanwhile` again and again while it is measured."""
+        meanwhile: Optional[Callable[[], None]] = None, beside: Optional[dict[str, int]] = None) -> Figures:
+    """Runs a client for `seconds`; calls `meanwhile` again and again while it is measured.
+    `beside` is what the guest does by itself meanwhile, else LOAD."""
     client = Client(lab.processes, **options)
-    client.load(**LOAD)
+    client.load(**(LOAD if beside is None else beside))
     time.sleep(WARM_SECONDS)
     first = _sample(client)
     while time.monotonic() < first.when + seconds:

@@ -45,6 +45,7 @@ void Records() {
   SaveRecord(Type::kLayoutReply, "layout_reply",
              wire::Encode(wire::LayoutReply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kChanged}}));
   SaveRecord(Type::kHeartbeat, "heartbeat", wire::Encode(wire::Heartbeat{1, 2}));
+  SaveRecord(Type::kCommitted, "committed", wire::Encode(wire::Committed{1200, 800}));
   SaveRecord(Type::kGoodbye, "goodbye", wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect}));
   Bytes write = wire::Encode(wire::DiskRequest{9, 1, wire::kDiskSync, 512, 4});
   write.insert(write.end(), {1, 2, 3, 4});
@@ -76,6 +77,8 @@ void Pages() {
   save("delta_list", "00000000 01000000 0000000000000003 03 40 81 ff 02 01 80 1122334455667788 99" + page.substr(0, 128));
   save("delta_map", "01000000 01000000 0000000000000003 00 0100000000000000 0000000000000000 01 1122334455667788");
   save("sparse", "01000000 01000000 0000000000000004 01 40 01 1122334455667788");
+  save("assembled", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000" + page.substr(0, 128));
+  save("assembled_short", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000");
   save("same", "02000000 01000000 0100000000000005 0000000000000001");
   // 01 40 01 and a word, as a stored block of zlib.
   save("compressed", "01000000 01000000 0000000000000006 01 04 0b00 1600"

@@ -37,6 +37,7 @@ class Backup : private BackupSession::Events {
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder + "/vda"}, {"vdb", folder + "/vdb"}};
     options_.memory_limit_bytes = kMemoryLimit;
+    options_.threads = 1;
   }
 
   Status Feed(uint8_t connection, Record& record) {
@@ -74,7 +75,7 @@ class Backup : private BackupSession::Events {
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   Silence silence_;
-  BackupSession session_{*this, silence_};
+  BackupSession session_{*this, silence_, wire::kFeaturesKnown};
 };
 
 struct Folder {

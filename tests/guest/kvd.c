@@ -130,9 +130,10 @@ static void Verify(const char *arguments, FILE *out) {
 }
 
 static void Stalls(const char *arguments, FILE *out) {
-  (void)arguments;
-  StallReset();
-  Answer(out, NULL);
+  fprintf(out, "{\"ok\":true,\"stalls\":[");
+  StallHistogram(out);
+  fprintf(out, "]}\n");
+  StallReset((unsigned)strtoul(arguments, NULL, 10));
 }
 
 // Leaves disk0 in the state in which a file system check must find nothing.

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 // --- store.c: acknowledged operations, in memory and in a log on disk0 ---
 
@@ -66,7 +67,10 @@ uint64_t ChatterSent(void);
 
 void StallStart(void);
 void StallReport(uint64_t *max_us, uint64_t *p99_us);
-void StallReset(void);
+// [from_us, count] of each kind of stall since the last reset, joined by commas.
+void StallHistogram(FILE *out);
+// Looks every `period` microseconds from now on; 0: every 5000.
+void StallReset(unsigned period);
 
 // --- shared ---
 

@@ -5,10 +5,13 @@
 #include "kvd.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <time.h>
 
 enum { kPeriodUs = 5000, kBucketUs = 500, kBuckets = 20000 };
+
+static _Atomic unsigned period_us = kPeriodUs;
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t histogram[kBuckets];
@@ -37,12 +40,16 @@ void PaceLoop(uint64_t *next_us, unsigned per_second) {
 
 static void *Sample(void *unused) {
   (void)unused;
+  // Before all others, so that it sees what stops the machine, not what is busy in it.
+  struct sched_param priority = {.sched_priority = 50};
+  pthread_setschedparam(pthread_self(), SCHED_FIFO, &priority);
   for (;;) {
+    unsigned period = period_us;
     uint64_t before = NowMicroseconds();
-    struct timespec pause = {.tv_nsec = kPeriodUs * 1000};
+    struct timespec pause = {.tv_nsec = (long)period * 1000};
     nanosleep(&pause, NULL);
     uint64_t took = NowMicroseconds() - before;
-    uint64_t gap = took > kPeriodUs ? took - kPeriodUs : 0;
+    uint64_t gap = took > period ? took - period : 0;
     pthread_mutex_lock(&mutex);
     histogram[gap / kBucketUs < kBuckets ? gap / kBucketUs : kBuckets - 1]++;
     samples++;
@@ -69,7 +76,20 @@ void StallReport(uint64_t *max_us, uint64_t *p99_us) {
   pthread_mutex_unlock(&mutex);
 }
 
-void StallReset(void) {
+void StallHistogram(FILE *out) {
+  pthread_mutex_lock(&mutex);
+  const char *before = "";
+  for (unsigned i = 0; i < kBuckets; i++) {
+    if (histogram[i]) {
+      fprintf(out, "%s[%u,%u]", before, i * kBucketUs, histogram[i]);
+      before = ",";
+    }
+  }
+  pthread_mutex_unlock(&mutex);
+}
+
+void StallReset(unsigned period) {
+  period_us = period ? period : kPeriodUs;
   pthread_mutex_lock(&mutex);
   memset(histogram, 0, sizeof histogram);
   samples = 0;

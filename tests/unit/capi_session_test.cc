@@ -129,6 +129,31 @@ TEST(CInterface, RefusesWhatCannotBeWithASentence) {
   STRCMP_EQUAL("the guest has too many disks", error.message);
 }
 
+TEST(CInterface, RefusesOptionsOfTheEncoderThatCannotBe) {
+  options.encoder_stages = 5;
+  CheckRefused("the encoder has no stages 5");
+  options.encoder_stages = HAVEN_ENCODER_ALL;
+  options.encoder_compression = 4;
+  CheckRefused("the encoder has no compression 4");
+  options.encoder_compression = HAVEN_COMPRESSION_ADAPTIVE;
+  options.encoder_block_bytes = 96;
+  CheckRefused("the encoder's blocks must have 64, 128 or 256 octets");
+  options.encoder_block_bytes = 0;
+  options.encoder_cpu_percent = 101;
+  CheckRefused("the encoder may use at most 100 percent of a processor");
+  options.encoder_cpu_percent = 0;
+  options.encoder_cache_percent = 101;
+  CheckRefused("the encoder's cache may have at most 100 percent of the guest's memory");
+  options.encoder_cache_percent = 10;
+  options.encoder_cache_bytes = 1 << 20;
+  CheckRefused("the size of the encoder's cache is given twice; leave one of them out");
+  options.encoder_cache_bytes = 0;
+  options.threads = 65;
+  CheckRefused("the encoder may use at most 64 threads");
+  options.threads = 1;
+  CHECK(Start() != nullptr);
+}
+
 TEST(CInterface, LetsEverythingPassWithoutABackup) {
   CHECK(Start() != nullptr);
   int done = 0;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/arguments.h"
 
+#include <filesystem>
 #include <sstream>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <CppUTest/TestHarness.h>
 
@@ -53,6 +56,28 @@ TEST(CliArguments, ProtectTakesAllItsOptions) {
   CHECK_FALSE(a.wait);
 }
 
+TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
+  Arguments a = Parsed(
+      "protect g --to h --encoder blocks --compression zlib --block-bytes 256 --cache 64 --encoder-cpu 30 "
+      "--encoder-threads 3");
+  STRCMP_EQUAL("blocks", a.encoder.stages.c_str());
+  STRCMP_EQUAL("zlib", a.encoder.compression.c_str());
+  CHECK_EQUAL(256u, a.encoder.block_bytes);
+  CHECK_EQUAL(64u, a.encoder.cache_mib);
+  CHECK_EQUAL(0u, a.encoder.cache_percent);
+  CHECK_EQUAL(30u, a.encoder.cpu_percent);
+  CHECK_EQUAL(3u, a.encoder.threads);
+  a = Parsed("protect g --to h --cache 64 --cache 10%");  // the last one counts
+  CHECK_EQUAL(0u, a.encoder.cache_mib);
+  CHECK_EQUAL(10u, a.encoder.cache_percent);
+  ExpectError("--encoder: must be all, none, blocks, sharing or compression, not 'some'", "protect g --to h --encoder some");
+  ExpectError("--compression: must be adaptive, zlib, lz4 or zstd, not 'gzip'", "protect g --to h --compression gzip");
+  ExpectError("--block-bytes: must be 64, 128 or 256, not '96'", "protect g --to h --block-bytes 96");
+  ExpectError("--cache: must be a whole number from 1 to 1048576, not '0'", "protect g --to h --cache 0");
+  ExpectError("--cache: percent: must be a whole number from 1 to 100, not '101'", "protect g --to h --cache 101%");
+  ExpectError("--encoder-cpu: must be a whole number from 1 to 100, not '0'", "protect g --to h --encoder-cpu 0");
+}
+
 TEST(CliArguments, ProtectHasTheDocumentedDefaults) {
   Arguments a = Parsed("protect --to backup web1");
   STRCMP_EQUAL("7789", a.port.c_str());
@@ -88,6 +113,30 @@ TEST(CliArguments, StatusNeedsNoGuest) {
 TEST(CliArguments, FailoverIsNotForcedUnlessTold) {
   CHECK_FALSE(Parsed("failover web1").force);
   CHECK_TRUE(Parsed("failover web1 --force").force);
+}
+
+TEST(CliArguments, ADomainsNumberStandsForItsName) {
+  char folder[] = "/tmp/haven-cli-test-XXXXXX";
+  CHECK(mkdtemp(folder) != nullptr);
+  const std::string run_dir = folder, by_domid = run_dir + "/by-domid";
+  CHECK_EQUAL(0, mkdir(by_domid.c_str(), 0700));
+  CHECK_EQUAL(0, symlink("../web1.qmp", (by_domid + "/7").c_str()));
+  Arguments a = Parsed("unprotect 7 --run-dir " + run_dir);
+  ResolveDomid(a);
+  STRCMP_EQUAL("web1", a.guest.c_str());
+  Arguments unknown = Parsed("unprotect 8 --run-dir " + run_dir);
+  ResolveDomid(unknown);
+  STRCMP_EQUAL("8", unknown.guest.c_str());
+  Arguments named = Parsed("unprotect web7 --run-dir " + run_dir);
+  ResolveDomid(named);
+  STRCMP_EQUAL("web7", named.guest.c_str());
+  std::filesystem::remove_all(run_dir);
+}
+
+TEST(CliArguments, AFailoverIsPlannedOrForced) {
+  CHECK_FALSE(Parsed("failover web1").planned);
+  CHECK_TRUE(Parsed("failover web1 --planned").planned);
+  ExpectError("--planned and --force exclude each other", "failover web1 --planned --force");
 }
 
 TEST(CliArguments, SaysInOneSentenceWhatIsWrong) {

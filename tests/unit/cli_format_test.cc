@@ -5,6 +5,7 @@
 
 using haven::cli::FormatBytes;
 using haven::cli::FormatGuests;
+using haven::cli::FormatLastEpoch;
 using haven::cli::FormatMicros;
 using haven::cli::FormatTable;
 using haven::cli::Percent;
@@ -48,6 +49,25 @@ TEST(CliFormat, ShowsEachGuestOnALineAndItsReasonBelow) {
       "db     backup   primary-lost  7      -          -          -        10 B      5 B\n"
       "db: silent for? 1000 ms\n",
       FormatGuests({primary, backup}).c_str());
+}
+
+TEST(CliFormat, ShowsWhatBecameOfTheLastEpoch) {
+  Json guest = Json::Object().Set("epochs", 3).Set("dirty_pages_last", 512).Set("encoder_unchanged_pages", 2);
+  guest.Set("encoder_changed_blocks", 900).Set("encoder_cache_hits", 384).Set("encoder_cache_misses", 128);
+  guest.Set("encoder_bytes_after_blocks", 20480).Set("encoder_bytes_after_sharing", 10240).Set("encoder_bytes", 5120);
+  guest.Set("encoder_us", 700).Set("encoder_compress_us", 300).Set("decode_us", 200).Set("apply_us", 1250);
+  STRCMP_EQUAL(
+      "last epoch:  dirty pages        512 (2.00 MiB)\n"
+      "             unchanged          2\n"
+      "             changed blocks     900\n"
+      "             found in cache     75%\n"
+      "             after blocks       20.0 KiB\n"
+      "             after sharing      10.0 KiB\n"
+      "             after compression  5.00 KiB, sent\n"
+      "             encoding           700 us, of it compression 300 us\n"
+      "             at the backup      decoding 200 us, applying the epoch before 1.25 ms\n",
+      FormatLastEpoch(guest).c_str());
+  STRCMP_EQUAL("", FormatLastEpoch(Json::Object().Set("role", "backup").Set("epoch", 7)).c_str());
 }
 
 TEST(CliFormat, ShowsHowFarTheFirstCopyIs) {

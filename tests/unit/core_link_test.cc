@@ -9,6 +9,7 @@
 
 #include "core/assert.h"
 #include "tests/unit/core_support.h"
+#include "tests/unit/fake_clock.h"
 
 #include <CppUTest/TestHarness.h>
 
@@ -19,9 +20,47 @@ namespace {
 
 constexpr milliseconds kLong{20000};
 
+/// A socket with a port of loopback.
+std::pair<int, std::string> BoundSocket() {
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  HAVEN_ASSERT(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  socklen_t size = sizeof(address);
+  HAVEN_ASSERT(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  return {fd, std::to_string(ntohs(address.sin_port))};
+}
+
+/// A call that waits, on a thread of its own. A test that fails ends it, too.
+class Waiting {
+ public:
+  /// @param link  nullptr: the call ends with its time at the latest.
+  Waiting(FakeClock& clock, Link* link, std::function<Status()> call)
+      : clock_(clock), link_(link), thread_([this, call] { status_ = call(); }) {}
+  ~Waiting() {
+    if (!thread_.joinable()) return;
+    if (link_ != nullptr) link_->Close();
+    clock_.Pass(std::chrono::hours(1000));
+    thread_.join();
+  }
+  /// What the call has returned.
+  Status Join() {
+    thread_.join();
+    return status_;
+  }
+
+ private:
+  FakeClock& clock_;
+  Link* link_;
+  Status status_;
+  std::thread thread_;
+};
+
 }  // namespace
 
 TEST_GROUP(Link) {
+  FakeClock clock;
   int raw = -1;  ///< the other end, without a Link
   std::unique_ptr<Link> link;
   Record record;
@@ -29,7 +68,7 @@ TEST_GROUP(Link) {
   void setup() override {
     int ends[2];
     HAVEN_ASSERT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
-    link = std::make_unique<Link>(ends[0]);
+    link = std::make_unique<Link>(ends[0], clock);
     raw = ends[1];
   }
   void teardown() override { CloseRaw(); }
@@ -125,8 +164,37 @@ TEST(Link, SaysThatThePeerHasClosedWhereverTheStreamEnds) {
 
 TEST(Link, SaysThatNothingCameInTime) {
   HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer did not answer in time", link->Receive(record, milliseconds(0)));
-  Write(Bytes(20, 'H'));  // not whole is nothing
-  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer did not answer in time", link->Receive(record, milliseconds(5)));
+  Waiting receiver(clock, link.get(), [&] { return link->Receive(record, milliseconds(1000)); });
+  CHECK(clock.IsAwaited(milliseconds(1000)));
+  clock.Pass(milliseconds(999));
+  CHECK(clock.IsAwaited(milliseconds(1)));
+  clock.Pass(milliseconds(1));
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer did not answer in time", receiver.Join());
+}
+
+TEST(Link, TakesARecordThatIsNotWholeInTimeForNone) {
+  Bytes octets = RecordOctets(wire::Type::kCommitted, 1, 0, {});
+  Waiting receiver(clock, link.get(), [&] { return link->Receive(record, milliseconds(1000)); });
+  CHECK(clock.IsAwaited(milliseconds(1000)));
+  for (size_t i = 0; i < 4; i++) {  // each octet does not buy a new deadline
+    Write({octets[i]});
+    CHECK(clock.IsAwaited(milliseconds(1000 - 250 * static_cast<int>(i))));
+    clock.Pass(milliseconds(250));
+  }
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer did not answer in time", receiver.Join());
+}
+
+TEST(Link, TakesWhatHasComeEvenIfItLooksLate) {
+  Write(RecordOctets(wire::Type::kCommitted, 1, 0, {}));
+  clock.Pass(milliseconds(5000));
+  HAVEN_CHECK_OK(link->Receive(record, milliseconds(0)));
+}
+
+TEST(Link, WaitsForEverWithoutADeadline) {
+  Waiting receiver(clock, link.get(), [&] { return link->Receive(record); });
+  clock.Pass(std::chrono::hours(1000));
+  Write(RecordOctets(wire::Type::kCommitted, 1, 0, {}));
+  HAVEN_CHECK_OK(receiver.Join());
 }
 
 TEST(Link, RefusesASequenceWithAGapOrARepetition) {
@@ -198,28 +266,43 @@ TEST(Link, CloseEndsAReceiveAndASendThatWait) {
 }
 
 TEST(Link, GivesUpOnAPeerThatStopsReading) {
-  link->SetSendTimeout(milliseconds(20));
-  Bytes body(wire::kMaxBodyBytes);
-  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer has stopped to take what is sent",
-                    link->Send(wire::Type::kPages, 1, body));
+  link->SetSendTimeout(milliseconds(1000));
+  Waiting sender(clock, link.get(), [&] { return link->Send(wire::Type::kPages, 1, Bytes(wire::kMaxBodyBytes)); });
+  CHECK(clock.IsAwaited(milliseconds(1000)));
+  clock.Pass(milliseconds(999));
+  CHECK(clock.IsAwaited(milliseconds(1)));
+  CHECK_EQUAL(1 << 18, Read(1 << 18).size());  // who takes something has its time again
+  CHECK(clock.IsAwaited(milliseconds(1000)));
+  clock.Pass(milliseconds(1000));
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer has stopped to take what is sent", sender.Join());
   // Half a record is out: nothing may follow it.
   HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the connection was closed", link->Send(wire::Type::kCommitted, 1, ByteSpan{}));
 }
 
 TEST(Link, ConnectSaysWhereNobodyListens) {
-  int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  HAVEN_ASSERT(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);  // but not listen()
-  socklen_t size = sizeof(address);
-  HAVEN_ASSERT(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  std::string port = std::to_string(ntohs(address.sin_port));
+  auto [fd, port] = BoundSocket();  // but not listen()
   std::string expected = "cannot connect to 127.0.0.1:" + port + ": Connection refused";
   HAVEN_CHECK_FAILS(StatusCode::kPeerLost, expected.c_str(), Link::Connect("127.0.0.1", port, kLong).status());
   HAVEN_ASSERT(listen(fd, 1) == 0);
   auto connected = Link::Connect("127.0.0.1", port, kLong);
   HAVEN_CHECK_OK(connected.status());
   STRCMP_EQUAL(("127.0.0.1:" + port).c_str(), connected.value()->PeerName().c_str());
+  close(fd);
+}
+
+TEST(Link, ConnectGivesUpOnAHostThatDoesNotAnswer) {
+  auto [fd, port] = BoundSocket();
+  HAVEN_ASSERT(listen(fd, 0) == 0);
+  auto first = Link::Connect("127.0.0.1", port, kLong);  // fills the queue: the next one gets no answer
+  HAVEN_CHECK_OK(first.status());
+  Waiting connecter(clock, nullptr, [&, port = port] {
+    return Link::Connect("127.0.0.1", port, milliseconds(1000), clock).status();
+  });
+  CHECK(clock.IsAwaited(milliseconds(1000)));
+  clock.Pass(milliseconds(999));
+  CHECK(clock.IsAwaited(milliseconds(1)));
+  clock.Pass(milliseconds(1));
+  std::string expected = "cannot connect to 127.0.0.1:" + port + ": Connection timed out";
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, expected.c_str(), connecter.Join());
   close(fd);
 }

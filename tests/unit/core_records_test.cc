@@ -47,7 +47,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0100 0100 01 00 0000  0f00000000000000  e8030000"
+    "0100 0100 01 00 0000  7f00000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0100 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kError[] = "0500 0000 0700 68652077 6f6e21";
@@ -57,6 +57,7 @@ const char kLayout[] =
     "01000000  0000400000000000 0300 766461";
 const char kLayoutReply[] = "02000000 01 02";
 const char kHeartbeat[] = "0807060504030201 1817161514131211";
+const char kCommitted[] = "b004000000000000 2003000000000000";
 const char kGoodbye[] = "0200";
 const char kDiskWrite[] = "0900000000000000 01000000 01000000 0002000000000000 0400000000000000 deadbeef";
 const char kDiskZero[] = "0900000000000000 01000000 02000000 0002000000000000 0000010000000000";
@@ -78,7 +79,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(1, decoded.value().version_min);
   CHECK_EQUAL(1, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(15, decoded.value().features);
+  CHECK_EQUAL(127, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());
@@ -131,6 +132,15 @@ TEST(Records, HeartbeatHasTheDocumentsOctets) {
   CHECK(decoded.value().sent_us == 0x0102030405060708);
   CHECK(decoded.value().echo_us == 0x1112131415161718);
   CheckExact("HEARTBEAT", FromHex(kHeartbeat), DecodeHeartbeat);
+}
+
+TEST(Records, CommittedHasTheDocumentsOctets) {
+  CheckGolden(kCommitted, Encode(Committed{1200, 800}));
+  auto decoded = DecodeCommitted(FromHex(kCommitted));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK_EQUAL(1200, decoded.value().decode_us);
+  CHECK_EQUAL(800, decoded.value().apply_us);
+  CheckExact("COMMITTED", FromHex(kCommitted), DecodeCommitted);
 }
 
 TEST(Records, GoodbyeHasTheDocumentsOctets) {
@@ -350,7 +360,7 @@ TEST(Records, LayoutReplyRefusesTooManyDisksAndUnknownCopies) {
 }
 
 TEST(Records, GoodbyeRefusesUnknownReasons) {
-  for (const char* reason : {"0000", "0300", "0001"}) {
+  for (const char* reason : {"0000", "0400", "0001"}) {
     HAVEN_CHECK_FAILS(StatusCode::kProtocol, "GOODBYE record: unknown reason", DecodeGoodbye(FromHex(reason)).status());
   }
 }

@@ -35,7 +35,11 @@ class FakeTarget : public ControlTarget {
     if (guest != "web1") return Status(StatusCode::kInvalid, "there is no guest " + guest);
     return Json::Object().Set("failover_ms", 12);
   }
-  std::string asked_guest;
+  Result<Json> HandOver(const std::string& guest) override {
+    handed_over = guest;
+    return Json::Object().Set("failover_ms", 3);
+  }
+  std::string asked_guest, handed_over;
   bool asked_force = false;
 };
 
@@ -65,6 +69,12 @@ TEST(HavendControlSocket, DoesNotForceAFailoverUnlessTold) {
   CHECK_FALSE(target.asked_force);
 }
 
+TEST(HavendControlSocket, HasTheNamedGuestHandedOver) {
+  STRCMP_EQUAL("{\"ok\":true,\"failover_ms\":3}", Ask("{\"command\":\"handover\",\"guest\":\"web1\"}").c_str());
+  STRCMP_EQUAL("web1", target.handed_over.c_str());
+  STRCMP_EQUAL("", target.asked_guest.c_str());
+}
+
 TEST(HavendControlSocket, PassesOnWhyAFailoverWasRefused) {
   STRCMP_EQUAL("{\"ok\":false,\"error\":\"there is no guest x\"}",
                Ask("{\"command\":\"failover\",\"guest\":\"x\"}").c_str());
@@ -74,7 +84,7 @@ TEST(HavendControlSocket, SaysWhatIsWrongWithARequest) {
   STRCMP_CONTAINS("\"error\":\"the request is not JSON", Ask("{").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("[1]").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("").c_str());
-  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover)", Ask("{\"command\":\"stop\"}").c_str());
+  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover)", Ask("{\"command\":\"stop\"}").c_str());
   STRCMP_CONTAINS("unknown command ''", Ask("{\"command\":3}").c_str());
   STRCMP_CONTAINS("failover needs", Ask("{\"command\":\"failover\"}").c_str());
 }

@@ -5,6 +5,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "tests/unit/fake_clock.h"
+
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
@@ -25,6 +27,7 @@ uint16_t PortOf(int fd) {
 }  // namespace
 
 TEST_GROUP(HavendListener) {
+  haven::test::FakeClock clock;
   std::string port;
   std::mutex mutex;
   std::vector<std::string> attached;  // under mutex
@@ -44,7 +47,8 @@ TEST_GROUP(HavendListener) {
           [[maybe_unused]] Status sent = link->Send(wire::Type::kHelloReply, 0, wire::Encode(wire::HelloReply{}));
           link.reset();
           return true;
-        });
+        },
+        clock);
   }
   std::unique_ptr<Link> Connect() {
     auto link = Link::Connect("127.0.0.1", port, kLong);
@@ -126,9 +130,14 @@ TEST(HavendListener, SurvivesOctetsThatAreNoProtocolAtAll) {
 }
 
 TEST(HavendListener, ClosesAConnectionThatSaysNothing) {
-  Listen(milliseconds(20));
+  Listen(milliseconds(5000));
   auto link = Connect();
   Record record;
+  CHECK(clock.IsAwaited(milliseconds(5000)));
+  clock.Pass(milliseconds(4999));
+  CHECK(clock.IsAwaited(milliseconds(1)));
+  CHECK_FALSE(link->Receive(record, milliseconds(0)).ok());
+  clock.Pass(milliseconds(1));
   CHECK_FALSE(link->Receive(record, kLong).ok());
 }
 

@@ -123,6 +123,32 @@ TEST(FgbiCodec, RefusesEveryPrefixOfADelta) {
   CHECK_EQUAL(coded.size(), MeasureDelta(coded, why));
 }
 
+TEST(FgbiCodec, AnAssembledPageHasTheDocumentsOctets) {
+  for (size_t i = 0; i < kPageBytes; i++) page[i] = static_cast<uint8_t>(i / 64);
+  // Blocks 1 and 2 are those at 7 and 8 of page 5 of region 1, block 4 to the end those of page 3.
+  const BlockRun runs[] = {{1, 2, uint64_t{1} << 56 | (5 * 64 + 7)}, {4, 60, 3 * 64 + 4}};
+  Bytes out(kPageBytes);
+  size_t bytes = EncodeAssembled(page.data(), runs, out.data());
+  out.resize(bytes);
+  std::string data;
+  for (int i = 0; i < 128; i++) data += i < 64 ? "00" : "03";
+  STRCMP_EQUAL(("02" "0102" "4701000000000001" "043c" "c400000000000000" + data).c_str(), ToHex(out).c_str());
+  const char* why = nullptr;
+  for (size_t cut = 0; cut < out.size(); cut++) {
+    CHECK_EQUAL(0, MeasureAssembled(ByteSpan(out).first(cut), why));
+    STRCMP_EQUAL("too short for its blocks", why);
+  }
+  CHECK_EQUAL(out.size(), MeasureAssembled(out, why));
+
+  Bytes first(6 * kPageBytes), second(6 * kPageBytes);
+  memcpy(&second[5 * kPageBytes + 7 * 64], &page[64], 128);
+  memcpy(&first[3 * kPageBytes + 4 * 64], &page[4 * 64], 60 * 64);
+  uint8_t* regions[] = {first.data(), second.data()};
+  Bytes made(kPageBytes, 0xEE);
+  ApplyAssembled(out.data(), regions, made.data());
+  CHECK(made == page);
+}
+
 TEST(FgbiCodec, RefusesMalformedChanges) {
   struct Case {
     const char* payload;
@@ -135,6 +161,15 @@ TEST(FgbiCodec, RefusesMalformedChanges) {
       {"ff0f 0200 0000", "02", "a run of 2 octets at 4095 does not fit a page"},
       {"0000 0200 00", "02", "too short for its pages"},
       {"0000", "02", "too short for its pages"},
+      {"00", "07", "assembled page: the number of its runs is not between 1 and 64"},
+      {"41", "07", "assembled page: the number of its runs is not between 1 and 64"},
+      {"01 0000 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
+      {"01 013f 0000000000000000", "07", "assembled page: too short for its blocks"},
+      {"01 0140 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
+      {"02 0002 0000000000000000 0101 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
+      {"01 0040 0100000000000000", "07", "assembled page: a run of blocks passes the end of the page that it names"},
+      {"01 0040 0001000000000000", "07", "assembled page: it names a page that does not exist"},
+      {"01 0040 0000000000000002", "07", "assembled page: it names a page that does not exist"},
       {"", "03", "delta: too short for its blocks"},
       {"10", "03", "delta: too many blocks in a list"},
       {"01 00", "03", "delta: a listed block has no mode"},

@@ -3,6 +3,7 @@
 // image equals the guest's memory after every epoch.
 #include <algorithm>
 
+#include "memrep/worker_pool.h"
 #include "tests/unit/memrep_fgbi_support.h"
 
 #include <CppUTest/TestHarness.h>
@@ -53,6 +54,7 @@ TEST(FgbiProperty, FollowsTheGuestOnEveryProcessorPath) {
     CHECK(figures.delta > 0);
     CHECK(figures.sparse > 0);
     CHECK(figures.same > 0);
+    CHECK(figures.assembled > 0);
     CHECK(figures.zero > 0);
     CHECK(figures.raw > 0);
     CHECK(figures.compressed > 0);
@@ -68,6 +70,7 @@ TEST(FgbiProperty, FollowsTheGuestInEveryStage) {
     EncoderFigures figures = Follow(options, 2, 60);
     CHECK_EQUAL(options.blocks(), figures.run + figures.delta > 0);
     CHECK_EQUAL(options.sharing(), figures.same > 0);
+    CHECK_EQUAL(options.sharing(), figures.assembled > 0);
     CHECK_EQUAL(options.compressing(), figures.compressed > 0);
   }
 }
@@ -125,6 +128,38 @@ TEST(FgbiProperty, FollowsTheGuestAcrossAbandonedEpochs) {
       guest.Run(5);  // without a backup
     }
   }
+}
+
+TEST(FgbiProperty, SendsTheSameOctetsWithAnyNumberOfWorkers) {
+  auto record = [](unsigned threads, bool compress) {
+    EncoderOptions options;
+    if (compress) options.compression = CompressionChoice::kLz4Only;  // by content alone, not by time
+    WorkerPool workers(threads);
+    options.workers = &workers;
+    FgbiEncoder encoder(options);
+    RandomGuest guest(6, {kManyPages, kFewPages});
+    guest.Run(300);
+    CHECK(guest.Synchronise(encoder).ok());
+    for (int i = 0; i < 30; i++) {
+      guest.Run(400);
+      CHECK(guest.Checkpoint(encoder).ok());
+      STRCMP_EQUAL("", guest.Difference().c_str());
+    }
+    return guest.wire_crc();
+  };
+  for (bool compress : {false, true}) {
+    uint32_t alone = record(1, compress);
+    for (unsigned threads : {2u, 3u, 7u}) CHECK_EQUAL(alone, record(threads, compress));
+  }
+}
+
+TEST(FgbiProperty, FollowsTheGuestWhenWorkersMeasureTheLink) {
+  WorkerPool workers(4);
+  EncoderOptions options = SlowLink();
+  options.workers = &workers;
+  EncoderFigures figures = Follow(options, 7, 100);
+  CHECK(figures.compressed > 0);
+  CHECK(figures.same > 0);
 }
 
 TEST(FgbiProperty, FollowsManyShortRandomHistories) {

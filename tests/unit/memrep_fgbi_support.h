@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/assert.h"
+#include "core/crc32c.h"
 #include "memrep/epoch_staging.h"
 #include "memrep/fgbi_encoder.h"
 
@@ -105,6 +106,8 @@ class RandomGuest {
   }
 
   uint64_t wire_bytes() const { return wire_bytes_; }
+  /// Of all that was sent.
+  uint32_t wire_crc() const { return wire_crc_; }
   uint8_t* page(uint32_t region, uint64_t index) { return &memory_[region][index * kPageBytes]; }
   void MarkDirty(uint32_t region, uint64_t index) { dirty_[region].push_back(index); }
 
@@ -130,7 +133,7 @@ class RandomGuest {
     uint64_t index = Below(2) == 0 ? Below(std::max<uint64_t>(pages / 8, 1)) : Below(pages);
     uint8_t* to = page(region, index);
     auto content = static_cast<unsigned>(Below(4));
-    switch (Below(9)) {
+    switch (Below(10)) {
       case 0: Fill(to, kPageBytes, content); break;
       case 1: {  // one run
         uint64_t at = Below(kPageBytes);
@@ -149,6 +152,12 @@ class RandomGuest {
       case 5: memcpy(to, page(region, Below(pages)), 1); break;
       case 6: memmove(to, page(region, Below(pages)), kPageBytes); break;  // an equal page
       case 7: to[kPageBytes - 1]++; break;
+      case 8: {  // blocks of another page among new ones
+        Fill(to, kPageBytes, 1);
+        uint64_t blocks = 1 + Below(50), from = Below(64 - blocks), at = Below(64 - blocks);
+        memmove(to + at * 64, page(region, Below(pages)) + from * 64, blocks * 64);
+        break;
+      }
       default: break;  // dirty, but as before
     }
     MarkDirty(region, index);
@@ -169,9 +178,10 @@ class RandomGuest {
         Bytes body = Flatten(encoded_);
         HAVEN_ASSERT(body.size() == encoded_.bytes && body.size() <= wire::kMaxBodyBytes);
         wire_bytes_ += body.size();
+        wire_crc_ = Crc32c(body, wire_crc_);
         records_++;
         entries_ += encoded_.pages;
-        HAVEN_RETURN_IF_ERROR(staging_->AddPages(epoch, std::move(body)));
+        HAVEN_RETURN_IF_ERROR(staging_->AddPages(epoch, body));
       }
     }
     return Status::Ok();
@@ -188,6 +198,7 @@ class RandomGuest {
   uint32_t records_ = 0;
   uint64_t entries_ = 0;
   uint64_t wire_bytes_ = 0;
+  uint32_t wire_crc_ = 0;
 };
 
 }  // namespace haven::memrep

@@ -61,6 +61,26 @@ TEST(PageSnapshot, IgnoresBitsBehindTheEndOfTheRegion) {
   CheckCopies(snapshot, 1, all, memory[1]);
 }
 
+TEST(PageSnapshot, ManyPagesAreCopiedByAllWorkersAsByOne) {
+  constexpr uint64_t kPages = 3 * PageSnapshot::kManyPages + 77;
+  Bytes large(kPages * kPageBytes);
+  std::mt19937_64 random(9);
+  for (size_t i = 0; i < large.size(); i += 512) large[i] = static_cast<uint8_t>(random());
+  regions = {{"large", large.data(), large.size()}};
+  WorkerPool workers(3);
+  PageSnapshot snapshot(regions, &workers);
+  for (int round = 0; round < 4; round++) {
+    std::vector<uint64_t> bitmap(regions[0].bitmap_words());
+    for (uint64_t& word : bitmap) word = random() | (round == 0 ? 0 : random());
+    Bytes then = large;
+    snapshot.Clear();
+    snapshot.Copy(0, bitmap);
+    CHECK(snapshot.page_count() > PageSnapshot::kManyPages);
+    std::fill(large.begin(), large.end(), static_cast<uint8_t>(round));
+    CheckCopies(snapshot, 0, bitmap, then);
+  }
+}
+
 TEST(PageSnapshot, IsEmptyAfterClear) {
   PageSnapshot snapshot(regions);
   snapshot.Copy(1, std::vector<uint64_t>{7});

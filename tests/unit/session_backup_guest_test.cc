@@ -18,7 +18,7 @@ TEST_GROUP(BackupGuest) {
   Pair pair;
 
   void setup() override {
-    pair.backup_options.deadline = milliseconds(10000);  // silence is no matter, unless a test says so
+    pair.UseFakeClock();
   }
   std::string port() { return pair.listener.port(); }
 
@@ -47,14 +47,15 @@ TEST(BackupGuest, WaitsForAPrimary) {
 }
 
 TEST(BackupGuest, SendsHeartbeatsAsOftenAsAPrimaryWithAShorterDeadlineNeedsThem) {
-  pair.backup_options.deadline = std::chrono::hours(1);  // by its own it would send one
+  pair.backup_options.deadline = milliseconds(60000);
   pair.StartBackup();
-  HandMade control(port(), wire::Connection::kControl, {}, "vm", 50);
+  HandMade control(port(), wire::Connection::kControl, {}, "vm", 400);
   control.Token();
   Record record;
   for (int i = 0; i < 3; i++) {
     HAVEN_CHECK_OK(control.link.Receive(record, milliseconds(20000)));
     CHECK(record.header.type == wire::Type::kHeartbeat);
+    CHECK(pair.WaitsOut(milliseconds(100)));
   }
 }
 
@@ -76,6 +77,7 @@ TEST(BackupGuest, RefusesDiskAndMemoryConnectionsWithAWrongToken) {
   for (auto kind : {wire::Connection::kDisk, wire::Connection::kMemory}) {
     HandMade other(port(), kind, token);
     STRCMP_EQUAL("1 no such session", other.Error().c_str());
+    CHECK(pair.WaitsOut(milliseconds(500)));  // so long it may read why
     CHECK(other.Ended());
   }
 }
@@ -133,6 +135,7 @@ TEST(BackupGuest, RefusesALayoutWithADiskThatItHasNoReplicaFor) {
   session.layout.disks = {{"vda", 8192}};
   HAVEN_CHECK_OK(session.control.link.Send(wire::Type::kLayout, 0, wire::Encode(session.layout)));
   STRCMP_EQUAL("4 the backup's configuration names no replica for disk vda", session.control.Error().c_str());
+  CHECK(pair.WaitsOut(milliseconds(500)));
   CHECK(session.disk->Ended());
   CHECK(session.memory->Ended());
 }
@@ -167,6 +170,7 @@ TEST(BackupGuest, TakesASilentPrimaryForLostAndWaitsForAPerson) {
   pair.backup_options.deadline = milliseconds(1000);
   pair.StartBackup();
   auto session = Committed(1);
+  CHECK(pair.WaitsOut(milliseconds(1000)));
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
   CheckMessage("the peer did not answer in time");
   CHECK_EQUAL(0, pair.activator.activations());
@@ -174,6 +178,36 @@ TEST(BackupGuest, TakesASilentPrimaryForLostAndWaitsForAPerson) {
   CHECK(pair.backup->Query().state == BackupState::kPromoted);
   CHECK_EQUAL(1, pair.activator.activations());
   HAVEN_CHECK_FAILS(StatusCode::kRefused, "guest vm runs here already", pair.backup->Failover(false));
+}
+
+TEST(BackupGuest, DoesNotTakeAPrimaryForLostThatSaysSomethingInEachDeadline) {
+  pair.backup_options.deadline = milliseconds(1000);
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  for (int i = 0; i < 20; i++) {
+    CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+    pair.clock.Pass(milliseconds(999));
+    HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kHeartbeat, 0, wire::Encode(wire::Heartbeat{})));
+  }
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK(pair.backup->Query().state == BackupState::kProtecting);
+  session->SendEpoch(2);
+  CHECK_EQUAL(2, session->control.Next().header.epoch);
+}
+
+TEST(BackupGuest, PromotesItselfAfterADeadlineOfSilenceAndNotBefore) {
+  pair.backup_options.deadline = milliseconds(1000);
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  pair.clock.Pass(milliseconds(999));
+  CHECK(pair.clock.IsAwaited(milliseconds(1)));
+  CHECK_EQUAL(0, pair.activator.activations());
+  CHECK(pair.backup->Query().state == BackupState::kProtecting);
+  pair.clock.Pass(milliseconds(1));
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
 }
 
 TEST(BackupGuest, PromotesItselfWhenThatIsAllowed) {
@@ -210,6 +244,21 @@ TEST(BackupGuest, DoesNotPromoteWhenTheArbiterDecidesForThePrimary) {
   CHECK_EQUAL(0, pair.activator.activations());
   HAVEN_CHECK_OK(pair.backup->Failover(true));
   CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, AsksAnArbiterThatDoesNotAnswerAgainEverySecond) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = pair.folder.File("arbiter");  // not there yet
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(1000)));
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK(pair.backup->Query().state == BackupState::kPromoting);
+  CHECK_EQUAL(0, pair.activator.activations());
+  pair.Arbiter("exit 0");
+  pair.clock.Pass(milliseconds(1000));
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
 }
 
 TEST(BackupGuest, ThatWaitsForItsArbiterPromotesByOrderOfAPerson) {

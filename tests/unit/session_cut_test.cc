@@ -68,7 +68,7 @@ class PassiveBackup : private BackupSession::Events {
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   RecordingSender control_, acks_;
-  BackupSession session_{*this, control_};
+  BackupSession session_{*this, control_, wire::kFeaturesKnown};
 };
 
 }  // namespace
@@ -108,6 +108,9 @@ TEST(CutSession, TheRecordingIsAWholeSession) {
     if (record.header.type != wire::Type::kCommitted) continue;
     committed++;
     CHECK_EQUAL(committed, record.header.epoch);
+    auto figures = wire::DecodeCommitted(record.body);
+    HAVEN_CHECK_OK(figures.status());
+    CHECK(figures.value().apply_us == 0 || committed > 1);
   }
   CHECK_EQUAL(6, committed);
 }

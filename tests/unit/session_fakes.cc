@@ -108,7 +108,28 @@ Status FakeGuest::HarvestDirty(size_t region, std::span<uint64_t> bitmap) {
   return Status::Ok();
 }
 
+Result<bool> FakeGuest::MakeReady() {
+  ready_asked++;
+  return ready_at_once;
+}
+
+Status FakeGuest::CutOutput() {
+  HAVEN_ASSERT(administrator_paused || !running_);
+  if (cut_output_fails.ok()) output_calls.push_back("cut");
+  return cut_output_fails;
+}
+
+void FakeGuest::ReleaseOutput() { output_calls.push_back("release"); }
+
+void FakeGuest::ReleaseAllOutput() { output_calls.push_back("all"); }
+
+Status FakeGuest::DropOutput() {
+  output_calls.push_back("drop");
+  return Status::Ok();
+}
+
 Result<bool> FakeGuest::Stop() {
+  stops++;
   if (!stop_fails.ok()) return stop_fails;
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return unfinished_ == 0; });  // drains
@@ -344,12 +365,17 @@ void FakeListener::SetGuest(BackupGuest* guest) {
   guest_ = guest;
 }
 
+void FakeListener::SetClock(Clock& clock) {
+  std::lock_guard lock(mutex_);
+  clock_ = &clock;
+}
+
 void FakeListener::Loop() {
   while (true) {
     int fd = accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0) return;
-    auto link = std::make_unique<Link>(fd);
     std::lock_guard lock(mutex_);
+    auto link = std::make_unique<Link>(fd, *clock_);
     Record record;
     if (guest_ == nullptr || !link->Receive(record, milliseconds(5000)).ok()) continue;
     auto hello = wire::DecodeHello(record.body);

@@ -58,10 +58,15 @@ class FakeGuest : public Guest {
   const std::vector<memrep::MemoryRegion>& regions() const override { return regions_; }
   Status SetDirtyLog(bool on) override;
   Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) override;
+  Result<bool> MakeReady() override;
   Result<bool> Stop() override;
   void Resume() override { running_ = true; }
   Status SaveDeviceState(Bytes& out) override;
   void SendFrame(const netrep::Frame& frame) override;
+  Status CutOutput() override;
+  void ReleaseOutput() override;
+  void ReleaseAllOutput() override;
+  Status DropOutput() override;
   void StartDiskCopy(uint32_t disk) override;
   void StateChanged(const PrimaryStatus& status) override;
   void Halt() override { halted = true; }
@@ -81,6 +86,8 @@ class FakeGuest : public Guest {
   PrimaryState last_state();
   /// Any thread: whether StateChanged() ever told `message`.
   bool WasTold(const std::string& message);
+  /// Main thread.
+  bool running() const { return running_; }
   uint64_t unfinished_writes() const { return unfinished_.load(); }
 
   /// One or the other takes the disk requests and frames; set on the main thread.
@@ -93,11 +100,15 @@ class FakeGuest : public Guest {
   std::vector<std::string> frames;
   bool administrator_paused = false;
   Status stop_fails;
+  Status cut_output_fails;
+  bool ready_at_once = true;            ///< what MakeReady() returns
+  std::vector<std::string> output_calls;  ///< cut, release, all, drop
   bool log_on = false;
 
   std::atomic<bool> halted{false};
   std::atomic<uint64_t> frames_out{0};
   std::atomic<uint64_t> copies_started{0};
+  std::atomic<uint64_t> ready_asked{0}, stops{0};
 
  private:
   struct Write;
@@ -159,6 +170,8 @@ class FakeListener {
   ~FakeListener();
   /// Who gets the connections; nullptr: they are closed.
   void SetGuest(BackupGuest* guest);
+  /// Of the connections that come from now on.
+  void SetClock(Clock& clock);
   std::string port() const { return std::to_string(port_); }
 
  private:
@@ -167,6 +180,7 @@ class FakeListener {
   uint16_t port_;
   std::mutex mutex_;
   BackupGuest* guest_ = nullptr;
+  Clock* clock_ = &MonotonicClock();
   std::thread thread_;
 };
 

@@ -10,6 +10,7 @@
 
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/core_support.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/session_fakes.h"
 
 namespace haven::session::test {
@@ -30,6 +31,21 @@ struct Pair {
     EndBackup();
   }
 
+  /// From here on time passes for both sides only by `clock`. Silence is no matter
+  /// then, unless a test sets a deadline.
+  void UseFakeClock() {
+    backup_options.clock = primary_options.connect.clock = &clock;
+    backup_options.deadline = primary_options.connect.deadline = std::chrono::hours(1);
+    listener.SetClock(clock);
+  }
+  /// Eventually(), while time passes, one epoch's interval after the other.
+  bool AsTimePasses(const std::function<bool()>& condition) {
+    return Eventually([&] {
+      if (condition()) return true;
+      clock.Pass(primary_options.interval);
+      return false;
+    });
+  }
   void StartBackup() {
     backup = std::make_unique<BackupGuest>(backup_options, activator);
     listener.SetGuest(backup.get());
@@ -65,6 +81,15 @@ struct Pair {
   bool PrimaryReaches(PrimaryState state) {
     return Eventually([&] { return Query().state == state; });
   }
+  /// Passes `time`, at whose end somebody waits, and waits until the last moment for that.
+  /// @return false when that wait does not begin, or ends too early.
+  bool WaitsOut(milliseconds time) {
+    if (!clock.IsAwaited(time)) return false;
+    clock.Pass(time - milliseconds(1));
+    if (!clock.IsAwaited(milliseconds(1))) return false;
+    clock.Pass(milliseconds(1));
+    return true;
+  }
   bool BackupReaches(BackupState state) {
     return Eventually([&] { return backup->Query().state == state; });
   }
@@ -93,6 +118,7 @@ struct Pair {
     return {text.begin(), text.end()};
   }
 
+  haven::test::FakeClock clock;
   blkrep::test::TempFolder folder;
   MainLoop loop;
   FakeGuest guest{&loop};

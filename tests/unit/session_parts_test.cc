@@ -10,6 +10,7 @@
 #include "session/main_thread.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/core_support.h"
+#include "tests/unit/fake_clock.h"
 #include "tests/unit/session_fakes.h"
 
 #include <CppUTest/TestHarness.h>
@@ -156,7 +157,24 @@ TEST(EpochHistory, ForgetsTheFiguresOfOldEpochsButNotTheSums) {
   CHECK_EQUAL(7, status.pause_us.p99);
 }
 
-TEST_GROUP(Heartbeat){};
+TEST_GROUP(Heartbeat) {
+  haven::test::FakeClock clock;
+  std::unique_ptr<Link> here, there;
+  Record record;
+
+  void setup() override {
+    int ends[2];
+    CHECK_EQUAL(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
+    here = std::make_unique<Link>(ends[0], clock);
+    there = std::make_unique<Link>(ends[1]);
+  }
+  /// @return what the next HEARTBEAT says of its time.
+  uint64_t Beat() {
+    HAVEN_CHECK_OK(there->Receive(record, milliseconds(20000)));
+    CHECK(record.header.type == wire::Type::kHeartbeat);
+    return wire::DecodeHeartbeat(record.body).value().sent_us;
+  }
+};
 
 TEST(Heartbeat, SatisfiesTheShorterOfTheTwoDeadlines) {
   CHECK_EQUAL(1000, HeartbeatDeadline(milliseconds(1000), 0).count());  // not told
@@ -167,19 +185,30 @@ TEST(Heartbeat, SatisfiesTheShorterOfTheTwoDeadlines) {
   CHECK_EQUAL(20, HeartbeatDeadline(milliseconds(20), 1).count());
 }
 
-TEST(Heartbeat, EndsWhenTheLinkDoes) {
-  int ends[2];
-  CHECK_EQUAL(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
-  Link here(ends[0]), there(ends[1]);
-  Heartbeat heartbeat(here, milliseconds(20));
-  Record record;
-  uint64_t last = 0;
+TEST(Heartbeat, GoesOutAtOnceAndThenEveryQuarterOfTheDeadline) {
+  Heartbeat heartbeat(*here, milliseconds(1000));
+  uint64_t last = Beat();
   for (int i = 0; i < 3; i++) {
-    HAVEN_CHECK_OK(there.Receive(record, milliseconds(20000)));
-    CHECK(record.header.type == wire::Type::kHeartbeat);
-    uint64_t sent = wire::DecodeHeartbeat(record.body).value().sent_us;
-    CHECK(sent > last);
+    CHECK(clock.IsAwaited(milliseconds(250)));
+    clock.Pass(milliseconds(249));
+    CHECK(clock.IsAwaited(milliseconds(1)));
+    CHECK_FALSE(there->Receive(record, milliseconds(0)).ok());
+    clock.Pass(milliseconds(1));
+    uint64_t sent = Beat();
+    CHECK_EQUAL(last + 250000, sent);
     last = sent;
   }
-  here.Close();
+}
+
+TEST(Heartbeat, EndsWhileItWaits) {
+  auto heartbeat = std::make_unique<Heartbeat>(*here, milliseconds(1000));
+  CHECK(clock.IsAwaited(milliseconds(250)));
+  heartbeat.reset();
+}
+
+TEST(Heartbeat, EndsWhenTheLinkDoes) {
+  Heartbeat heartbeat(*here, milliseconds(1000));
+  CHECK(clock.IsAwaited(milliseconds(250)));
+  here->Close();
+  clock.Pass(milliseconds(250));
 }

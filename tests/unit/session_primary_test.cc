@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "core/assert.h"
-#include "session/heartbeat.h"
 #include "tests/unit/session_pair.h"
 
 #include <CppUTest/TestHarness.h>
@@ -52,7 +51,6 @@ class PlayedBackup {
   void AcceptSession() {
     control = Accept();
     Reply(*control);
-    heartbeat = std::make_unique<Heartbeat>(*control, milliseconds(200));
     disk = Accept();
     Reply(*disk);
     memory = Accept();
@@ -70,6 +68,10 @@ class PlayedBackup {
     }
     return {};
   }
+  void Beat() {
+    Status ignored = control->Send(wire::Type::kHeartbeat, 0, wire::Encode(wire::Heartbeat{}));
+    (void)ignored;
+  }
   /// Acknowledges disk records, and takes memory, until the links end.
   void Serve(bool acknowledge = true) {
     acks_ = std::thread([this, acknowledge] {
@@ -83,7 +85,6 @@ class PlayedBackup {
     });
   }
   void End() {
-    heartbeat.reset();
     for (auto* link : {&control, &disk, &memory}) {
       if (*link) (*link)->Close();
     }
@@ -92,7 +93,6 @@ class PlayedBackup {
 
   Record hello;
   std::unique_ptr<Link> control, disk, memory;
-  std::unique_ptr<Heartbeat> heartbeat;
   std::atomic<uint64_t> disk_records{0};
 
  private:
@@ -109,25 +109,60 @@ TEST_GROUP(PrimarySession) {
 
   void teardown() override { played.End(); }
 
-  void StartWithPlayedBackup() {
+  void StartTowardsPlayedBackup(milliseconds deadline = std::chrono::hours(1)) {
+    pair.UseFakeClock();
     pair.primary_options.connect.port = played.port();
+    pair.primary_options.connect.deadline = deadline;
     pair.StartPrimary();
+  }
+  void StartWithPlayedBackup(milliseconds deadline = std::chrono::hours(1)) {
+    StartTowardsPlayedBackup(deadline);
     played.AcceptSession();
   }
   /// One epoch is committed: the primary says that it is protected.
-  void CommitFirst() {
-    played.Serve();
+  void CommitFirst(bool acknowledge = true) {
+    played.Serve(acknowledge);
     Record end = played.Expect(*played.memory, wire::Type::kEpochEnd);
     CHECK_EQUAL(1, end.header.epoch);
     HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
     CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
   }
   void Protect() {
+    pair.UseFakeClock();
     pair.StartBackup();
     pair.StartPrimary();
     CHECK(pair.Protects());
   }
+  /// The backup sends heartbeats, often enough for a deadline of a second, while `time` passes.
+  void BeatFor(milliseconds time) {
+    while (time > milliseconds(0)) {
+      milliseconds piece = std::min(time, milliseconds(900));
+      time -= piece;
+      pair.clock.Pass(piece);
+      played.Beat();
+      CHECK(pair.clock.IsAwaited(milliseconds(1000)));  // it has come
+    }
+  }
   std::string Message() { return pair.Query().message; }
+  /// The played backup asks for the guest, commits all epochs, and is told that it is its own.
+  void HandOver() {
+    HAVEN_CHECK_OK(played.control->Send(wire::Type::kHandOver, 0, ByteSpan{}));
+    std::thread commits([this] {
+      Record record;
+      while (played.memory->Receive(record, milliseconds(20000)).ok()) {
+        if (record.header.type != wire::Type::kEpochEnd) continue;
+        if (!played.control->Send(wire::Type::kCommitted, record.header.epoch, ByteSpan{}).ok()) return;
+      }
+    });
+    Record goodbye = played.Expect(*played.control, wire::Type::kGoodbye);
+    played.memory->Close();
+    commits.join();
+    STRCMP_EQUAL("0300", haven::test::ToHex(goodbye.body).c_str());
+  }
+  void HandOverAndVanish() {
+    HandOver();
+    played.End();
+  }
 };
 
 // --- without a backup ---------------------------------------------------------------
@@ -151,14 +186,52 @@ TEST(PrimarySession, GivesUpWithTheReasonWhenTheBackupRefusesForGood) {
   CHECK(pair.FrameIsOut("free"));
 }
 
+TEST(PrimarySession, TriesAgainAfterHalfASecond) {
+  StartTowardsPlayedBackup();
+  for (int i = 0; i < 3; i++) {
+    played.Accept()->Close();
+    CHECK(pair.WaitsOut(milliseconds(500)));
+  }
+  CHECK(played.Accept() != nullptr);
+}
+
+TEST(PrimarySession, GivesUpOnABackupThatDoesNotAnswerHelloInTwoDeadlines) {
+  StartTowardsPlayedBackup(milliseconds(1000));
+  auto link = played.Accept();
+  CHECK(pair.WaitsOut(milliseconds(2000)));
+  CHECK(Eventually([&] { return Message() == "the peer did not answer in time"; }));
+}
+
+TEST(PrimarySession, GivesUpOnABackupThatIsNotReadyAfterAMinute) {
+  StartTowardsPlayedBackup(milliseconds(1000));
+  played.control = played.Accept();
+  played.Reply(*played.control);
+  played.disk = played.Accept();
+  played.Reply(*played.disk);
+  played.memory = played.Accept();
+  played.Reply(*played.memory);
+  played.Expect(*played.control, wire::Type::kLayout);
+  for (int i = 0; i < 66; i++) {  // 59.4 s
+    CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+    pair.clock.Pass(milliseconds(900));
+    played.Beat();
+  }
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK(pair.Query().state == PrimaryState::kSyncing);
+  pair.clock.Pass(milliseconds(600));
+  played.Beat();
+  CHECK(Eventually([&] { return Message() == "the backup was not ready in time"; }));
+}
+
 TEST(PrimarySession, TriesAgainWhileTheBackupIsBusy) {
+  pair.UseFakeClock();
   pair.StartBackup();
   auto other = std::make_unique<HandMade>(pair.listener.port(), wire::Connection::kControl);
   other->Token();
   pair.StartPrimary();
   CHECK(Eventually([&] { return Message() == "the backup says: guest vm has a session or a promotion under way"; }));
   other.reset();
-  CHECK(pair.Protects());
+  CHECK(pair.AsTimePasses([&] { return pair.Query().state == PrimaryState::kProtected; }));
 }
 
 TEST(PrimarySession, SaysHelloAsTheDocumentDemands) {
@@ -192,26 +265,38 @@ TEST(PrimarySession, HoldsOutputUntilTheCommitAndNotLonger) {
   StartWithPlayedBackup();
   CommitFirst();
   pair.Frame("of epoch 2");
+  CHECK(pair.WaitsOut(pair.primary_options.interval));
   Record end = played.Expect(*played.memory, wire::Type::kEpochEnd);
   CHECK_EQUAL(2, end.header.epoch);
   CHECK_FALSE(pair.FrameIsOut("of epoch 2"));
   HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
-  // In this epoch or, when the frame came after its cut, in the next.
-  std::thread next([&] {
-    if (played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch != 3) return;
-    Status ignored = played.control->Send(wire::Type::kCommitted, 3, ByteSpan{});
-    (void)ignored;
-  });
   CHECK(Eventually([&] { return pair.FrameIsOut("of epoch 2"); }));
-  next.join();
+}
+
+TEST(PrimarySession, TakesACheckpointEachIntervalAndNoneBeforeTheCommitOfTheLast) {
+  pair.primary_options.interval = milliseconds(50);
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK(pair.WaitsOut(milliseconds(50)));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  milliseconds patience = pair.primary_options.connect.deadline * kDataDeadlines;
+  CHECK(pair.clock.IsAwaited(patience));
+  pair.clock.Pass(milliseconds(120));
+  CHECK(pair.clock.IsAwaited(patience - milliseconds(120)));
+  size_t saved = 0;
+  pair.loop.Run([&] { saved = pair.guest.saved.size(); });
+  CHECK_EQUAL(3, saved);  // one is before all
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  // It is late already: at once, and the interval counts from there.
+  CHECK_EQUAL(3, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 3, ByteSpan{}));
+  CHECK(pair.WaitsOut(milliseconds(50)));
+  CHECK_EQUAL(4, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
 }
 
 TEST(PrimarySession, CompletesWritesAndReleasesOutputWhenTheBackupIsLost) {
   StartWithPlayedBackup();
-  played.Serve(false);
-  CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
-  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
-  CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
+  CommitFirst(false);
   pair.Frame("held");
   uint64_t before = played.disk_records;
   pair.loop.Run([&] { CHECK(pair.guest.WriteDisk(0, 0, 512, 1)); });
@@ -227,17 +312,18 @@ TEST(PrimarySession, CompletesWritesAndReleasesOutputWhenTheBackupIsLost) {
 }
 
 TEST(PrimarySession, SurvivesALossAtEveryStage) {
-  pair.primary_options.connect.port = played.port();
-  pair.StartPrimary();
+  StartTowardsPlayedBackup();
   for (int stage = 0; stage < 7; stage++) {
     played.control = played.Accept();
-    if (stage >= 1) played.Reply(*played.control);
-    if (stage >= 2) {
+    if (stage >= 1) {
+      played.Reply(*played.control);
       played.disk = played.Accept();
+    }
+    if (stage >= 2) {
       played.Reply(*played.disk);
+      played.memory = played.Accept();
     }
     if (stage >= 3) {
-      played.memory = played.Accept();
       played.Reply(*played.memory);
       played.Expect(*played.control, wire::Type::kLayout);
     }
@@ -257,43 +343,63 @@ TEST(PrimarySession, SurvivesALossAtEveryStage) {
     played.End();
     CHECK(Eventually([&] { return pair.FrameIsOut(frame); }));
     CHECK(Eventually([&] { return pair.guest.unfinished_writes() == 0; }));
+    CHECK(pair.WaitsOut(milliseconds(500)));
   }
   CHECK_FALSE(pair.guest.halted);
-  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
 }
 
 TEST(PrimarySession, NoticesASilentBackup) {
-  pair.primary_options.connect.deadline = milliseconds(1000);
-  StartWithPlayedBackup();
+  StartWithPlayedBackup(milliseconds(1000));
   CommitFirst();
-  played.heartbeat.reset();  // and nothing else comes from there
   pair.Frame("held");
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  pair.clock.Pass(milliseconds(400));
+  played.Beat();  // buys a whole deadline
+  CHECK(pair.WaitsOut(milliseconds(1000)));
   CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
   CHECK(Eventually([&] { return pair.guest.WasTold("the peer did not answer in time"); }));
   CHECK_EQUAL(1, pair.Query().losses);
 }
 
 TEST(PrimarySession, NoticesABackupThatAnswersButAcknowledgesNoWrite) {
-  pair.primary_options.connect.deadline = milliseconds(300);
-  StartWithPlayedBackup();
-  played.heartbeat = std::make_unique<Heartbeat>(*played.control, milliseconds(40));
-  played.Serve(false);
-  CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
-  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));
-  CHECK(pair.PrimaryReaches(PrimaryState::kProtected));
-  pair.loop.Post([&] { pair.guest.WriteDisk(0, 0, 512, 1); });
+  const char* reason = "the backup answers, but does not acknowledge disk writes";
+  StartWithPlayedBackup(milliseconds(1000));
+  CommitFirst(false);
+  uint64_t before = played.disk_records;
+  pair.loop.Run([&] { pair.guest.WriteDisk(0, 0, 512, 1); });
+  CHECK(Eventually([&] { return played.disk_records > before; }));
   // The guest's thread waits for the write at its next stop: without a limit for ever.
-  CHECK(Eventually([&] { return pair.guest.WasTold("the backup answers, but does not acknowledge disk writes"); }));
+  BeatFor(milliseconds(900));  // at its end the wait is seen
+  BeatFor(milliseconds(9900));
+  CHECK_FALSE(pair.guest.WasTold(reason));
+  CHECK_EQUAL(1, pair.guest.unfinished_writes());
+  pair.clock.Pass(milliseconds(100));
+  played.Beat();
+  CHECK(Eventually([&] { return pair.guest.WasTold(reason); }));
   CHECK_EQUAL(0, pair.guest.unfinished_writes());
 }
 
 TEST(PrimarySession, NoticesABackupThatAnswersButCommitsNothing) {
-  pair.primary_options.connect.deadline = milliseconds(300);
-  StartWithPlayedBackup();
-  played.heartbeat = std::make_unique<Heartbeat>(*played.control, milliseconds(40));
+  StartWithPlayedBackup(milliseconds(1000));
   played.Serve();
   CHECK_EQUAL(1, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  CHECK(pair.clock.IsAwaited(milliseconds(10000)));
+  BeatFor(milliseconds(9900));
+  CHECK(pair.WaitsOut(milliseconds(100)));
+  CHECK(pair.WaitsOut(milliseconds(200)));  // for an ERROR that would explain it
   CHECK(Eventually([&] { return pair.guest.WasTold("the backup answers, but does not commit"); }));
+  Record error = played.Expect(*played.control, wire::Type::kError);  // or it would take us for dead
+  CHECK(error.header.type == wire::Type::kError);
+}
+
+TEST(PrimarySession, IsNotTakenForDeadWhenItEndsASessionByItself) {
+  pair.backup_options.auto_promote = true;
+  Protect();
+  pair.loop.Run([&] { pair.guest.stop_fails = {StatusCode::kEnvironment, "the guest cannot be stopped"}; });
+  CHECK(pair.WaitsOut(pair.primary_options.interval));
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  STRCMP_CONTAINS("the guest cannot be stopped", pair.backup->Query().message.c_str());
+  CHECK_EQUAL(0, pair.activator.activations());
 }
 
 TEST(PrimarySession, GoesOnAfterALossOnlyWhenTheArbiterSaysSo) {
@@ -334,6 +440,21 @@ TEST(PrimarySession, HoldsOutputWhileTheArbiterDoesNotAnswer) {
   CHECK_FALSE(pair.guest.halted);
 }
 
+TEST(PrimarySession, AsksAnArbiterThatDoesNotAnswerAgainEverySecond) {
+  pair.primary_options.arbiter = pair.folder.File("arbiter");  // not there yet
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("held");
+  played.End();
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(1000)));
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  pair.Arbiter("exit 0");
+  pair.clock.Pass(milliseconds(1000));
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK(pair.Asked().starts_with("primary "));
+}
+
 TEST(PrimarySession, HoldsOutputByPolicyUntilItIsProtectedAgain) {
   pair.primary_options.pause_on_loss = true;
   Protect();
@@ -342,8 +463,9 @@ TEST(PrimarySession, HoldsOutputByPolicyUntilItIsProtectedAgain) {
   pair.Frame("held");
   CHECK_FALSE(pair.FrameIsOut("held"));
   pair.StartBackup();
+  CHECK(pair.WaitsOut(milliseconds(500)));
   CHECK(pair.Protects());
-  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK(pair.AsTimePasses([&] { return pair.FrameIsOut("held"); }));
 }
 
 TEST(PrimarySession, ProtectsItselfAgainAndCopiesOnlyWhatChanged) {
@@ -352,7 +474,7 @@ TEST(PrimarySession, ProtectsItselfAgainAndCopiesOnlyWhatChanged) {
   pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
   CHECK(Eventually([&] { return pair.Query().losses == 1; }));
   pair.loop.Run([&] { pair.guest.WriteDisk(0, 70000, 512, 9); });
-  CHECK(Eventually([&] { return pair.guest.copies_started == 4; }));
+  CHECK(pair.AsTimePasses([&] { return pair.guest.copies_started == 4; }));
   CHECK(pair.Protects());
   uint64_t second = pair.Query().disk_wire_bytes - first;
   CHECK(second > 0);
@@ -377,6 +499,7 @@ TEST(PrimarySession, HaltsTheGuestWhenItLearnsOfThePromotionAfterALoss) {
   Protect();
   pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
   CHECK(pair.BackupReaches(BackupState::kPromoted));
+  CHECK(pair.WaitsOut(milliseconds(500)));
   CHECK(pair.PrimaryReaches(PrimaryState::kLost));
   CHECK(Eventually([&] { return pair.guest.halted.load(); }));
   STRCMP_EQUAL("the backup says: guest vm was promoted and runs on the backup", Message().c_str());
@@ -397,12 +520,19 @@ TEST(PrimarySession, SaysGoodbyeAndLetsTheBackupForgetIt) {
 }
 
 TEST(PrimarySession, EndsWithoutAnAnswerToGoodbyeOnlyIfTheArbiterSaysSo) {
-  pair.primary_options.connect.deadline = milliseconds(200);
   pair.primary_options.arbiter = pair.Arbiter("exit 1");
-  StartWithPlayedBackup();
+  StartWithPlayedBackup(milliseconds(1000));
   CommitFirst();
   pair.Frame("never");
-  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  pair.clock.Pass(milliseconds(300));
+  pair.loop.Post([&] { pair.primary->Stop(wire::Goodbye::kUnprotect); });
+  played.Expect(*played.control, wire::Type::kGoodbye);
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));  // not the silence's deadline, which ends before
+  played.Beat();
+  CHECK(pair.clock.IsAwaited(milliseconds(1000), 2));
+  CHECK_FALSE(pair.guest.halted);
+  pair.clock.Pass(milliseconds(1000));
+  pair.loop.Run([] {});  // it has ended
   CHECK(pair.guest.halted);
   CHECK_FALSE(pair.FrameIsOut("never"));
 }
@@ -420,13 +550,13 @@ TEST(PrimarySession, EndsTheSessionWhenTheBackupBreaksARule) {
       {1, wire::Type::kCommitted, 1, "", "COMMITTED of a wrong epoch"},
       {1, wire::Type::kCommitted, 2, "00", "COMMITTED record: too long"},
       {1, wire::Type::kLayout, 0, "", "the backup may not send LAYOUT"},
+      {1, wire::Type::kHandOver, 0, "00", "HAND_OVER record: too long"},
       {1, wire::Type::kError, 0, "", "ERROR record: too short"},
       {2, wire::Type::kDiskAck, 0, "ffffffff00000000", "DISK_ACK of request 4294967295, which is not in flight"},
       {2, wire::Type::kDiskAck, 0, "ff", "DISK_ACK record: too short"},
       {2, wire::Type::kDiskFlush, 0, "", "the backup sent something else than DISK_ACK"},
   };
-  pair.primary_options.connect.port = played.port();
-  pair.StartPrimary();
+  StartTowardsPlayedBackup();
   for (const Case& c : cases) {
     played.AcceptSession();
     CommitFirst();
@@ -434,13 +564,64 @@ TEST(PrimarySession, EndsTheSessionWhenTheBackupBreaksARule) {
     HAVEN_CHECK_OK(link.Send(c.type, c.epoch, FromHex(c.body)));
     CHECK(Eventually([&] { return Message() == c.message; }));
     played.End();
+    CHECK(pair.WaitsOut(milliseconds(500)));
   }
   CHECK_FALSE(pair.guest.halted);
 }
 
+// --- hand-over ----------------------------------------------------------------------
+
+TEST(PrimarySession, StaysHaltedWhenAHandOverIsNotConfirmed) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  HandOverAndVanish();
+  CHECK(pair.PrimaryReaches(PrimaryState::kLost));
+  CHECK(Eventually([&] { return pair.guest.halted.load(); }));
+  STRCMP_CONTAINS("did not confirm that it runs there", Message().c_str());
+  pair.Frame("never");
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
+TEST(PrimarySession, WaitsForABackupThatIsLongInStartingTheGuest) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  HandOver();
+  // It needs the other two links no more; only the control link says how it went.
+  played.disk->Close();
+  CHECK(pair.clock.IsAwaited(milliseconds(200)));
+  pair.clock.Pass(milliseconds(200));
+  Bytes body = wire::Encode(wire::GoodbyeBody{wire::Goodbye::kHandedOver});
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kGoodbye, 0, body));
+  CHECK(pair.PrimaryReaches(PrimaryState::kLost));
+  STRCMP_CONTAINS("was handed over", Message().c_str());
+}
+
+TEST(PrimarySession, AsksTheArbiterWhenAHandOverIsNotConfirmed) {
+  pair.primary_options.arbiter = pair.Arbiter("exit 0");
+  StartWithPlayedBackup();
+  CommitFirst();
+  HandOverAndVanish();
+  CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+  CHECK(pair.Asked().starts_with("primary "));
+  pair.Frame("goes on");
+  CHECK(Eventually([&] { return pair.FrameIsOut("goes on"); }));
+  bool running = false;
+  pair.loop.Run([&] { running = pair.guest.running(); });
+  CHECK_TRUE(running);
+}
+
+TEST(PrimarySession, EndedDuringAHandOverTheGuestIsTheBackups) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  HandOver();
+  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  CHECK_TRUE(pair.guest.halted);
+  pair.Frame("never");
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
 TEST(PrimarySession, DoesNotBelieveACommitOfAnEpochThatItHasNotCut) {
-  pair.primary_options.connect.port = played.port();
-  pair.StartPrimary();
+  StartTowardsPlayedBackup();
   played.control = played.Accept();
   played.Reply(*played.control);
   played.disk = played.Accept();
@@ -465,22 +646,25 @@ TEST(PrimarySession, PutsACheckpointOffWhenTheGuestAsksForIt) {
   pair.loop.Run([&] { saved = pair.guest.saved.size(); });
   pair.Frame("held");
   CHECK(pair.Query().state == PrimaryState::kProtected);
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(pair.primary_options.interval));
+  CHECK(pair.clock.IsAwaited(pair.primary_options.interval));
   CHECK_FALSE(pair.FrameIsOut("held"));
   pair.loop.Run([&] {
     CHECK_EQUAL(saved, pair.guest.saved.size());
     pair.guest.stop_fails = Status::Ok();
   });
-  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+  CHECK(pair.AsTimePasses([&] { return pair.FrameIsOut("held"); }));
   CHECK_EQUAL(0, pair.Query().losses);
 }
 
 TEST(PrimarySession, EndsTheSessionAndTriesAgainWhenTheGuestCannotBeSaved) {
   Protect();
   pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kEnvironment, "stuck"); });
+  CHECK(pair.WaitsOut(pair.primary_options.interval));
   CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
   STRCMP_EQUAL("stuck", Message().c_str());
   pair.loop.Run([&] { pair.guest.stop_fails = Status::Ok(); });
-  CHECK(pair.Protects());
+  CHECK(pair.AsTimePasses([&] { return pair.Query().state == PrimaryState::kProtected; }));
 }
 
 TEST(PrimarySession, CanBeEndedAtAnyMoment) {

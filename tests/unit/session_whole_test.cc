@@ -95,6 +95,7 @@ TEST(WholeSession, TheGuestSurvivesItsPrimaryUnderThePolicyDurable) {
 }
 
 TEST(WholeSession, AReconnectedBackupIsComplete) {
+  pair.UseFakeClock();
   pair.StartBackup();
   pair.StartPrimary();
   CHECK(pair.Protects());
@@ -103,16 +104,18 @@ TEST(WholeSession, AReconnectedBackupIsComplete) {
     pair.loop.Run([&] { pair.primary->Fail(EndOf(Status(StatusCode::kPeerLost, "cut by the test"))); });
     CHECK(Eventually([&] { return pair.Query().losses == static_cast<uint64_t>(round + 1); }));
     pair.Steps(100);
-    CHECK(Eventually([&] { return pair.Query().epoch > 1; }));
+    CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
+    CHECK(pair.AsTimePasses([&] { return pair.Query().state == PrimaryState::kProtected && pair.Query().epoch > 1; }));
     CHECK(pair.Protects());
   }
   pair.Steps(50);
   Epoch now = pair.backup->Query().epoch;
-  CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 1; }));
+  CHECK(pair.AsTimePasses([&] { return pair.backup->Query().epoch > now + 1; }));
   StartAndCompare();
 }
 
 TEST(WholeSession, AFullCopyGoesToABackupThatWasStartedAnew) {
+  pair.UseFakeClock();
   pair.StartBackup();
   pair.StartPrimary();
   CHECK(pair.Protects());
@@ -122,10 +125,11 @@ TEST(WholeSession, AFullCopyGoesToABackupThatWasStartedAnew) {
   CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
   pair.StartBackup();
   HAVEN_CHECK_OK(pair.backup->Recover());
+  CHECK(pair.WaitsOut(milliseconds(500)));
   CHECK(pair.Protects());
   pair.Steps(50);
   Epoch now = pair.backup->Query().epoch;
-  CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 1; }));
+  CHECK(pair.AsTimePasses([&] { return pair.backup->Query().epoch > now + 1; }));
   StartAndCompare();
 }
 

@@ -53,6 +53,15 @@ TEST(XenDomainConfig, RefusesAnotherMachineAndNamesTheDifference) {
   STRCMP_CONTAINS("number of NICs is 0", WhyNot(Replace(kPrimary, "\"nics\"", "\"x\"")).c_str());
 }
 
+TEST(XenDomainConfig, TakesPvDisksAndNicsWhenBothHostsHaveThem) {
+  auto pv = [](const char* config) {
+    return Replace(Replace(config, "hda", "xvda"), "\"devid\": 0,", "\"devid\": 0, \"nictype\": \"vif\",");
+  };
+  CHECK_TRUE(MergeDomainConfig(pv(kOwn), pv(kPrimary)).ok());
+  STRCMP_CONTAINS("type of NIC 0 is vif_ioemu on the primary and vif",
+                  MergeDomainConfig(pv(kOwn), Replace(kPrimary, "hda", "xvda")).status().message().c_str());
+}
+
 TEST(XenDomainConfig, RefusesHostileText) {
   for (const char* bad : {"", "[]", "{", "null", "{}", R"({"c_info": 1})", R"({"c_info": {"uuid": 5}})",
                           R"({"c_info": {"uuid": "01234567-89ab-cdef-0123-456789abcdeg"}})"}) {

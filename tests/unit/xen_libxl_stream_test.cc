@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "xen/libxl_stream.h"
 
+#include <algorithm>
+#include <cstring>
 #include <fstream>
 #include <unistd.h>
 
@@ -89,6 +91,54 @@ TEST(LibxlStream, EndsWithAnEndRecordOfLibxc) {
   Bytes out;
   AppendStreamEnd(out);
   STRCMP_EQUAL("0000000000000000", Hex(out).c_str());
+}
+
+/// What the stand-in for a stock xl makes of the first `bytes` octets: the
+/// state of the device model that it resumes with, empty when it does not.
+std::string ResumedFrom(const TestFolder& folder, const Bytes& stream, size_t bytes) {
+  const char* source = getenv("srcdir");
+  const std::string file = folder / "stream";
+  std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(stream.data()), static_cast<std::streamsize>(bytes));
+  std::string command = "mkdir -p " + (folder / "domains") + "; rm -f " + (folder / "restored.json") + "; FAKE_XL_STOCK=1 FAKE_XL=" +
+                        folder.path() + " python3 " + (source != nullptr ? source : ".") +
+                        "/tests/unit/xen_fake_xl.py migrate-receive <" + file + " >/dev/null 2>&1";
+  (void)!system(command.c_str());
+  std::ifstream in(folder / "restored.json");
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const size_t at = text.find("\"emulator\": \"");
+  return at == std::string::npos ? "" : text.substr(at + 13, text.find('"', at + 13) - at - 13);
+}
+
+TEST(LibxlStream, CutAtAnyRecordEndsInTheLastWholeEpoch) {
+  DomainState s = SampleState();
+  s.config = R"({"c_info":{"name":"web1","uuid":"01234567-89ab-cdef-0123-456789abcdef"}})";
+  Bytes stream;
+  AppendXlHeader(s.config, stream);
+  AppendStreamHead(s, stream);
+  size_t at = stream.size();
+  std::vector<size_t> whole;  // where each epoch is complete
+  for (const char* epoch : {"one", "two", "three"}) {
+    for (uint64_t frame : {0, 5}) {
+      AppendPageDataHead(std::span(&frame, 1), stream);
+      stream.insert(stream.end(), kPageBytes, static_cast<uint8_t>(epoch[0]));
+    }
+    s.device_model.assign(epoch, epoch + strlen(epoch));
+    AppendCheckpoint(s, stream);
+    whole.push_back(stream.size());
+  }
+  TestFolder folder;
+  const char* names[] = {"", "one", "two", "three"};
+  int records = 0;
+  while (at < stream.size()) {
+    const auto passed = static_cast<size_t>(std::count_if(whole.begin(), whole.end(), [at](size_t end) { return end <= at; }));
+    STRCMP_EQUAL(names[passed], ResumedFrom(folder, stream, at).c_str());
+    uint32_t length = 0;
+    memcpy(&length, stream.data() + at + 4, sizeof(length));
+    at += 8 + (length + 7) / 8 * 8;
+    records++;
+  }
+  LONGS_EQUAL(3 * 8, records);
+  STRCMP_EQUAL("three", ResumedFrom(folder, stream, at).c_str());
 }
 
 TEST(LibxlStream, PassesXensOwnCheckWhenItHasOneEpoch) {

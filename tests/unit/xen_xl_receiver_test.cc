@@ -194,6 +194,17 @@ TEST(XlReceiver, RefusesWhileTheDomainRunsHere) {
   STRCMP_CONTAINS("domain g1 runs on this host already", status.message().c_str());
 }
 
+TEST(XlReceiver, RefusesWhenItsDeviceModelDoesNotRunHere) {
+  std::ofstream(folder / "g1.cfg") << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/nowhere/qemu-dm"}})";
+  MakeReceiver();
+  Status status = receiver->Prepare(*image);
+  CHECK(status.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("does not run on this host", status.message().c_str());
+  std::ofstream(folder / "g1.cfg") << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/bin/true"}})";
+  MakeReceiver();
+  CHECK_TRUE(receiver->Prepare(*image).ok());
+}
+
 TEST(XlReceiver, RefusesAnImageThatIsNotOfXen) {
   wire::Layout layout;
   layout.regions.push_back({"pc.ram", kFrames * kPageBytes});

@@ -45,7 +45,7 @@ def down() -> int:
 def run(wanted: list[str]) -> int:
     known = runner.names()
     for name in wanted:
-        if name not in known:
+        if not runner.exists(name):
             sys.exit(f"xen-testbed: there is no scenario {name}; there are: {' '.join(known)}")
     with up() as session:  # the testbed ends with the last one, unless it was told to stay
         service.request(session, do="session")

@@ -29,6 +29,7 @@ class GuestSpec:
     memory_mib: int = 128
     vcpus: int = 1
     nic: str = "virtio-net-pci"
+    ide: bool = False  # disks on the machine's IDE bus instead of virtio
     disks: list[Disk] = field(default_factory=lambda: [Disk("disk0", 48), Disk("disk1", 16)])
     extra: list[str] = field(default_factory=list)
 
@@ -42,10 +43,11 @@ class GuestSpec:
         for folder in ("/usr/share/seabios", "/usr/share/qemu"):
             if paths.PREFIX not in paths.QEMU.parents:
                 words += ["-L", folder]  # a device model that is not installed does not find them
-        for disk in self.disks:
+        for number, disk in enumerate(self.disks):
+            device = f"ide-hd,bus=ide.0,unit={number}" if self.ide else "virtio-blk-pci"
             words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
                                 f"format={disk.format_on(host)},if=none,cache=none,discard=unmap",
-                      "-device", f"virtio-blk-pci,drive={disk.name}"]
+                      "-device", f"{device},drive={disk.name}"]
         words += ["-netdev", "tap,id=net0,ifname=tap0,script=no,downscript=no",
                   "-device", f"{self.nic},netdev=net0,mac=52:54:00:77:00:10,romfile="]
         return words + self.extra

@@ -173,10 +173,11 @@ class Host:
                                    netns=self.name, seconds=seconds)
 
     def protect(self, other: "Host", *, interval_ms: int = 50, deadline_ms: int = 1000,
-                arbiter: str = "none", on_backup_loss: str = "continue", seconds: float = 60) -> None:
+                arbiter: str = "none", on_backup_loss: str = "continue", encoder: str = "all",
+                seconds: float = 60) -> None:
         done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
                           "--interval", interval_ms, "--deadline", deadline_ms,
-                          "--on-backup-loss", on_backup_loss,
+                          "--on-backup-loss", on_backup_loss, "--encoder", encoder,
                           *(["--arbiter", arbiter] if arbiter != "none" else []), seconds=seconds)
         if done.returncode != 0:
             raise Failure(f"haven protect: {(done.stderr or done.stdout).strip()[-400:]}")

@@ -5,7 +5,8 @@ import time
 from typing import Any
 
 from haven_e2e.guest import Disk, GuestSpec
-from haven_e2e.lab import Lab
+from haven_e2e.host import PORT
+from haven_e2e.lab import DEADLINE_MS, Lab
 from haven_e2e.processes import Failure, kill_pid, wait_until
 from haven_e2e.qmp import QmpError
 from haven_e2e.scenario import Notes, case
@@ -36,6 +37,18 @@ def again(lab: Lab, t: Notes) -> None:
         lab.the_client().wait_for_progress(50, 10)
         lab.protect()
         lab.wait_for_epochs(10)
+    fail_over_and_check(lab, t)
+
+
+@case("a guest that its own command line protects from its start")
+def from_start(lab: Lab, t: Notes) -> None:
+    lab.prepare_backup()  # which has no such device: it would be protected by itself
+    lab.primary.spec.extra = ["-device", f"haven-protect,host={lab.backup.address},port={PORT},"
+                                         f"interval-ms=20,deadline-ms={DEADLINE_MS}"]
+    lab.boot()
+    lab.the_client().load()
+    lab.wait_for_state(lab.primary, "protected", 30)
+    lab.wait_for_epochs(10)
     fail_over_and_check(lab, t)
 
 
@@ -95,6 +108,24 @@ def forced(lab: Lab, t: Notes) -> None:
     t(seconds=round(time.monotonic() - ordered, 1), lost=report["lost"])
 
 
+@case("haven failover --planned hands a running guest over without a loss")
+def planned(lab: Lab, t: Notes) -> None:
+    protected(lab, promote="manual")
+    ordered = time.monotonic()
+    done = lab.backup.haven("failover", lab.spec.name, "--planned")
+    if done.returncode != 0:
+        raise Failure(f"haven failover --planned: {done.stderr.strip()}")
+    wait_until("the guest runs on hostB only", lambda: lab.running_copies() == ["hostB"], 15)
+    lab.the_client().wait_for_progress(20, 20)
+    gap = lab.the_client().stats(ordered)["longest_gap_ms"]
+    state = lab.primary.status()
+    if not state or state["state"] != "lost" or "handed over" not in state["message"]:
+        raise Failure(f"the old primary says: {state}")
+    lab.swap_roles()
+    report = lab.check_everything()
+    t(gap_ms=round(gap), lost=report["lost"])
+
+
 def mixed_disks() -> GuestSpec:
     return GuestSpec(disks=[Disk("disk0", 48, {"hostA": "qcow2"}), Disk("disk1", 16),
                             Disk("disk2", 8, {"hostA": "qcow2"})])
@@ -114,6 +145,12 @@ def durable(lab: Lab, t: Notes) -> None:
 
 @case("an e1000 network card", spec=lambda: GuestSpec(nic="e1000"))
 def e1000(lab: Lab, t: Notes) -> None:
+    protected(lab)
+    fail_over_and_check(lab, t)
+
+
+@case("IDE disks", spec=lambda: GuestSpec(ide=True))
+def ide(lab: Lab, t: Notes) -> None:
     protected(lab)
     fail_over_and_check(lab, t)
 

@@ -92,11 +92,10 @@ class Emulator:
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in (self.console, self._monitor):
             path.unlink(missing_ok=True)
-        words = [paths.tool("nice"), "-n", "19", *self.argv()]
+        words = self.argv()
         if saved:
             words += ["-incoming", f"exec:cat {saved}"]
         self._process = self.processes.start(f"{self.name}.emulator", words)
-        # A busy machine may starve a process of this priority for long: be patient.
         wait_until(f"the emulator of {self.name} opens its monitor", self._monitor_or_death, 120)
         if saved:
             with self.qmp() as monitor:

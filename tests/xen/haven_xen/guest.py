@@ -6,9 +6,11 @@ from typing import Optional
 from . import places  # noqa: F401
 from haven_e2e import network
 
+MAC = "52:54:00:77:00:10"
 SHARED, LOCAL = ["/dev/vdc", "/dev/vdd"], ["/data/disk0", "/data/disk1"]
 STOCK = None
 PATCHED = str(places.PREFIX / "libexec" / "haven" / "qemu-dm")
+VIF_SCRIPT = str(places.PREFIX / "etc" / "xen" / "scripts" / "haven-vif-bridge")
 KERNEL = ("console=ttyS0 quiet panic=1 nokaslr mitigations=off cryptomgr.notests "
           "random.trust_cpu=on 8250.nr_uarts=1 pci=noearly edd=off "
           f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
@@ -24,6 +26,7 @@ class XenGuest:
     nic: str = "virtio-net-pci"
     disks: list[str] = field(default_factory=lambda: list(SHARED))
     device_model: Optional[str] = STOCK
+    vif_script: Optional[str] = None  # None: Xen's
     device_model_args: list[str] = field(default_factory=list)
     more: dict[str, object] = field(default_factory=dict)
 
@@ -56,9 +59,10 @@ class XenGuest:
         return (f"format=raw,vdev={kind}{'abcd'[number]},access=rw,backendtype=qdisk,"
                 f"target={self.disks[number]}")
 
-    def vif(self, mac: str = "52:54:00:77:00:10") -> str:
+    def vif(self, mac: str = MAC) -> str:
         model = "type=vif" if self.pv else f"type=ioemu,model={self.nic}"
-        return f"mac={mac},bridge=xenbr0,{model}"
+        script = f",script={self.vif_script}" if self.vif_script else ""
+        return f"mac={mac},bridge=xenbr0,{model}{script}"
 
 
 def _value(value: object) -> str:

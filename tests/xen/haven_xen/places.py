@@ -11,6 +11,7 @@ XEN = ROOT / ".cache" / "xen"
 RUN = XEN / "run"
 LOGS = XEN / "log"
 SCENARIOS = ROOT / "tests" / "xen" / "scenarios"
+BENCHES = ROOT / "tests" / "xen" / "benches"
 
 
 def emulator() -> str:

@@ -27,8 +27,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in places.SCENARIOS.glob("*.py"))
 
 
+def exists(name: str) -> bool:
+    """A scenario, or a benchmark that scripts/bench runs."""
+    return any((folder / f"{name}.py").exists() for folder in (places.SCENARIOS, places.BENCHES))
+
+
 def load(name: str) -> ModuleType:
     path = places.SCENARIOS / f"{name}.py"
+    if not path.exists():
+        path = places.BENCHES / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name.replace("-", "_"), path)
     assert spec and spec.loader
     sys.path.insert(0, str(places.SCENARIOS.parent))

@@ -21,16 +21,16 @@ def timed(action: Callable[[], Any]) -> float:
     return round(time.monotonic() - begin, 1)
 
 
-def boot(bed: Testbed, guest: XenGuest, host: Optional[Host] = None) -> dict[str, float]:
+def boot(bed: Testbed, guest: XenGuest, host: Optional[Host] = None, **client: Any) -> dict[str, float]:
     """Creates the guest and connects the client; seconds of `xl create` and until it answers."""
     begin = time.monotonic()
     where = host or bed.a
     create = round(where.create(guest), 1)
     # The client's own patience is that of a guest on bare metal.
     wait_until(f"{guest.name} has booted", lambda: _booted(where, guest), 900, 1)
-    client = bed.connect()
+    connected = bed.connect(**client)
     answers = round(time.monotonic() - begin, 1)
-    client.wait_for_progress(5, PATIENCE)
+    connected.wait_for_progress(5, PATIENCE)
     return {"create_s": create, "answers_s": answers}
 
 
@@ -61,7 +61,8 @@ def restore(host: Host, guest: XenGuest, path: str = "/data/saved") -> float:
 
 def listen_for_guest(host: Host, options: str = "") -> None:
     """`xl migrate-receive` behind a port, as sshd would start it."""
-    host.agent.spawn(f"socat TCP-LISTEN:{MIGRATION_PORT},reuseaddr EXEC:'xl migrate-receive {options}'",
+    receive = f"xl migrate-receive {options}".strip()
+    host.agent.spawn(f"socat TCP-LISTEN:{MIGRATION_PORT},reuseaddr EXEC:'{receive}'",
                      "/var/log/xen/migrate-receive.log")
     port = f":{MIGRATION_PORT:04X} "
     wait_until("socat listens for the guest",
@@ -86,20 +87,9 @@ def migrate(bed: Testbed, guest: XenGuest, source: Host, to: Host) -> dict[str, 
     return {"migrate_s": took, "migrate_mb": round((bed.sent_by(source) - sent) / 1e6, 1)}
 
 
-def stalls(bed: Testbed, seconds: float) -> dict[str, float]:
-    """The guest's own view of how it was stopped during `seconds` from now."""
-    client = bed.the_client()
-    client.control("stalls")
-    before, begin = client.control("status"), time.monotonic()
-    time.sleep(seconds)
-    after = client.control("status")
-    passed = time.monotonic() - begin
-    return {"stall_p99_ms": after["stall_p99_us"] / 1000, "stall_max_ms": after["stall_max_us"] / 1000,
-            "pages_per_s": round((after["memory_writes"] - before["memory_writes"]) / passed),
-            "seconds": round(passed, 1)}
-
-
 def devices(host: Host, guest: XenGuest) -> str:
     """What `xl` says of the guest's disks and NICs, without what differs from run to run."""
-    text = host.xl("block-list", guest.name) + host.xl("network-list", guest.name)
+    # What block-list calls the handle is the domain's number.
+    disks = re.sub(r"(?m)^(\d+\s+\d+)\s+\d+", r"\1 domid", host.xl("block-list", guest.name))
+    text = disks + host.xl("network-list", guest.name)
     return re.sub(r"\S*/backend/\S*", "", re.sub(r"[ \t]+", " ", text)).strip()

@@ -10,7 +10,7 @@ from haven_xen.guest import XenGuest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 2400
+SECONDS = 900
 
 
 def run(bed: Testbed, t: Notes) -> None:
