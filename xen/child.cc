@@ -19,6 +19,8 @@ namespace {
 
 constexpr int kPipeBytes = 1 << 20;
 constexpr size_t kMaxOutputBytes = 4u << 20;
+/// A program that ends closes its input some moments before it can be waited for, ms.
+constexpr int kEndAfterInput = 10000;
 
 struct Pipe {
   int read_end = -1, write_end = -1;
@@ -207,6 +209,14 @@ bool StreamReader::Ended() {
   return reaped_ || Poll(&poller, 1, 0) > 0;
 }
 
+Status StreamReader::InputClosed(const Interrupt& interrupt) {
+  pollfd pollers[2] = {{pidfd_, POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
+  if (Poll(pollers, 2, kEndAfterInput) <= 0) {
+    return {StatusCode::kEnvironment, "the program that takes the guest's state reads no more; its messages are in " + log_path_};
+  }
+  return pollers[0].revents != 0 ? Gone() : Status(StatusCode::kTryAgain, "interrupted");
+}
+
 Status StreamReader::Write(ByteSpan data, const Interrupt& interrupt) {
   while (!data.empty()) {
     pollfd pollers[3] = {{in_, POLLOUT, 0}, {interrupt.fd(), POLLIN, 0}, {pidfd_, POLLIN, 0}};
@@ -214,6 +224,7 @@ Status StreamReader::Write(ByteSpan data, const Interrupt& interrupt) {
     if (pollers[1].revents != 0) return {StatusCode::kTryAgain, "interrupted"};
     if (pollers[2].revents != 0) return Gone();
     ssize_t now = write(in_, data.data(), data.size());
+    if (now < 0 && errno == EPIPE) return InputClosed(interrupt);
     if (now < 0 && errno != EAGAIN && errno != EINTR) return Status::FromErrno(errno, "cannot write the guest's state");
     if (now > 0) data = data.subspan(static_cast<size_t>(now));
   }

@@ -34,7 +34,7 @@ class Interrupt {
 };
 
 /// A program that reads a stream from its standard input, in a session of its
-/// own. One thread.
+/// own. One thread, of a process that ignores SIGPIPE.
 ///
 /// The program itself holds the writing end of its input, too: the stream does
 /// not end for it when this process dies. (A stock xl takes the end of a
@@ -59,6 +59,8 @@ class StreamReader {
  private:
   StreamReader() = default;
   Status Gone();
+  /// It has closed its input: it has ended, or is about to.
+  Status InputClosed(const Interrupt& interrupt);
 
   pid_t pid_ = -1;
   int pidfd_ = -1, in_ = -1, out_ = -1;

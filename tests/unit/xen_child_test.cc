@@ -98,6 +98,22 @@ TEST(XenChild, SaysThatTheReaderDiedInsteadOfWaiting) {
   CHECK_TRUE(reader->Ended());
 }
 
+TEST(XenChild, SaysHowAReaderEndedThatClosedItsInputBefore) {
+  auto reader = Spawn("exec <&-; echo closed; exec sleep 1000");
+  CHECK_TRUE(reader->Expect("closed\n", kLong, interrupt).ok());
+  std::thread other([pid = RecordedPid()] { kill(pid, SIGKILL); });
+  STRCMP_CONTAINS("signal 9", reader->Write(Text("data"), interrupt).message().c_str());
+  other.join();
+}
+
+TEST(XenChild, StopsWaitingForAReaderThatClosedItsInputWhenInterrupted) {
+  auto reader = Spawn("exec <&-; echo closed; exec sleep 1000");
+  CHECK_TRUE(reader->Expect("closed\n", kLong, interrupt).ok());
+  std::thread other([&] { interrupt.Raise(); });
+  CHECK_TRUE(reader->Write(Text("data"), interrupt).code() == StatusCode::kTryAgain);
+  other.join();
+}
+
 TEST(XenChild, RefusesAnUnknownGreeting) {
   auto reader = Spawn("echo bye; exec sleep 1000");
   STRCMP_CONTAINS("unknown greeting", reader->Expect("hello\n", kLong, interrupt).message().c_str());
