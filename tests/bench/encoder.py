@@ -5,78 +5,101 @@ and with all of them, under the same load."""
 import argparse
 import sys
 import time
-from typing import Any
+from typing import Any, Callable
 
 import load
-from report import Report, median
+import server_loads
+from ablation import COLUMNS, STAGES, means, report_load
+from report import Report
 from setting import BenchGuest, Lab, place_disks, query_haven, unprotect
 
 from haven_e2e import paths, sandbox
+from haven_e2e.guest import Disk
+from haven_e2e.host import PORT
+from haven_e2e.lab import DEADLINE_MS
+from haven_e2e.processes import Failure
 
-STAGES = ("none", "blocks", "sharing", "compression", "all")
 QUIET = {"memory_pages_s": 0, "memory_pages": 0, "disk_threads": 0, "disk_ops_s": 0, "chatter_s": 0}
-# What runs in the guest beside the key-value store that the client asks as fast as it answers.
-LOADS = {"key-value store": QUIET, "with memory and disks": load.LOAD}
-COLUMNS = ("row", "epochs", "pages_per_epoch", "whole_kib_per_epoch", "kib_per_epoch", "part_of_whole",
-           "kib_after_blocks", "kib_after_sharing", "hit_percent", "encode_us", "decode_us", "pause_p50_us",
-           "requests_s")
-# Of the encoder, each a figure of the last epoch.
-FIGURES = ("dirty-pages-last", "encoder-bytes", "encoder-bytes-after-blocks", "encoder-bytes-after-sharing",
-           "encoder-cache-hits", "encoder-cache-misses", "encoder-us", "decode-us")
+# What the guest's own key-value store does by itself, beside answering the client that asks as fast as it can.
+KVD = {"kvd": QUIET, "kvd-busy": load.LOAD}
+LOADS = [*server_loads.LOADS, *KVD]
+MEMORY_MIB = 768
+# Of a load before it is measured: its caches fill, and so do the encoder's.
+WARM_SECONDS = 2.0
 
 
-def measure(lab: Lab, stages: str, what: dict[str, int], options: argparse.Namespace) -> dict[str, float]:
-    lab.prepare_backup(promote="manual")
-    lab.protect(interval_ms=options.interval, encoder=stages)
-    samples: dict[int, dict[str, Any]] = {}
-    with lab.primary.qmp() as monitor:
-        def meanwhile() -> None:
-            figures = monitor("query-haven")
-            samples[int(figures["epoch"])] = figures
-            time.sleep(options.interval / 2000)
-        figures = load.run(lab, load.SATURATED, options.seconds, meanwhile, what)
-    after = query_haven(lab)
-    unprotect(lab)
-    lab.backup.stop_havend()
+class EncoderBench:
+    def __init__(self, options: argparse.Namespace, lab: Lab, report: Report) -> None:
+        self._options = options
+        self._lab = lab
+        self._report = report
 
-    sums = {name: sum(int(one[name]) for one in samples.values()) / len(samples) for name in FIGURES}
-    looked_up = sums["encoder-cache-hits"] + sums["encoder-cache-misses"]
-    whole = sums["dirty-pages-last"] * (4096 + 8)
-    return {"epochs": len(samples), "pages_per_epoch": sums["dirty-pages-last"],
-            "whole_kib_per_epoch": whole / 1024, "kib_per_epoch": sums["encoder-bytes"] / 1024,
-            "part_of_whole": sums["encoder-bytes"] / max(1.0, whole),
-            "kib_after_blocks": sums["encoder-bytes-after-blocks"] / 1024,
-            "kib_after_sharing": sums["encoder-bytes-after-sharing"] / 1024,
-            "hit_percent": 100 * sums["encoder-cache-hits"] / max(1.0, looked_up),
-            "encode_us": sums["encoder-us"], "decode_us": sums["decode-us"],
-            "pause_p50_us": float(after["pause-p50-us"]), "requests_s": figures.requests_s}
+    def run(self) -> None:
+        self._report.progress("the guest boots")
+        self._lab.boot(client=False)
+        load.run(self._lab, load.SATURATED, 3)  # what is translated once is translated
+        for name in self._options.load or LOADS:
+            server = server_loads.LOADS.get(name)
+            if server:
+                self._report.progress(f"{name}: warming up")
+                self._report.progress(f"{name}: {server.prepare():.4g} a second, unprotected")
+                self._rounds(name, lambda meanwhile: self._server(server, meanwhile))
+                server.end()
+            else:
+                self._rounds(name, lambda meanwhile: load.run(self._lab, load.SATURATED, self._options.seconds,
+                                                              meanwhile, KVD[name]).requests_s)
 
-
-def run(lab: Lab, options: argparse.Namespace, report: Report) -> None:
-    report.progress("the guest boots")
-    lab.boot(client=False)
-    load.run(lab, load.SATURATED, 3)  # what is translated once is translated
-    for name, what in LOADS.items():
+    def _rounds(self, name: str, run: Callable[[Callable[[], None]], float]) -> None:
         rounds: dict[str, list[dict[str, float]]] = {stages: [] for stages in STAGES}
-        for number in range(options.rounds):
-            for stages in STAGES:  # close together, since no machine is quiet
-                report.progress(f"{name}, round {number + 1} of {options.rounds}: {stages}")
-                rounds[stages].append(measure(lab, stages, what, options))
-        rows = {}
-        for stages, ones in rounds.items():
-            values = {key: round(median(one[key] for one in ones), 3) for key in ones[0]}
-            rows[stages] = report.row(row=f"{name}: {stages}", **values)
-        report.at_most(f"{name}: octets with all stages, part of whole pages", 0.25, rows["all"]["part_of_whole"])
-        report.at_most(f"{name}: pause p50 with all stages, us: 1.1 x that with whole pages",
-                       1.1 * rows["none"]["pause_p50_us"], rows["all"]["pause_p50_us"])
+        for number in range(self._options.rounds):
+            turn = number % len(STAGES)
+            for stages in STAGES[turn:] + STAGES[:turn]:  # close together, since no machine is quiet
+                self._report.progress(f"{name}, round {number + 1} of {self._options.rounds}: {stages}")
+                rounds[stages].append(self._measure(stages, run))
+        report_load(self._report, name, rounds)
+
+    def _measure(self, stages: str, run: Callable[[Callable[[], None]], float]) -> dict[str, float]:
+        lab, interval = self._lab, self._options.interval
+        lab.prepare_backup(promote="manual")
+        self._protect(stages)
+        samples: dict[int, dict[str, Any]] = {}
+        with lab.primary.qmp() as monitor:
+            def meanwhile() -> None:
+                figures = monitor("query-haven")
+                samples[int(figures["epoch"])] = figures
+                time.sleep(interval / 2000)
+            rate = run(meanwhile)
+        after = query_haven(lab)
+        unprotect(lab)
+        lab.backup.stop_havend()
+        return {**means(list(samples.values())), "pause_p50_us": float(after["pause-p50-us"]), "rate": rate}
+
+    def _protect(self, stages: str) -> None:
+        options = self._options
+        done = self._lab.primary.haven("protect", self._lab.spec.name, "--to", f"{self._lab.backup.address}:{PORT}",
+                                       "--interval", options.interval, "--deadline", DEADLINE_MS,
+                                       "--encoder", stages, "--compression", options.compression)
+        if done.returncode != 0:
+            raise Failure(f"haven protect: {done.stderr.strip()[-400:]}")
+
+    def _server(self, server: server_loads.ServerLoad, meanwhile: Callable[[], None]) -> float:
+        process = server.begin(WARM_SECONDS + self._options.seconds)
+        time.sleep(WARM_SECONDS)
+        end = time.monotonic() + self._options.seconds
+        while time.monotonic() < end and process.poll() is None:
+            meanwhile()
+        return server.finish(process)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench encoder", description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--interval", type=int, default=50, help="between checkpoints, ms")
+    parser.add_argument("--load", action="append", choices=LOADS, help="only this one; may be repeated")
+    parser.add_argument("--compression", choices=("adaptive", "lz4", "zstd", "zlib"), default="adaptive",
+                        help="adaptive: what is done soonest on this link; the others: always")
     parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
                         "memory if that can do direct I/O)")
     options = parser.parse_args()
@@ -84,10 +107,14 @@ def main() -> int:
     sandbox.enter()
     report = Report("encoder", options.json)
     report.progress(f"disks are in {place_disks(options.disks)}")
-    lab = Lab(BenchGuest())
+    root = server_loads.IMAGE / "root.img"
+    lab = Lab(BenchGuest(memory_mib=MEMORY_MIB, initramfs=server_loads.IMAGE / "initramfs",
+                         disks=[Disk("disk0", 384), Disk("disk1", 16)],
+                         extra=["-drive", f"id=servers,file={root},format=raw,if=none,readonly=on",
+                                "-device", "virtio-blk-pci,drive=servers"]))
     good = False
     try:
-        run(lab, options, report)
+        EncoderBench(options, lab, report).run()
         report.finish(COLUMNS)
         good = True
     finally:
