@@ -45,10 +45,14 @@ struct PageDiff {
   uint64_t changed;                                 ///< bit b: block b
 };
 
-/// What to fetch into the cache while a page is compared; any address will do.
+/// What to fetch into the processor's cache while a page is compared: what is
+/// compared next. nullptr where that follows in memory, which the processor sees
+/// by itself and does better.
 struct Ahead {
-  const uint8_t* base;
-  const uint8_t* page;
+  const uint8_t* base = nullptr;
+  const uint8_t* page = nullptr;
+
+  bool any() const { return base != nullptr || page != nullptr; }
 };
 
 /// A change that has been coded.

@@ -75,34 +75,47 @@ HAVEN_INLINE uint8_t* WriteMasks(const PageDiff& diff, const DeltaPlan& plan, ui
   return out;
 }
 
-HAVEN_INLINE Coded EncodeScalar(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
-  DeltaPlan plan;
-  PlanDelta(diff, plan);
+/// The octets that travel of block `block`.
+HAVEN_INLINE uint8_t* WriteBlock(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, size_t block, uint8_t* to) {
+  const uint8_t* from = page + block * kBlockBytes;
+  if (plan.modes.whole >> block & 1) {
+    memcpy(to, from, kBlockBytes);
+    return to + kBlockBytes;
+  }
+  if (plan.modes.words >> block & 1) {
+    for (unsigned words = plan.word_masks[block]; words != 0; words &= words - 1, to += 8) {
+      memcpy(to, from + 8 * std::countr_zero(words), 8);
+    }
+    return to;
+  }
+  for (uint64_t octets = diff.byte_masks[block]; octets != 0; octets &= octets - 1) *to++ = from[std::countr_zero(octets)];
+  return to;
+}
+
+/// All of a change as planned but for the data, or a run where that is shorter.
+/// @param data  set to where the data goes; nullptr when it was a run, or is too long.
+HAVEN_INLINE Coded WriteBeforeData(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, uint8_t* out, size_t limit,
+                                   uint8_t*& data) {
+  data = nullptr;
   Span span = SpanOf(diff);
   if (kRunHeadBytes + span.bytes <= plan.bytes) {
     if (kRunHeadBytes + span.bytes > limit) return {};
     return WriteRun(page, span, out);
   }
   if (plan.bytes > limit) return {};
-  uint8_t* to = WriteMasks(diff, plan, WriteHead(plan.modes, out));
-  for (uint64_t left = diff.changed; left != 0; left &= left - 1) {
-    auto block = static_cast<size_t>(std::countr_zero(left));
-    const uint8_t* from = page + block * kBlockBytes;
-    uint64_t bit = left & -left;
-    if (plan.modes.whole & bit) {
-      memcpy(to, from, kBlockBytes);
-      to += kBlockBytes;
-    } else if (plan.modes.words & bit) {
-      for (unsigned words = plan.word_masks[block]; words != 0; words &= words - 1, to += 8) {
-        memcpy(to, from + 8 * std::countr_zero(words), 8);
-      }
-    } else {
-      for (uint64_t octets = diff.byte_masks[block]; octets != 0; octets &= octets - 1) {
-        *to++ = from[std::countr_zero(octets)];
-      }
-    }
-  }
+  data = WriteMasks(diff, plan, WriteHead(plan.modes, out));
   return {Coded::Kind::kDelta, plan.bytes};
+}
+
+HAVEN_INLINE Coded EncodeScalar(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
+  DeltaPlan plan;
+  PlanDelta(diff, plan);
+  uint8_t* to;
+  Coded coded = WriteBeforeData(page, diff, plan, out, limit, to);
+  for (uint64_t left = to != nullptr ? diff.changed : 0; left != 0; left &= left - 1) {
+    to = WriteBlock(page, diff, plan, static_cast<size_t>(std::countr_zero(left)), to);
+  }
+  return coded;
 }
 
 HAVEN_INLINE void ApplyScalar(const uint8_t* delta, uint8_t* page) {

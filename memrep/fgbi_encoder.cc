@@ -123,6 +123,7 @@ void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages) {
     if (i + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[i + 8].index));
     looks_[i].slot = cache_.Find(MakePageKey(region, pages[i].index));
     looks_[i].found = looks_[i].slot != PageCache::kNoSlot;
+    if (looks_[i].found) cache_.PrefetchSlot(looks_[i].slot);
   }
 }
 
@@ -139,11 +140,17 @@ void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker
   for (size_t i = part * kPartPages; i < part * kPartPages + kLookAhead; i++) fetch_samples(i);
   for (size_t i = part * kPartPages; i < end; i++) {
     fetch_samples(i + kLookAhead);
-    size_t next = std::min(i + 1, end - 1);
-    uint32_t next_slot = next != i ? looks_[next].slot : PageCache::kNoSlot;
-    Ahead ahead{next_slot != PageCache::kNoSlot ? cache_.Data(next_slot) : pages[next].data, pages[next].data};
-    LookAt(pages[i], ahead, search_all || i % 16 == 0, worker, to, looks_[i]);
+    LookAt(pages[i], i + 1 < end ? AheadOf(pages, i) : Ahead{}, search_all || i % 16 == 0, worker, to, looks_[i]);
   }
+}
+
+Ahead FgbiEncoder::AheadOf(std::span<const PageRef> pages, size_t i) {
+  uint32_t slot = looks_[i].slot, next = looks_[i + 1].slot;
+  Ahead ahead;
+  if (pages[i + 1].data != pages[i].data + kPageBytes) ahead.page = pages[i + 1].data;
+  bool follows = slot != PageCache::kNoSlot && next != PageCache::kNoSlot && cache_.Data(next) == cache_.Data(slot) + kPageBytes;
+  if (next != PageCache::kNoSlot && !follows) ahead.base = cache_.Data(next);
+  return ahead;
 }
 
 void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, bool search, Worker& worker, uint8_t*& to, Look& look) {
@@ -287,9 +294,15 @@ void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, E
     const Look& look = looks_[i];
     if (look.kind != Look::Kind::kWhole && look.kind != Look::Kind::kLeftAlone) continue;
     PageKey key = MakePageKey(region, pages[i].index);
-    Whole whole{static_cast<uint32_t>(i), PageCache::kNoKey, SlotFor(key, look)};
     figures_.bytes_after_blocks += kPageBytes;
-    if (look.kind == Look::Kind::kWhole && options_.sharing()) {
+    if (look.kind == Look::Kind::kLeftAlone) {
+      figures_.bytes_after_sharing += kPageBytes;
+      if (cache_.KeyOf(look.slot) == key) cache_.StateOf(look.slot).skip--;
+      wholes_.push_back({.page = static_cast<uint32_t>(i)});
+      continue;
+    }
+    Whole whole{static_cast<uint32_t>(i), PageCache::kNoKey, SlotFor(key, look)};
+    if (options_.sharing()) {
       fruitless_++;
       if (look.hash != 0) whole.equal = FindEqual(key, pages[i], look.hash);
     }

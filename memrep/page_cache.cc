@@ -22,7 +22,7 @@ PageCache::PageCache(uint64_t bytes) {
   key_memory_.resize(uint64_t{sets_} * kWays + kWays - 1);
   auto address = reinterpret_cast<uintptr_t>(key_memory_.data());
   keys_ = key_memory_.data() + (-address % (kWays * sizeof(PageKey))) / sizeof(PageKey);
-  states_.resize(uint64_t{sets_} * kWays);
+  slots_.resize(uint64_t{sets_} * kWays);
   Clear();
   arena_bytes_ = uint64_t{sets_} * ways_ * kPageBytes;
   // Gets memory as it fills. Huge pages, since its order of use is random.
@@ -50,23 +50,24 @@ uint32_t PageCache::Admit(PageKey key) {
     for (uint32_t slot = set * kWays; slot < set * kWays + ways_; slot++) {
       if (keys_[slot] == kFree) {
         keys_[slot] = key;
-        states_[slot] = {};
+        slots_[slot] = {{}, used_frames_++};
         return slot;
       }
-      if (worst == kNoSlot || states_[slot].worth < states_[worst].worth) worst = slot;
+      if (worst == kNoSlot || slots_[slot].state.worth < slots_[worst].state.worth) worst = slot;
     }
   }
-  if (states_[worst].worth > 0) {
-    states_[worst].worth--;  // gives way in the end, if it does not pay again
+  if (slots_[worst].state.worth > 0) {
+    slots_[worst].state.worth--;  // gives way in the end, if it does not pay again
     return kNoSlot;
   }
   keys_[worst] = key;
-  states_[worst] = {};
+  slots_[worst].state = {};
   return worst;
 }
 
 void PageCache::Clear() {
   for (uint32_t slot = 0; slot < sets_ * kWays; slot++) keys_[slot] = slot % kWays < ways_ ? kFree : kNever;
+  used_frames_ = 0;
 }
 
 ContentIndex::ContentIndex(uint32_t slots)

@@ -55,14 +55,12 @@ class PageCache {
   void Clear();
 
   PageKey KeyOf(uint32_t slot) const { return keys_[slot]; }
-  State& StateOf(uint32_t slot) { return states_[slot]; }
-  uint8_t* Data(uint32_t slot) {
-    // Neighbouring sets have neighbouring copies, as neighbouring pages have
-    // neighbouring sets: they are often dirty together.
-    return arena_ + (uint64_t{slot % kWays} * sets_ + slot / kWays) * kPageBytes;
-  }
+  State& StateOf(uint32_t slot) { return slots_[slot].state; }
+  uint8_t* Data(uint32_t slot) { return arena_ + uint64_t{slots_[slot].frame} * kPageBytes; }
   /// Asks the processor for what Find(key) will read.
   void Prefetch(PageKey key) const { __builtin_prefetch(&keys_[FirstSet(key) * kWays]); }
+  /// ... and for what StateOf(slot) and Data(slot) will.
+  void PrefetchSlot(uint32_t slot) const { __builtin_prefetch(&slots_[slot]); }
 
   /// Numbers that a slot can have are below this.
   uint32_t slots() const { return sets_ * kWays; }
@@ -79,7 +77,14 @@ class PageCache {
   uint32_t ways_ = kWays;  ///< fewer only in a cache of less than 8 pages
   PageKey* keys_ = nullptr;  ///< a cache line for each set
   std::vector<PageKey> key_memory_;
-  std::vector<State> states_;
+  struct Slot {
+    State state;
+    /// Where in the arena its copy is: in the order in which pages came. Those that
+    /// were dirty together will be again, and are then read one after the other.
+    uint32_t frame = 0;
+  };
+  std::vector<Slot> slots_;
+  uint32_t used_frames_ = 0;
   uint8_t* arena_ = nullptr;
   uint64_t arena_bytes_ = 0;
 };

@@ -95,7 +95,7 @@ class Program {
       memrep::EncoderOptions options;
       options.link_bytes_per_second = kOneGigabit;
       if (NameOf(load, {4096, 0}, options).find(only_) == std::string::npos) continue;
-      Measured m = Measure(load, options, 60);
+      Measured m = Measure(load, options, 30);
       Print(load, {4096, 0}, options, m);
     }
   }
@@ -106,7 +106,7 @@ class Program {
       load.changed_bytes = shape.run_bytes;
       load.words = shape.words;
       if (shape.Name().find(only_) == std::string::npos) continue;
-      StageCycles c = MeasureStages(load, OptionsFor(load), rounds_ * 2);
+      StageCycles c = MeasureStages(load, OptionsFor(load), rounds_ * 4);
       printf("{\"row\":\"cycles a page, %s, 10000 pages\",\"lookup\":%.0f,\"compare\":%.0f,\"code\":%.0f,\"update\":%.0f,"
              "\"sum\":%.0f,\"encode\":%.0f}\n",
              shape.Name().c_str(), c.lookup, c.compare, c.code, c.update, c.lookup + c.compare + c.code + c.update, c.all);
@@ -190,7 +190,7 @@ class Program {
 }  // namespace
 
 int main(int argc, char** argv) {
-  unsigned rounds = 8;
+  unsigned rounds = 4;
   bool quick = false;
   bool stages_only = false;
   std::string only;
