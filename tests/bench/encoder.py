@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any, Callable
 
+import encoder_xen
 import load
 import server_loads
 from ablation import COLUMNS, STAGES, means, report_load
@@ -95,7 +96,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench encoder", description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
+    parser.add_argument("--xen", action="store_true", help="on the Xen testbed: web, kv, build and kvd, one round, "
+                        "200 ms between checkpoints")
+    parser.add_argument("--seconds", type=float, help="of each measurement (4; 20 with --xen)")
     parser.add_argument("--interval", type=int, default=50, help="between checkpoints, ms")
     parser.add_argument("--load", action="append", choices=LOADS, help="only this one; may be repeated")
     parser.add_argument("--compression", choices=("adaptive", "lz4", "zstd", "zlib"), default="adaptive",
@@ -104,6 +107,12 @@ def main() -> int:
                         "memory if that can do direct I/O)")
     options = parser.parse_args()
     paths.require_product()
+    if options.xen:
+        report = Report("encoder", options.json)
+        encoder_xen.run(report, options.seconds or 20, options.load)
+        report.finish(COLUMNS)
+        return 0
+    options.seconds = options.seconds or 4
     sandbox.enter()
     report = Report("encoder", options.json)
     report.progress(f"disks are in {place_disks(options.disks)}")
