@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--xen", action="store_true", help="on the Xen testbed: web, kv, build and kvd, one round, "
                         "200 ms between checkpoints")
-    parser.add_argument("--seconds", type=float, help="of each measurement (4; 20 with --xen)")
+    parser.add_argument("--seconds", type=float, help="of each measurement (4; 15 with --xen)")
     parser.add_argument("--interval", type=int, default=50, help="between checkpoints, ms")
     parser.add_argument("--load", action="append", choices=LOADS, help="only this one; may be repeated")
     parser.add_argument("--compression", choices=("adaptive", "lz4", "zstd", "zlib"), default="adaptive",
@@ -109,9 +109,9 @@ def main() -> int:
     paths.require_product()
     if options.xen:
         report = Report("encoder", options.json)
-        encoder_xen.run(report, options.seconds or 20, options.load)
+        good = encoder_xen.run(report, options.seconds or 15, options.load)
         report.finish(COLUMNS)
-        return 0
+        return 0 if good else 1
     options.seconds = options.seconds or 4
     sandbox.enter()
     report = Report("encoder", options.json)

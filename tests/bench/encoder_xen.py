@@ -12,7 +12,8 @@ from haven_e2e import paths
 from report import Report
 
 
-def run(report: Report, seconds: float, loads: Optional[Sequence[str]]) -> None:
+def run(report: Report, seconds: float, loads: Optional[Sequence[str]]) -> bool:
+    """A testbed that is up already goes by its own environment: seconds and loads are the defaults then."""
     environment = {**os.environ, "HAVEN_BENCH_SECONDS": str(round(seconds))}
     if loads:
         environment["HAVEN_BENCH_LOADS"] = " ".join(loads)
@@ -26,3 +27,4 @@ def run(report: Report, seconds: float, loads: Optional[Sequence[str]]) -> None:
             report_load(report, f"Xen, {name}", rounds)
     if answers[0]["result"] != "ok":
         print(f"bench encoder: {answers[0]['reason']}", file=sys.stderr)
+    return bool(answers[0]["result"] == "ok")

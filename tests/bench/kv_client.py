@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 
-RECORDS, CONNECTIONS, IN_FLIGHT = 40000, 8, 8
+RECORDS, CONNECTIONS, IN_FLIGHT = 40000, 8, 24
 WORDS = "alpha bravo charlie delta echo foxtrot golf hotel india juliett kilo lima mike".split()
 rng = random.Random()
 

@@ -23,8 +23,8 @@ import ablation  # noqa: E402
 import server_loads  # noqa: E402
 
 SECONDS = 3600
-LOADS = os.environ.get("HAVEN_BENCH_LOADS", "web kv build kvd").split()
-MEMORY_MIB, INTERVAL_MS, WARM_SECONDS = 320, 200, 5
+LOADS = os.environ.get("HAVEN_BENCH_LOADS", "kvd build web kv").split()
+MEMORY_MIB, INTERVAL_MS, WARM_SECONDS = 320, 200, 3
 # Where hostA and hostB see the images; the guest's own disks are /data's.
 SERVERS, BOOT = "/dev/vdf", "/data/bench-boot.elf"
 
