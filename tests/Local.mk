@@ -32,6 +32,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_fgbi_support.h \
 	tests/unit/memrep_page_codec_test.cc \
 	tests/unit/memrep_page_snapshot_test.cc \
+	tests/unit/memrep_page_store_test.cc \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/session_backup_guest_test.cc \
