@@ -33,6 +33,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_page_codec_test.cc \
 	tests/unit/memrep_page_snapshot_test.cc \
 	tests/unit/memrep_page_store_test.cc \
+	tests/unit/memrep_shared_pages_test.cc \
+	tests/unit/memrep_sharing_test.cc \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/session_backup_guest_test.cc \
