@@ -47,6 +47,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_primary_test.cc \
 	tests/unit/session_outside_test.cc \
 	tests/unit/session_recording.h \
+	tests/unit/session_sharing_test.cc \
 	tests/unit/session_whole_test.cc
 
 # The C interface, from outside of the shared library.
