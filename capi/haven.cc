@@ -75,6 +75,7 @@ haven_status ToC(const session::PrimaryStatus& from) {
   to.encoder_compress_us = encoder.compress_ns / 1000;
   to.decode_us = static_cast<uint64_t>(from.decode_last.count());
   to.apply_us = static_cast<uint64_t>(from.apply_last.count());
+  to.encoder_shared_pages = encoder.shared;
   return to;
 }
 
@@ -203,6 +204,7 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
   to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
   if (from.arbiter != nullptr) to.arbiter = from.arbiter;
   if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
+  to.connect.share = from.share != 0;
   if (from.threads > 64) return Invalid("the encoder may use at most 64 threads");
   if (from.threads != 0) to.threads = from.threads;
   Status encoder = ReadEncoderOptions(from, memory_bytes, to.encoder);

@@ -92,6 +92,7 @@ struct haven_status {
     /* The backup's part, as it says: it decoded the last epoch, and before that
      * it wrote the epoch before into its image. */
     uint64_t decode_us, apply_us;
+    uint64_t encoder_shared_pages; /* references to pages of other guests */
 };
 
 /* What the device model does for the session.
@@ -187,6 +188,9 @@ struct haven_options {
     uint32_t threads;                /* that encode memory, and copy large dirty sets in
                                         the pause, 1 .. 64; 0: as many as there are
                                         processors, up to 4 */
+    int share;                       /* not 0: equal pages are shared with other guests
+                                        of this host that share them, too, if the backup
+                                        lets both; they have to trust each other */
 };
 
 /* The version this library was built with. Any thread. */

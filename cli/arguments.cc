@@ -94,6 +94,11 @@ Status SetEncoderThreads(Arguments& arguments, const std::string& value) {
   return SetNumber(arguments.encoder.threads, value, 1, 64);
 }
 
+Status SetShare(Arguments& arguments, const std::string&) {
+  arguments.encoder.share = true;
+  return Status::Ok();
+}
+
 Status SetText(std::string& out, const std::string& value) {
   if (value.empty()) return Invalid("must not be empty");
   out = value;
@@ -132,6 +137,7 @@ const std::map<std::string, Option>& Options() {
       {"--cache", {"protect ", true, SetCache}},
       {"--encoder-cpu", {"protect ", true, SetEncoderCpu}},
       {"--encoder-threads", {"protect ", true, SetEncoderThreads}},
+      {"--share", {"protect ", false, SetShare}},
       {"--timeout", {"protect ", true, NumberOption(&Arguments::timeout_s, 1, 86400)}},
       {"--no-wait", {"protect ", false, Flag(&Arguments::wait, false)}},
       {"--json", {"status ", false, Flag(&Arguments::json, true)}},

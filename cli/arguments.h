@@ -31,6 +31,7 @@ struct Arguments {
     uint32_t cache_mib = 0, cache_percent = 0;  ///< one of them
     uint32_t cpu_percent = 0;
     uint32_t threads = 0;
+    bool share = false;
   } encoder;
   uint32_t timeout_s = 10;
   bool wait = true;

@@ -112,6 +112,7 @@ std::string FormatLastEpoch(const Json& guest) {
       {"", "unchanged", std::to_string(Number(guest, "encoder_unchanged_pages"))},
       {"", "changed blocks", std::to_string(Number(guest, "encoder_changed_blocks"))},
       {"", "found in cache", looked_up == 0 ? "-" : std::to_string(Percent(hits, looked_up)) + "%"},
+      {"", "shared", std::to_string(Number(guest, "encoder_shared_pages"))},
       {"", "after blocks", bytes("encoder_bytes_after_blocks")},
       {"", "after sharing", bytes("encoder_bytes_after_sharing")},
       {"", "after compression", bytes("encoder_bytes") + ", sent"},

@@ -51,6 +51,8 @@ constexpr char kProtect[] =
     "      --encoder-cpu PERCENT  of one processor for compression, 1 to 100 (default 100)\n"
     "      --encoder-threads N    that encode, and copy large dirty sets in the pause, 1 to 64\n"
     "                             (default: as many as there are processors, up to 4)\n"
+    "      --share                share equal pages with other guests of this host that do so\n"
+    "                             and that the backup has in the same group\n"
     "      --timeout S            give up when no backup answers for S seconds\n"
     "                             (default 10)\n"
     "      --no-wait              return at once; haven status shows how it goes on\n";

@@ -114,6 +114,7 @@ Json EncoderOptions(const Arguments::Encoder& given) {
   if (given.cache_percent != 0) options.Set("cache-percent", given.cache_percent);
   if (given.cpu_percent != 0) options.Set("cpu-percent", given.cpu_percent);
   if (given.threads != 0) options.Set("threads", given.threads);
+  if (given.share) options.Set("share", true);
   return options;
 }
 

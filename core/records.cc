@@ -78,6 +78,8 @@ const char* TypeName(Type type) {
     case Type::kCommitted: return "COMMITTED";
     case Type::kGoodbye: return "GOODBYE";
     case Type::kHandOver: return "HAND_OVER";
+    case Type::kStore: return "STORE";
+    case Type::kStoreReply: return "STORE_REPLY";
     case Type::kDiskWrite: return "DISK_WRITE";
     case Type::kDiskZero: return "DISK_ZERO";
     case Type::kDiskDiscard: return "DISK_DISCARD";
@@ -263,6 +265,45 @@ Result<LayoutReply> DecodeLayoutReply(ByteSpan in) {
     reply.disks.push_back(static_cast<LayoutReply::Copy>(copy));
   }
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "LAYOUT_REPLY"));
+  return reply;
+}
+
+Bytes Encode(const Store& store) {
+  Bytes out;
+  ByteWriter w(out);
+  w.Raw(store.host);
+  return out;
+}
+
+Result<Store> DecodeStore(ByteSpan in) {
+  ByteReader r(in);
+  Store store{ReadToken(r)};
+  HAVEN_RETURN_IF_ERROR(CheckEnd(r, "STORE"));
+  return store;
+}
+
+Bytes Encode(const StoreReply& reply) {
+  Bytes out;
+  ByteWriter w(out);
+  w.Raw(reply.instance);
+  w.U32(reply.slots);
+  w.U32(reply.first);
+  w.U32(reply.count);
+  return out;
+}
+
+Result<StoreReply> DecodeStoreReply(ByteSpan in) {
+  ByteReader r(in);
+  StoreReply reply;
+  reply.instance = ReadToken(r);
+  reply.slots = r.U32();
+  reply.first = r.U32();
+  reply.count = r.U32();
+  HAVEN_RETURN_IF_ERROR(CheckEnd(r, "STORE_REPLY"));
+  if (reply.slots == 0 || reply.slots > kMaxStoreSlots) return Malformed("STORE_REPLY", "its number of slots cannot be");
+  if (reply.first > reply.slots || reply.count > reply.slots - reply.first) {
+    return Malformed("STORE_REPLY", "slots outside of the store");
+  }
   return reply;
 }
 

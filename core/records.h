@@ -87,6 +87,17 @@ struct LayoutReply {
   std::vector<Copy> disks;
 };
 
+/// STORE: asks for the store of pages that guests of one host share.
+struct Store {
+  Token host{};  ///< names this run of the primary's host
+};
+
+struct StoreReply {
+  Token instance{};             ///< names the store
+  uint32_t slots = 0;           ///< that it has
+  uint32_t first = 0, count = 0;  ///< of them, those that this session may fill
+};
+
 struct Heartbeat {
   uint64_t sent_us = 0;  ///< sender's clock
   uint64_t echo_us = 0;  ///< newest sent_us seen from the receiver, 0 if none
@@ -148,6 +159,8 @@ Bytes Encode(const HelloReply&);
 Bytes Encode(const ErrorBody&);
 Bytes Encode(const Layout&);
 Bytes Encode(const LayoutReply&);
+Bytes Encode(const Store&);
+Bytes Encode(const StoreReply&);
 Bytes Encode(const Heartbeat&);
 Bytes Encode(const Committed&);
 Bytes Encode(const GoodbyeBody&);
@@ -161,6 +174,8 @@ Result<HelloReply> DecodeHelloReply(ByteSpan);
 Result<ErrorBody> DecodeError(ByteSpan);
 Result<Layout> DecodeLayout(ByteSpan);
 Result<LayoutReply> DecodeLayoutReply(ByteSpan);
+Result<Store> DecodeStore(ByteSpan);
+Result<StoreReply> DecodeStoreReply(ByteSpan);
 Result<Heartbeat> DecodeHeartbeat(ByteSpan);
 Result<Committed> DecodeCommitted(ByteSpan);
 Result<GoodbyeBody> DecodeGoodbye(ByteSpan);

@@ -26,6 +26,7 @@ constexpr uint32_t kMaxDisks = 64;
 constexpr uint32_t kMaxPagesPerRecord = 512;
 constexpr uint32_t kMaxDiskDataBytes = 2u << 20;
 constexpr uint32_t kMaxDeviceStateBytes = 256u << 20;
+constexpr uint32_t kMaxStoreSlots = 1u << 28;
 
 enum class Type : uint16_t {
   // any connection
@@ -39,6 +40,8 @@ enum class Type : uint16_t {
   kCommitted = 11,
   kGoodbye = 12,
   kHandOver = 13,
+  kStore = 14,
+  kStoreReply = 15,
   // disk connection
   kDiskWrite = 16,
   kDiskZero = 17,
@@ -62,9 +65,10 @@ constexpr uint64_t kFeatureCompressedPages = 1u << 3;
 constexpr uint64_t kFeatureHandOver = 1u << 4;
 constexpr uint64_t kFeatureEpochFigures = 1u << 5;
 constexpr uint64_t kFeatureAssembledPages = 1u << 6;
+constexpr uint64_t kFeatureSharedPages = 1u << 7;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
-                                    kFeatureAssembledPages;
+                                    kFeatureAssembledPages | kFeatureSharedPages;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {
@@ -91,6 +95,8 @@ enum class PageCode : uint8_t {
   kSame = 5,        ///< the index of a page that is equal
   kCompressed = 6,  ///< a compressed kRaw, kDelta or kSparse
   kAssembled = 7,   ///< blocks of other pages, and the octets of the others
+  kKept = 8,        ///< another code, and a slot of the store that keeps the page
+  kStored = 9,      ///< the slot of a page in the store
 };
 
 /// How kCompressed is compressed.

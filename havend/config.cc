@@ -133,9 +133,17 @@ Status SetDisk(GuestConfig& guest, const std::string& key, const std::string& va
   return SetPath(guest.disks[disk], value);
 }
 
+Status SetShare(GuestConfig& guest, const std::string& value) {
+  bool word = !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return g_ascii_isgraph(c); });
+  if (!word) return Invalid("must be the name of a group, one word, not '" + value + "'");
+  guest.share = value;
+  return Status::Ok();
+}
+
 Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string& value) {
   if (key == "command") return SetCommand(guest, value);
   if (key == "xl-config") return SetPath(guest.xl_config, value);
+  if (key == "share") return SetShare(guest, value);
   if (key == "arbiter") return SetArbiter(guest, value);
   if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
@@ -159,7 +167,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     return number.status();
   }
   return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, disk-ack, promote, "
-                 "deadline-ms, arbiter, memory-limit-mb)");
+                 "deadline-ms, arbiter, memory-limit-mb, share)");
 }
 
 Status CheckGuestName(const std::string& name) {
@@ -206,7 +214,12 @@ Status ParseHavend(GKeyFile* keys, Config& config) {
         if (key == "state-dir") return SetPath(config.state_dir, value);
         if (key == "run-dir") return SetPath(config.run_dir, value);
         if (key == "insecure") return SetChoice(insecure, value, "no", "yes");
-        return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure)");
+        if (key == "share-memory-mb") {
+          Result<uint64_t> number = Number(value, 1, 1u << 20);
+          if (number.ok()) config.share_memory_mib = static_cast<uint32_t>(number.value());
+          return number.status();
+        }
+        return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb)");
       }));
   if (config.host.empty()) return Invalid("[havend] listen: is missing; write listen = HOST:PORT");
   if (!insecure) {

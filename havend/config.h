@@ -20,6 +20,7 @@ struct GuestConfig {
   bool durable = false;
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
+  std::string share;    ///< the group of guests that it shares pages with; empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
 };
@@ -28,6 +29,7 @@ struct Config {
   std::string host, port;  ///< to listen on
   std::string state_dir = "/var/lib/haven";
   std::string run_dir = "/run/haven";
+  uint32_t share_memory_mib = 256;  ///< of each store of shared pages
   std::vector<GuestConfig> guests;
 
   std::string GuestStateDir(const GuestConfig& guest) const { return state_dir + "/" + guest.name; }

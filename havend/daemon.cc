@@ -62,6 +62,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.arbiter = guest.arbiter;
   options.deadline = guest.deadline;
   options.memory_limit_bytes = guest.memory_limit_bytes;
+  options.share_group = guest.share;
   return options;
 }
 
@@ -118,7 +119,8 @@ Json Daemon::Guest::ToJson() {
   return json;
 }
 
-Daemon::Daemon(const Config& config) : config_(config) {}
+Daemon::Daemon(const Config& config)
+    : config_(config), page_stores_(config.share_memory_mib * ((1u << 20) / kPageBytes)) {}
 
 Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   std::unique_ptr<Daemon> daemon(new Daemon(config));
@@ -168,8 +170,9 @@ Status Daemon::AddGuest(const GuestConfig& config) {
   HAVEN_RETURN_IF_ERROR(MakePrivateFolder(config_.GuestStateDir(config)));
   auto guest = std::make_unique<Guest>(config_, config);
   HAVEN_RETURN_IF_ERROR(guest->Recover());
-  guest->backup =
-      std::make_unique<session::BackupGuest>(ToBackupOptions(config_, config), guest->activator());
+  BackupGuestOptions options = ToBackupOptions(config_, config);
+  options.page_stores = &page_stores_;
+  guest->backup = std::make_unique<session::BackupGuest>(options, guest->activator());
   // A guest that runs here owns its disks: nothing may be applied to them.
   if (!guest->activator().Running()) HAVEN_RETURN_IF_ERROR(guest->backup->Recover());
   guests_.push_back(std::move(guest));

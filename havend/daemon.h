@@ -42,6 +42,7 @@ class Daemon : private ControlTarget {
 
   const Config config_;
   int lock_fd_ = -1;
+  memrep::PageStores page_stores_;
   std::vector<std::unique_ptr<Guest>> guests_;  ///< fixed after Start()
   std::unique_ptr<ControlSocket> control_;
   std::unique_ptr<Listener> listener_;

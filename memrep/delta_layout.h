@@ -24,6 +24,11 @@ HAVEN_INLINE void StoreLittle64(uint8_t* to, uint64_t v) {
   memcpy(to, &v, sizeof(v));
 }
 
+HAVEN_INLINE void StoreLittle32(uint8_t* to, uint32_t v) {
+  if (std::endian::native != std::endian::little) v = __builtin_bswap32(v);
+  memcpy(to, &v, sizeof(v));
+}
+
 /// Bit i of the result: octet i of `v` is not 0.
 HAVEN_INLINE uint8_t NonZeroOctets(uint64_t v) {
   constexpr uint64_t kLow7 = 0x7f7f7f7f7f7f7f7f;

@@ -39,6 +39,9 @@ struct EncoderOptions {
   /// Who helps the thread that encodes; outlives the encoder. nullptr: nobody.
   class WorkerPool* workers = nullptr;
 
+  /// Pages of other guests that the backup has; outlives the encoder. nullptr: none.
+  class SharedPages* shared = nullptr;
+
   /// What the backup understands: wire::kFeature...
   uint64_t features = wire::kFeaturesKnown;
 
@@ -50,6 +53,7 @@ struct EncoderOptions {
   bool blocks() const { return Has(EncoderStages::kBlocks, wire::kFeaturePageDeltas); }
   bool sharing() const { return Has(EncoderStages::kSharing, wire::kFeatureSamePages); }
   bool sharing_blocks() const { return sharing() && (features & wire::kFeatureAssembledPages) != 0; }
+  bool sharing_with_others() const { return shared != nullptr && Has(EncoderStages::kSharing, wire::kFeatureSharedPages); }
   bool compressing() const { return Has(EncoderStages::kCompression, wire::kFeatureCompressedPages); }
   bool caching() const { return blocks() || sharing(); }
 
@@ -64,6 +68,7 @@ struct EncoderFigures {
   uint64_t pages = 0;      ///< dirty, as the hardware says
   uint64_t unchanged = 0;  ///< of them: equal to what the backup has; not sent
   uint64_t zero = 0, run = 0, delta = 0, sparse = 0, same = 0, assembled = 0, compressed = 0, raw = 0;
+  uint64_t shared = 0;  ///< as references to pages of other guests
   uint64_t cache_hits = 0, cache_misses = 0;
   uint64_t changed_blocks = 0;         ///< 64-octet blocks of pages found in the cache
   uint64_t bytes_after_blocks = 0;     ///< what travels if only blocks() worked after the cache

@@ -33,6 +33,11 @@ EpochStaging::EpochStaging(GuestImage& image, WorkerPool* workers)
   }
 }
 
+void EpochStaging::Share(StoreLease* lease) {
+  lease_ = lease;
+  decoder_.Share(lease);
+}
+
 Status EpochStaging::Enter(Epoch epoch) {
   // An epoch that is applied is closed; the first copy is open until epoch 1 begins.
   bool open = epoch == epoch_ && (epoch == kSyncEpoch || epoch > image_.epoch());
@@ -157,7 +162,7 @@ void EpochStaging::WriteAlone(std::span<const Stretch> stretches, uint64_t pages
       uint8_t* base = region_data_[stretch.record->region];
       for (size_t i = stretch.begin; i < stretch.end; i++) {
         const DecodedPage& page = stretch.record->pages[i];
-        if (page.index / kNeighbours % parts == part) ApplyPage(page, region_data_, base + page.index * kPageBytes);
+        if (page.index / kNeighbours % parts == part) Make(page, base);
       }
     }
   });
@@ -166,9 +171,14 @@ void EpochStaging::WriteAlone(std::span<const Stretch> stretches, uint64_t pages
 void EpochStaging::Write(const Stretch& stretch) {
   uint8_t* base = region_data_[stretch.record->region];
   for (size_t i = stretch.begin; i < stretch.end; i++) {
-    const DecodedPage& page = stretch.record->pages[i];
-    ApplyPage(page, region_data_, base + page.index * kPageBytes);
+    Make(stretch.record->pages[i], base);
   }
+}
+
+void EpochStaging::Make(const DecodedPage& page, uint8_t* region) {
+  uint8_t* to = region + page.index * kPageBytes;
+  ApplyPage(page, region_data_, to);
+  if (page.keep != kNoStoreSlot) lease_->Keep(page.keep, to);
 }
 
 void EpochStaging::Clear() {

@@ -6,6 +6,7 @@
 
 #include "memrep/guest_image.h"
 #include "memrep/page_codec.h"
+#include "memrep/page_store.h"
 #include "memrep/worker_pool.h"
 
 namespace haven::memrep {
@@ -18,6 +19,10 @@ class EpochStaging {
  public:
   /// @param workers  outlives it; nullptr: nobody helps.
   explicit EpochStaging(GuestImage& image, WorkerPool* workers = nullptr);
+
+  /// Before the first page: a store in which pages are kept and found. Outlives
+  /// what is staged. nullptr: none.
+  void Share(StoreLease* lease);
 
   /// @param body  a PAGES body; taken, and one that is not needed any more left
   ///              for its memory. @return kProtocol if it is malformed, or the
@@ -54,10 +59,12 @@ class EpochStaging {
   /// Writes stretches without references to other pages, in any order of pages.
   void WriteAlone(std::span<const Stretch> stretches, uint64_t pages);
   void Write(const Stretch& stretch);
+  void Make(const DecodedPage& page, uint8_t* region);
 
   GuestImage& image_;
   WorkerPool* const workers_;
   PageDecoder decoder_;
+  StoreLease* lease_ = nullptr;
   std::vector<uint8_t*> region_data_;
   uint64_t guest_pages_ = 0;
   Epoch epoch_ = kSyncEpoch;

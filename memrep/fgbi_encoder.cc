@@ -8,6 +8,7 @@
 #include "core/assert.h"
 #include "memrep/delta_layout.h"
 #include "memrep/record_writer.h"
+#include "memrep/shared_pages.h"
 #include "memrep/worker_pool.h"
 
 namespace haven::memrep {
@@ -35,6 +36,7 @@ constexpr size_t kPackPages = 16;
 constexpr size_t kPartBytes = kPartPages * (kPageBytes + kCompressedHeadBytes) + kDeltaSlackBytes;
 constexpr size_t kParts = wire::kMaxPagesPerRecord / kPartPages;
 constexpr size_t kPackedBytes = kPageBytes + kCompressedHeadBytes;
+constexpr size_t kKeptHeadsAt = kParts * kPartBytes + wire::kMaxPagesPerRecord * kPackedBytes;
 
 /// Whether a few of a page's words are zero: a cheap look before comparing all.
 bool LooksSparse(const uint8_t* page) {
@@ -58,7 +60,7 @@ struct FgbiEncoder::Worker {
 
 void EncoderFigures::Add(const EncoderFigures& o) {
   pages += o.pages, unchanged += o.unchanged, zero += o.zero, run += o.run, delta += o.delta;
-  sparse += o.sparse, same += o.same, assembled += o.assembled, compressed += o.compressed, raw += o.raw;
+  sparse += o.sparse, shared += o.shared, same += o.same, assembled += o.assembled, compressed += o.compressed, raw += o.raw;
   cache_hits += o.cache_hits, cache_misses += o.cache_misses, changed_blocks += o.changed_blocks;
   bytes_after_blocks += o.bytes_after_blocks, bytes_after_sharing += o.bytes_after_sharing, bytes += o.bytes;
   encode_ns += o.encode_ns, compress_ns += o.compress_ns;
@@ -85,6 +87,15 @@ void FgbiEncoder::Reset() {
   cache_.Clear();
   index_.Clear();
   block_index_.Clear();
+  published_.clear();
+  committed_.clear();
+}
+
+void FgbiEncoder::Committed() {
+  compression_.Tick();
+  for (const Published& page : committed_) options_.shared->MakeKnown(page.slot, page.hash);
+  committed_.clear();
+  std::swap(committed_, published_);
 }
 
 EncoderFigures FgbiEncoder::TakeFigures() { return std::exchange(figures_, {}); }
@@ -97,7 +108,7 @@ void FgbiEncoder::ForParts(size_t parts, const std::function<void(unsigned, size
 void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) {
   HAVEN_ASSERT(!pages.empty() && pages.size() <= wire::kMaxPagesPerRecord);
   uint64_t start = SteadyNanoseconds();
-  out.coded.resize(kParts * kPartBytes + wire::kMaxPagesPerRecord * kPackedBytes);
+  out.coded.resize(kKeptHeadsAt + (options_.sharing_with_others() ? wire::kMaxPagesPerRecord * kKeptHeadBytes : 0));
   Writer writer(region, pages.size(), out);
   LookUp(region, pages);
   ForParts((pages.size() + kPartPages - 1) / kPartPages, [&](unsigned worker, size_t part) {
@@ -172,8 +183,10 @@ void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, bool search, W
     return;
   }
   if (options_.blocks() && LookWhetherSparse(page, to, look)) return CodeAlone(look.code, look.change_bytes, worker, to, look);
-  if (options_.sharing() && search) look.hash = hash_(page.data) | 1;  // never 0, which is none
   auto number = static_cast<size_t>(&look - looks_.data());
+  bool others = options_.sharing_with_others() && (options_.shared->HasRoom() || SearchesOthers() || number % 16 == 0);
+  if ((options_.sharing() && search) || others) look.hash = hash_(page.data) | 1;  // never 0, which is none
+  if (others) options_.shared->Prefetch(look.hash);
   if (!options_.sharing_blocks() || !(SearchesBlocks() || number % kFewPages == 0)) return;
   HashBlocks(page.data, &block_hashes_[number * kBlocksPerPage]);
   look.blocks_hashed = true;
@@ -286,6 +299,23 @@ void FgbiEncoder::EmitAlone(uint32_t region, std::span<const PageRef> pages, Wri
   }
 }
 
+bool FgbiEncoder::SearchesOthers() const { return fruitless_others_ < kManyFruitless; }
+
+void FgbiEncoder::ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole) {
+  if (SearchesOthers() || whole.page % 16 == 0) {
+    fruitless_others_++;
+    if (auto slot = options_.shared->Find(hash, page.data)) {
+      fruitless_others_ = 0;
+      whole.stored = *slot;
+      return;
+    }
+  }
+  auto slot = options_.shared->Publish(page.data);
+  if (!slot) return;
+  whole.keep = *slot;
+  published_.push_back({*slot, hash});
+}
+
 bool FgbiEncoder::SearchesBlocks() const { return fruitless_pages_ < kManyFruitlessPages; }
 
 void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record) {
@@ -308,7 +338,9 @@ void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, E
     }
     bool equal = whole.equal != PageCache::kNoKey;
     if (equal) fruitless_ = 0;
-    const uint32_t* hashes = look.blocks_hashed && !equal ? &block_hashes_[i * kBlocksPerPage] : nullptr;
+    if (options_.sharing_with_others() && !equal && look.hash != 0) ShareWithOthers(pages[i], look.hash, whole);
+    bool stored = whole.stored != kNoStoreSlot;
+    const uint32_t* hashes = look.blocks_hashed && !equal && !stored ? &block_hashes_[i * kBlocksPerPage] : nullptr;
     if (hashes != nullptr) {
       whole.assembled = FindBlocks(key, pages[i], hashes) >= kFewSharedBlocks;
       fruitless_pages_ = whole.assembled ? 0 : fruitless_pages_ + 1;
@@ -317,7 +349,7 @@ void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, E
       uint8_t* to = record.coded.data() + kParts * kPartBytes + wholes_.size() * kPackedBytes;
       whole.coded_bytes = static_cast<uint32_t>(EncodeAssembled(pages[i].data, runs_, to));
     }
-    figures_.bytes_after_sharing += equal ? sizeof(uint64_t) : whole.assembled ? whole.coded_bytes : kPageBytes;
+    figures_.bytes_after_sharing += equal ? sizeof(uint64_t) : stored ? sizeof(uint32_t) : whole.assembled ? whole.coded_bytes : kPageBytes;
     if (whole.slot != PageCache::kNoSlot) {
       Store(whole.slot, pages[i]);
       bool is_copy = cache_.StateOf(whole.slot).content == PageCache::Content::kCopy;
@@ -370,7 +402,7 @@ void FgbiEncoder::EmitWhole(std::span<const PageRef> pages, EncodedPages& record
   auto pack = [&](unsigned worker, size_t part) {
     for (size_t w = part * kPackPages; w < std::min((part + 1) * kPackPages, wholes_.size()); w++) {
       Whole& whole = wholes_[w];
-      bool decided = whole.equal != PageCache::kNoKey || whole.assembled;
+      bool decided = whole.equal != PageCache::kNoKey || whole.stored != kNoStoreSlot || whole.assembled;
       if (decided || looks_[whole.page].kind == Look::Kind::kLeftAlone) continue;
       ByteSpan in{pages[whole.page].data, kPageBytes};
       whole.coded_bytes = static_cast<uint32_t>(
@@ -387,14 +419,20 @@ void FgbiEncoder::EmitWhole(std::span<const PageRef> pages, EncodedPages& record
       figures_.same++;
       StoreLittle64(packed + w * kPackedBytes, whole.equal);
       out.Add(wire::PageCode::kSame, page.index, {packed + w * kPackedBytes, sizeof(uint64_t)});
-    } else if (whole.coded_bytes != 0) {
-      (whole.assembled ? figures_.assembled : figures_.compressed)++;
-      out.Add(whole.assembled ? wire::PageCode::kAssembled : wire::PageCode::kCompressed, page.index,
-              {packed + w * kPackedBytes, whole.coded_bytes});
+    } else if (whole.stored != kNoStoreSlot) {
+      figures_.shared++;
+      StoreLittle32(packed + w * kPackedBytes, whole.stored);
+      out.Add(wire::PageCode::kStored, page.index, {packed + w * kPackedBytes, sizeof(uint32_t)});
     } else {
-      figures_.raw++;
-      plain = true;
-      out.Add(wire::PageCode::kRaw, page.index, {page.data, kPageBytes});
+      plain = whole.coded_bytes == 0;
+      (plain ? figures_.raw : whole.assembled ? figures_.assembled : figures_.compressed)++;
+      auto code = plain ? wire::PageCode::kRaw : whole.assembled ? wire::PageCode::kAssembled : wire::PageCode::kCompressed;
+      ByteSpan payload = plain ? ByteSpan(page.data, kPageBytes) : ByteSpan(packed + w * kPackedBytes, whole.coded_bytes);
+      if (whole.keep == kNoStoreSlot) {
+        out.Add(code, page.index, payload);
+      } else {
+        out.AddKept(whole.keep, code, page.index, payload, record.coded.data() + kKeptHeadsAt + w * kKeptHeadBytes);
+      }
     }
     if (whole.slot != PageCache::kNoSlot) cache_.StateOf(whole.slot).plain = plain;
   }

@@ -33,7 +33,7 @@ class FgbiEncoder : public PageEncoder {
   ~FgbiEncoder() override;
 
   void Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) override;
-  void Committed() override { compression_.Tick(); }
+  void Committed() override;
   void Reset() override;
 
   void SetLinkRate(uint64_t bytes_per_second) override { compression_.SetLinkRate(bytes_per_second); }
@@ -63,6 +63,22 @@ class FgbiEncoder : public PageEncoder {
     bool blocks_hashed = false;  ///< kWhole, when blocks like its are searched
   };
 
+  /// A page that does not travel alone, in the order of the pages.
+  struct Whole {
+    uint32_t page;                      ///< index among those of the record
+    PageKey equal = PageCache::kNoKey;  ///< the page that it refers to
+    uint32_t slot = PageCache::kNoSlot;
+    uint32_t coded_bytes = 0;  ///< as it is compressed or, if `assembled`, assembled
+    bool assembled = false;
+    uint32_t stored = kNoStoreSlot;  ///< the other guests' page that it refers to
+    uint32_t keep = kNoStoreSlot;    ///< where the backup keeps it for others
+  };
+  /// A page that is put aside for others.
+  struct Published {
+    uint32_t slot;
+    uint64_t hash;
+  };
+
   void ForParts(size_t parts, const std::function<void(unsigned worker, size_t part)>& work);
   void LookUp(uint32_t region, std::span<const PageRef> pages);
   void LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to);
@@ -77,6 +93,9 @@ class FgbiEncoder : public PageEncoder {
   void DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record);
   void EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out);
   uint32_t SlotFor(PageKey key, const Look& look);
+  /// A page that travels whole: others know it, or may learn of it.
+  void ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole);
+  bool SearchesOthers() const;
   PageKey FindEqual(PageKey key, const PageRef& page, uint64_t hash);
   /// Fills runs_. @return how many blocks are in them.
   size_t FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes);
@@ -85,15 +104,6 @@ class FgbiEncoder : public PageEncoder {
   void Store(uint32_t slot, const PageRef& page);
   void WidenBlocks(PageDiff& diff) const;
   const uint8_t* BaseOf(uint32_t slot);
-
-  /// A page that does not travel alone, in the order of the pages.
-  struct Whole {
-    uint32_t page;                      ///< index among those of the record
-    PageKey equal = PageCache::kNoKey;  ///< the page that it refers to
-    uint32_t slot = PageCache::kNoSlot;
-    uint32_t coded_bytes = 0;  ///< as it is compressed or, if `assembled`, assembled
-    bool assembled = false;
-  };
 
   const EncoderOptions options_;
   const DeltaKernels& kernels_;
@@ -110,6 +120,10 @@ class FgbiEncoder : public PageEncoder {
   std::vector<BlockRun> runs_;          ///< of one page
   uint32_t fruitless_pages_ = 0;        ///< whose blocks were searched in vain, in a row
   uint32_t fruitless_ = 0;     ///< searches for an equal page in a row
+  uint32_t fruitless_others_ = 0;  ///< the same among other guests' pages
+  /// Since the last commit, and between the two before it: those the backup has for
+  /// certain at the next one, since it applies an epoch before it looks at another.
+  std::vector<Published> published_, committed_;
   EncoderFigures figures_;
 };
 

@@ -54,19 +54,24 @@ class RawPageEncoder : public PageEncoder {
   void Reset() override {}
 };
 
+constexpr uint32_t kNoStoreSlot = ~0u;
+/// What is in front of a kept page's payload: slot and code.
+constexpr size_t kKeptHeadBytes = 5;
+
 /// One decoded entry of a PAGES record: a change that ApplyPage() makes and
 /// that cannot fail.
 struct DecodedPage {
   uint64_t index;
   const uint8_t* data;  ///< as `code` says; nullptr: zeros
-  wire::PageCode code;  ///< any but kCompressed
+  wire::PageCode code;  ///< any but kCompressed, kKept and kStored
+  uint32_t keep = kNoStoreSlot;  ///< of the store, for what the page is then
 };
 
 /// The entries of a PAGES record, in the order in which they apply.
 struct DecodedRecord {
   uint32_t region = 0;
   std::vector<DecodedPage> pages;
-  Bytes inflated;  ///< room for what was compressed; `pages` may point into it
+  Bytes inflated;  ///< room for what was compressed; `pages` may point into it, and into the store
 };
 
 /// Decodes PAGES records. One thread, with workers to decompress.
@@ -76,6 +81,9 @@ class PageDecoder {
   /// @param workers       outlives it; nullptr: nobody helps.
   explicit PageDecoder(std::vector<uint64_t> region_pages, class WorkerPool* workers = nullptr);
   ~PageDecoder();
+
+  /// The pages that this session shares with others; outlives what is decoded. nullptr: none.
+  void Share(class StoreLease* lease) { lease_ = lease; }
 
   /// @param body  untrusted; `out` points into it.
   /// @param out   overwritten.
@@ -95,6 +103,10 @@ class PageDecoder {
   };
 
   Result<const uint8_t*> DecodePayload(wire::PageCode code, ByteSpan& payload) const;
+  Status DecodeEntry(DecodedPage& page, ByteSpan& payload, uint8_t*& inflated);
+  /// The slot in front of what a page becomes is taken; `code` is that of the rest.
+  Status ReadKept(wire::PageCode& code, ByteSpan& payload, uint32_t& slot);
+  Result<const uint8_t*> ReadStored(ByteSpan& payload) const;
   /// Decompressing is left for later; `at` moves behind where it will go.
   Result<const uint8_t*> ReadCompressed(wire::PageCode& code, ByteSpan& payload, uint8_t*& at);
   Status Inflate(const Compressed& page, class Inflater& inflater) const;
@@ -103,6 +115,7 @@ class PageDecoder {
 
   const std::vector<uint64_t> region_pages_;
   WorkerPool* const workers_;
+  StoreLease* lease_ = nullptr;
   std::vector<std::unique_ptr<Inflater>> inflaters_;  ///< by worker
   std::vector<Compressed> compressed_;
 };

@@ -5,6 +5,7 @@
 #include "memrep/block_references.h"
 #include "memrep/compression.h"
 #include "memrep/page_codec.h"
+#include "memrep/page_store.h"
 #include "memrep/worker_pool.h"
 
 namespace haven::memrep {
@@ -25,10 +26,12 @@ uint64_t Little(const uint8_t* from, size_t bytes) {
   return v;
 }
 
+/// Those that are compressed, or may be in what they keep.
 size_t CountCompressed(ByteSpan entries, uint32_t count) {
   size_t compressed = 0;
   for (uint32_t i = 0; i < count; i++) {
-    if (entries[i * sizeof(uint64_t) + 7] == static_cast<uint8_t>(wire::PageCode::kCompressed)) compressed++;
+    auto code = static_cast<wire::PageCode>(entries[i * sizeof(uint64_t) + 7]);
+    if (code == wire::PageCode::kCompressed || code == wire::PageCode::kKept) compressed++;
   }
   return compressed;
 }
@@ -115,13 +118,54 @@ Status PageDecoder::Decode(ByteSpan body, DecodedRecord& out) {
     if (index >= region_pages_[region]) {
       return Malformed("page " + std::to_string(index) + " lies outside of region " + std::to_string(region));
     }
-    auto code = static_cast<wire::PageCode>(entry >> kCodeShift);
-    auto data = code == wire::PageCode::kCompressed ? ReadCompressed(code, payload, inflated) : DecodePayload(code, payload);
-    if (!data.ok()) return data.status();
-    out.pages.push_back({index, data.value(), code});
+    DecodedPage page{index, nullptr, static_cast<wire::PageCode>(entry >> kCodeShift)};
+    HAVEN_RETURN_IF_ERROR(DecodeEntry(page, payload, inflated));
+    out.pages.push_back(page);
   }
   if (!payload.empty()) return Malformed(std::to_string(payload.size()) + " octets too long");
   return InflateAll();
+}
+
+Status PageDecoder::DecodeEntry(DecodedPage& page, ByteSpan& payload, uint8_t*& inflated) {
+  bool shared = page.code == wire::PageCode::kKept || page.code == wire::PageCode::kStored;
+  if (shared && lease_ == nullptr) return Malformed("a page is shared, but this session shares none");
+  if (page.code == wire::PageCode::kKept) HAVEN_RETURN_IF_ERROR(ReadKept(page.code, payload, page.keep));
+  auto data = Result<const uint8_t*>(nullptr);
+  if (page.code == wire::PageCode::kCompressed) {
+    data = ReadCompressed(page.code, payload, inflated);
+  } else if (page.code == wire::PageCode::kStored) {
+    data = ReadStored(payload);
+    page.code = wire::PageCode::kRaw;  // it is there, and will not change
+  } else {
+    data = DecodePayload(page.code, payload);
+  }
+  if (data.ok()) page.data = data.value();
+  return data.status();
+}
+
+Status PageDecoder::ReadKept(wire::PageCode& code, ByteSpan& payload, uint32_t& slot) {
+  ByteReader r(payload);
+  slot = r.U32();
+  code = static_cast<wire::PageCode>(r.U8());
+  if (!r.ok()) return Malformed("too short for its pages");
+  payload = payload.subspan(kKeptHeadBytes);
+  if (code == wire::PageCode::kKept || code == wire::PageCode::kStored) {
+    return Malformed("code " + std::to_string(static_cast<int>(code)) + " may not be kept");
+  }
+  if (!lease_->Take(slot)) {
+    return Malformed("slot " + std::to_string(slot) + " of the store is not this session's to fill, or is taken");
+  }
+  return Status::Ok();
+}
+
+Result<const uint8_t*> PageDecoder::ReadStored(ByteSpan& payload) const {
+  ByteReader r(payload);
+  uint32_t slot = r.U32();
+  if (!r.ok()) return Malformed("too short for its pages");
+  payload = payload.subspan(sizeof(uint32_t));
+  const uint8_t* data = lease_->store().Find(slot);
+  if (data == nullptr) return Malformed("slot " + std::to_string(slot) + " of the store holds no page");
+  return data;
 }
 
 Result<const uint8_t*> PageDecoder::DecodePayload(wire::PageCode code, ByteSpan& payload) const {
@@ -225,6 +269,8 @@ void ApplyPage(const DecodedPage& page, std::span<uint8_t* const> regions, uint8
       ApplyAssembled(page.data, regions, to);
       return;
     case wire::PageCode::kCompressed:
+    case wire::PageCode::kKept:
+    case wire::PageCode::kStored:
       break;
   }
   HAVEN_ASSERT(false);

@@ -30,6 +30,15 @@ class FgbiEncoder::Writer {
       out_.payload.push_back(payload);
     }
   }
+  /// The same, kept in a slot of the backup's store.
+  /// @param head  kKeptHeadBytes of room, which stay too.
+  void AddKept(uint32_t slot, wire::PageCode code, uint64_t index, ByteSpan payload, uint8_t* head) {
+    StoreLittle32(head, slot);
+    head[4] = static_cast<uint8_t>(code);
+    Add(wire::PageCode::kKept, index, {head, kKeptHeadBytes});
+    bytes_ += payload.size();
+    out_.payload.push_back(payload);
+  }
   void Finish() {
     out_.pages = pages_;
     out_.head.resize(wire::kPagesHeadBytes + pages_ * kEntryBytes);

@@ -101,6 +101,10 @@ StoreOptions BackupGuest::MakeStoreOptions() const {
   return {options_.state_dir, options_.ram_region, options_.disks, options_.durable, options_.memory_limit_bytes};
 }
 
+uint64_t BackupGuest::Features() const {
+  return options_.share_group.empty() ? wire::kFeaturesKnown & ~wire::kFeatureSharedPages : wire::kFeaturesKnown;
+}
+
 Status BackupGuest::Recover() { return BackupStore::Recover(MakeStoreOptions()); }
 
 // --- connections --------------------------------------------------------------
@@ -139,7 +143,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   if (control_thread_.joinable()) control_thread_.join();  // of the session before; it has ended
   wire::HelloReply reply;
   reply.version = std::min(hello.version_max, wire::kVersionMax);
-  reply.features = hello.features & wire::kFeaturesKnown;
+  reply.features = hello.features & Features();
   reply.token = RandomToken();
   reply.deadline_ms = static_cast<uint32_t>(options_.deadline.count());
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
@@ -173,7 +177,7 @@ void BackupGuest::AttachOther(std::unique_ptr<Link> link, const wire::Hello& hel
     return;
   }
   wire::HelloReply reply;
-  reply.features = hello.features & wire::kFeaturesKnown;
+  reply.features = hello.features & Features();
   reply.token = hello.token;
   reply.deadline_ms = static_cast<uint32_t>(options_.deadline.count());
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
@@ -357,6 +361,10 @@ void BackupGuest::TakeOver(Live& live, Status usable) {
 }
 
 // --- the session's events ---------------------------------------------------
+
+Result<std::unique_ptr<memrep::StoreLease>> BackupGuest::OnStore(const wire::Token& host) {
+  return options_.page_stores->Lease(options_.share_group, host);
+}
 
 Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) {
   bool same_guest;

@@ -11,6 +11,7 @@
 
 #include "core/link.h"
 #include "memrep/guest_image.h"
+#include "memrep/page_stores.h"
 #include "session/backup_session.h"
 #include "session/backup_store.h"
 
@@ -56,6 +57,8 @@ struct BackupGuestOptions {
   std::string arbiter;  ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+  std::string share_group;                      ///< guests of it share pages; empty: it shares none ...
+  memrep::PageStores* page_stores = nullptr;    ///< ... in one of these, which outlive the guest
   Clock* clock = &MonotonicClock();  ///< of promotion; a link has its own. Outlives the guest.
 };
 
@@ -104,6 +107,7 @@ class BackupGuest : private BackupSession::Events {
   /// One primary's three connections.
   struct Live;
 
+  Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override;
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override;
   void OnCommitted(Epoch epoch) override;
   void OnGoodbye(wire::Goodbye reason) override;
@@ -132,6 +136,8 @@ class BackupGuest : private BackupSession::Events {
   Status AskForPromotion(Ask ask);
   void SetState(BackupState state, const std::string& message);
   StoreOptions MakeStoreOptions() const;
+  /// Those of the wire that this guest's configuration has.
+  uint64_t Features() const;
 
   const BackupGuestOptions options_;
   Activator& activator_;

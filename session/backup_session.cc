@@ -21,6 +21,8 @@ Status BackupSession::OnControl(const Record& record) {
       auto beat = wire::DecodeHeartbeat(record.body);
       return beat.ok() ? Status::Ok() : beat.status();
     }
+    case wire::Type::kStore:
+      return OnStore(record);
     case wire::Type::kLayout:
       return OnLayout(record);
     case wire::Type::kGoodbye: {
@@ -45,6 +47,19 @@ Status BackupSession::OnControl(const Record& record) {
   }
 }
 
+Status BackupSession::OnStore(const Record& record) {
+  if ((features_ & wire::kFeatureSharedPages) == 0) return Protocol("STORE without the feature SHARED_PAGES");
+  if (store_asked_ || store_ != nullptr) return Protocol("a second STORE in one session, or one after LAYOUT");
+  auto asked = wire::DecodeStore(record.body);
+  if (!asked.ok()) return asked.status();
+  auto lease = events_.OnStore(asked.value().host);
+  if (!lease.ok()) return lease.status();
+  store_asked_ = true;
+  lease_ = std::move(lease.value());
+  wire::StoreReply reply{lease_->store().instance(), lease_->store().slots(), lease_->first(), lease_->count()};
+  return control_.Send(wire::Type::kStoreReply, kSyncEpoch, wire::Encode(reply));
+}
+
 Status BackupSession::OnLayout(const Record& record) {
   if (store_ != nullptr) return Protocol("a second LAYOUT in one session");
   auto layout = wire::DecodeLayout(record.body);
@@ -52,6 +67,7 @@ Status BackupSession::OnLayout(const Record& record) {
   wire::LayoutReply reply;
   auto store = events_.OnLayout(layout.value(), reply.disks);
   if (!store.ok()) return store.status();
+  if (lease_) store.value()->Share(std::move(lease_));
   store_ = store.value();
   return control_.Send(wire::Type::kLayoutReply, kSyncEpoch, wire::Encode(reply));
 }

@@ -21,6 +21,9 @@ class BackupSession {
     /// Control thread. Make a store for this layout and get ready to run it.
     /// @param copies  filled: what of each disk the primary has to send.
     virtual Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) = 0;
+    /// Control thread, before LAYOUT. The store for guests of `host`, of which this
+    /// is one: asked only with the feature SHARED_PAGES.
+    virtual Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) = 0;
     /// Memory thread. The epoch is committed; the primary knows it or will never.
     virtual void OnCommitted(Epoch epoch) = 0;
     /// Control thread. The primary ends protection.
@@ -40,6 +43,7 @@ class BackupSession {
   Status OnMemory(Record& record);
 
  private:
+  Status OnStore(const Record& record);
   Status OnLayout(const Record& record);
   Status OnDiskChange(const Record& record, RecordSender& disk);
   Status OnEpochEnd(const Record& record);
@@ -48,6 +52,8 @@ class BackupSession {
   Events& events_;
   RecordSender& control_;
   const uint64_t features_;
+  std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
+  bool store_asked_ = false;                   ///< control thread
   std::atomic<BackupStore*> store_{nullptr};
 };
 

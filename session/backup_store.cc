@@ -96,6 +96,11 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   return store;
 }
 
+void BackupStore::Share(std::unique_ptr<memrep::StoreLease> lease) {
+  lease_ = std::move(lease);
+  staging_->Share(lease_.get());
+}
+
 Status BackupStore::Recover(const StoreOptions& options) {
   auto layout = LoadLayout(options);
   if (!layout.ok()) return layout.status().With("recovery of an earlier run");
@@ -196,6 +201,7 @@ Status BackupStore::Apply(Epoch epoch, const wire::EpochEnd& end) {
 
 Status BackupStore::Finish() {
   staging_->Clear();
+  Share(nullptr);  // the image has its own copies
   HAVEN_RETURN_IF_ERROR(journal_->DiscardUncommitted());
   // The journal has handed those requests out; only Recover() gets them again.
   HAVEN_RETURN_IF_ERROR(apply_failure_);

@@ -39,6 +39,9 @@ class BackupStore {
   ///         memory is over the limit; kEnvironment with errno.
   static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout);
 
+  /// Before the first memory record: pages are shared through this.
+  void Share(std::unique_ptr<memrep::StoreLease> lease);
+
   /// Brings the replicas of an earlier run of this program, which may have
   /// died at any point, to the last committed epoch. Nothing to do: Ok.
   static Status Recover(const StoreOptions& options);
@@ -85,6 +88,7 @@ class BackupStore {
   bool durable_ = false;
   std::unique_ptr<memrep::GuestImage> image_;
   std::unique_ptr<memrep::WorkerPool> workers_;
+  std::unique_ptr<memrep::StoreLease> lease_;  ///< until Finish(); nullptr: no pages are shared
   std::unique_ptr<memrep::EpochStaging> staging_;
   std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
   std::mutex journal_mutex_;

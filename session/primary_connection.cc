@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/primary_connection.h"
 
+#include <fstream>
 #include <sys/random.h>
 
 #include "core/assert.h"
@@ -49,6 +50,7 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   opened(link);
   wire::Hello hello;
   hello.connection = kind;
+  if (!options.share) hello.features &= ~wire::kFeatureSharedPages;
   hello.deadline_ms = static_cast<uint32_t>(options.deadline.count());
   hello.token = c.token;
   hello.guest = options.guest;
@@ -61,6 +63,9 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   HAVEN_RETURN_IF_ERROR(Await(*link, wire::Type::kHelloReply, options.deadline * 2, options.deadline * 2,
                               record, end));
   auto reply = wire::DecodeHelloReply(record.body);
+  if (reply.ok() && (reply.value().features & ~hello.features) != 0) {
+    reply = Status(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered");
+  }
   if (!reply.ok()) {
     end = EndOf(reply.status());
     return reply.status();
@@ -115,6 +120,19 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
   return c;
 }
 
+Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end) {
+  Status sent = control.Send(wire::Type::kStore, kSyncEpoch, wire::Encode(wire::Store{host}));
+  if (!sent.ok()) {
+    end = EndOf(sent);
+    return sent;
+  }
+  Record record;
+  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kStoreReply, deadline, deadline * 2, record, end));
+  auto reply = wire::DecodeStoreReply(record.body);
+  if (!reply.ok()) end = EndOf(reply.status());
+  return reply;
+}
+
 Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
                                      ConnectionEnd& end) {
   Status sent = control.Send(wire::Type::kLayout, kSyncEpoch, wire::Encode(layout));
@@ -130,6 +148,19 @@ Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, 
   }
   if (!reply.ok()) end = EndOf(reply.status());
   return reply;
+}
+
+Result<wire::Token> HostToken() {
+  constexpr char kPath[] = "/proc/sys/kernel/random/boot_id";
+  std::string digits;
+  std::getline(std::ifstream(kPath), digits);
+  std::erase(digits, '-');
+  wire::Token token;
+  if (digits.size() != 2 * token.size() || digits.find_first_not_of("0123456789abcdef") != std::string::npos) {
+    return Status(StatusCode::kEnvironment, std::string("cannot read ") + kPath);
+  }
+  for (size_t i = 0; i < token.size(); i++) token[i] = static_cast<uint8_t>(std::stoul(digits.substr(2 * i, 2), nullptr, 16));
+  return token;
 }
 
 wire::Token RandomToken() {

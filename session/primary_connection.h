@@ -45,6 +45,7 @@ struct PrimaryConnection {
 struct ConnectOptions {
   std::string guest, host, port;
   milliseconds deadline;
+  bool share = false;  ///< offers to share pages with other guests of this host
   Clock* clock = &MonotonicClock();  ///< outlives what is made with it
 };
 
@@ -55,10 +56,15 @@ struct ConnectOptions {
 Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
                                                    const std::function<void(std::shared_ptr<Link>)>& opened);
 
+/// With the feature SHARED_PAGES, before LAYOUT: asks for the store that guests of this host share.
+Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end);
+
 /// Sends LAYOUT and waits until the backup is ready for the first copy.
 Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
                                      ConnectionEnd& end);
 
+/// Names this run of the host's system, for all processes of it. @return kEnvironment when it has no such name.
+Result<wire::Token> HostToken();
 /// 128 random bits.
 wire::Token RandomToken();
 std::string Hex(const wire::Token& token);

@@ -132,9 +132,14 @@ ConnectionEnd PrimarySession::RunConnection() {
   }
   PrimaryConnection& c = *connection.value();
   Heartbeat heartbeat(*c.control, HeartbeatDeadline(options_.connect.deadline, c.backup_deadline_ms));
-  SetState(PrimaryState::kSyncing, "");
+  if (Status prepared = PrepareSharing(c, end); !prepared.ok()) {
+    Fail(end);
+    return end;
+  }
+  SetState(PrimaryState::kSyncing, sharing_note_);
   auto reply = SendLayout(*c.control, layout_, options_.connect.deadline, end);
   if (!reply.ok()) {
+    EndEncoder();
     Fail(end);
     return end;
   }
@@ -158,8 +163,43 @@ ConnectionEnd PrimarySession::RunConnection() {
   control.join();
   acks.join();
   writes.join();
+  EndEncoder();
   std::lock_guard lock(mutex_);
   return end_;
+}
+
+Status PrimarySession::PrepareSharing(PrimaryConnection& c, ConnectionEnd& end) {
+  SetSharingNote("");
+  if (!options_.connect.share) return Status::Ok();
+  if ((c.features & wire::kFeatureSharedPages) == 0) {
+    SetSharingNote("the backup's configuration lets this guest share no pages (share = GROUP)");
+    return Status::Ok();
+  }
+  auto host = HostToken();
+  if (!host.ok()) {
+    SetSharingNote("no pages are shared: " + host.status().message());
+    return Status::Ok();
+  }
+  auto store = AskForStore(*c.control, host.value(), options_.connect.deadline, end);
+  if (!store.ok()) return store.status();
+  auto shared = memrep::SharedPages::Open(options_.shared_folder, store.value());
+  if (shared.ok()) {
+    shared_ = std::move(shared.value());
+  } else {
+    SetSharingNote("no pages are shared: " + shared.status().message());
+  }
+  return Status::Ok();
+}
+
+void PrimarySession::SetSharingNote(const std::string& note) {
+  std::lock_guard lock(mutex_);
+  sharing_note_ = note;
+}
+
+/// The shared file goes with its last user.
+void PrimarySession::EndEncoder() {
+  encoder_.reset();
+  shared_.reset();
 }
 
 Status PrimarySession::Protect(PrimaryConnection& c) {
@@ -172,6 +212,7 @@ void PrimarySession::NewEncoder(uint64_t features) {
   memrep::EncoderOptions options = options_.encoder;
   options.features = features;
   options.workers = &workers_;
+  options.shared = shared_.get();
   if (options.cache_bytes == 0) {
     uint64_t memory_bytes = 0;
     for (const auto& region : guest_.regions()) memory_bytes += region.bytes;
@@ -431,7 +472,12 @@ void PrimarySession::OnCommitted(Epoch epoch) {
   FailPoint("after-committed");
   if (epoch == 1) {
     ArmFailPoints();
-    SetState(PrimaryState::kProtected, "");
+    std::string note;
+    {
+      std::lock_guard lock(mutex_);
+      note = sharing_note_;
+    }
+    SetState(PrimaryState::kProtected, note);
   }
 }
 

@@ -12,6 +12,7 @@
 
 #include "blkrep/disk_replicator.h"
 #include "memrep/page_codec.h"
+#include "memrep/shared_pages.h"
 #include "memrep/worker_pool.h"
 #include "netrep/output_buffer.h"
 #include "session/checkpointer.h"
@@ -31,6 +32,7 @@ struct PrimaryOptions {
   std::string arbiter;         ///< empty: none
   uint64_t output_limit_bytes = 64ull << 20;
   memrep::EncoderOptions encoder{.cache_bytes = 0};  ///< cache_bytes 0: in proportion to the guest
+  std::string shared_folder = "/dev/shm";            ///< with connect.share: where guests of this host find pages
   unsigned threads = memrep::UsualThreads();         ///< that encode, and copy large dirty sets in the pause
 };
 
@@ -84,6 +86,11 @@ class PrimarySession {
   ConnectionEnd RunConnection();
   Status Protect(PrimaryConnection& c);
   void NewEncoder(uint64_t features);
+  void EndEncoder();
+  /// Before LAYOUT: opens what is needed to share pages, or says why they are
+  /// not shared. @return not Ok: the connection has failed, `end` is filled.
+  Status PrepareSharing(PrimaryConnection& c, ConnectionEnd& end);
+  void SetSharingNote(const std::string& note);
   Status Synchronise(PrimaryConnection& c);
   Status FinishDisks();
   Status TakeEpochs(PrimaryConnection& c);
@@ -123,6 +130,7 @@ class PrimarySession {
   MainThread main_;
   blkrep::DiskReplicator disks_;
   memrep::WorkerPool workers_;                    ///< of the checkpointer in the pause, else of the encoder
+  std::unique_ptr<memrep::SharedPages> shared_;   ///< driver; of this connection; outlives the encoder
   std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
 
   // Main thread only.
@@ -153,6 +161,7 @@ class PrimarySession {
   Epoch cut_ = kSyncEpoch;  ///< the epoch that the backup may commit next
   PrimaryState state_ = PrimaryState::kConnecting;
   std::string message_;
+  std::string sharing_note_;  ///< why pages are not shared, although that is wanted
   uint64_t losses_ = 0;
   uint64_t memory_sync_left_ = 0, sync_total_ = 0, live_wire_bytes_ = 0;
   EpochHistory history_;

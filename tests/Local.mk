@@ -32,6 +32,9 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_fgbi_support.h \
 	tests/unit/memrep_page_codec_test.cc \
 	tests/unit/memrep_page_snapshot_test.cc \
+	tests/unit/memrep_page_store_test.cc \
+	tests/unit/memrep_shared_pages_test.cc \
+	tests/unit/memrep_sharing_test.cc \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/session_backup_guest_test.cc \
@@ -44,6 +47,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_primary_test.cc \
 	tests/unit/session_outside_test.cc \
 	tests/unit/session_recording.h \
+	tests/unit/session_sharing_test.cc \
 	tests/unit/session_whole_test.cc
 
 # The C interface, from outside of the shared library.

@@ -29,6 +29,7 @@ struct HavenProtect {
     char *encoder, *compression;
     uint64_t cache_bytes;
     uint32_t block_bytes, cache_percent, encoder_cpu, encoder_threads;
+    bool share;
     VMChangeStateEntry *running;
 };
 
@@ -57,6 +58,7 @@ static void put_encoder(QDict *arguments, const HavenProtect *h)
     put_number(encoder, "cache-percent", h->cache_percent);
     put_number(encoder, "cpu-percent", h->encoder_cpu);
     put_number(encoder, "threads", h->encoder_threads);
+    qdict_put_bool(encoder, "share", h->share);
     qdict_put(arguments, "encoder", encoder);
 }
 
@@ -131,6 +133,7 @@ static Property haven_protect_properties[] = {
     DEFINE_PROP_UINT32("cache-percent", HavenProtect, cache_percent, 0),
     DEFINE_PROP_UINT32("encoder-cpu", HavenProtect, encoder_cpu, 0),
     DEFINE_PROP_UINT32("encoder-threads", HavenProtect, encoder_threads, 0),
+    DEFINE_PROP_BOOL("share", HavenProtect, share, false),
     DEFINE_PROP_END_OF_LIST(),
 };
 

@@ -56,6 +56,7 @@ static bool read_encoder(const HavenEncoder *from, struct haven_options *to,
     to->encoder_cpu_percent = from->cpu_percent;
     to->encoder_link_bytes_per_second = from->link_bytes_per_second;
     to->threads = from->threads;
+    to->share = from->has_share && from->share;
     return true;
 }
 
@@ -141,6 +142,7 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->encoder_compress_us = s.encoder_compress_us;
     r->decode_us = s.decode_us;
     r->apply_us = s.apply_us;
+    r->encoder_shared_pages = s.encoder_shared_pages;
     return r;
 }
 

@@ -44,6 +44,8 @@ void Records() {
   SaveRecord(Type::kLayout, "layout", wire::Encode(layout));
   SaveRecord(Type::kLayoutReply, "layout_reply",
              wire::Encode(wire::LayoutReply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kChanged}}));
+  SaveRecord(Type::kStore, "store", wire::Encode(wire::Store{{1, 2, 3}}));
+  SaveRecord(Type::kStoreReply, "store_reply", wire::Encode(wire::StoreReply{{4, 5, 6}, 65536, 32768, 16384}));
   SaveRecord(Type::kHeartbeat, "heartbeat", wire::Encode(wire::Heartbeat{1, 2}));
   SaveRecord(Type::kCommitted, "committed", wire::Encode(wire::Committed{1200, 800}));
   SaveRecord(Type::kGoodbye, "goodbye", wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect}));
@@ -80,6 +82,10 @@ void Pages() {
   save("assembled", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000" + page.substr(0, 128));
   save("assembled_short", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000");
   save("same", "02000000 01000000 0100000000000005 0000000000000001");
+  save("kept", "00000000 02000000 0100000000000008 0200000000000008 04000000 01 05000000 02 fe0f 0200 0102");
+  save("kept_elsewhere", "00000000 01000000 0100000000000008 03000000 01");
+  save("stored", "02000000 01000000 4500000000000009 00000000");
+  save("stored_nowhere", "02000000 01000000 4500000000000009 04000000");
   // 01 40 01 and a word, as a stored block of zlib.
   save("compressed", "01000000 01000000 0000000000000006 01 04 0b00 1600"
                      "7801 01 0b00 f4ff 0140011122334455667788 0a9702a7");
@@ -112,6 +118,14 @@ void Sessions() {
   }
   add(1, Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{}));
   Save("session", "goodbye", small);
+  small.clear();
+  add(1, Type::kStore, 0, wire::Encode(wire::Store{}));
+  add(1, Type::kLayout, 0, wire::Encode(wire::Layout{{}, {{"pc.ram", 8192}}, {}}));
+  add(3, Type::kPages, 0, haven::test::FromHex("00000000 01000000 0100000000000008 00000000 02 0800 0100 77"));
+  add(3, Type::kPages, 1, haven::test::FromHex("00000000 02000000 0000000000000009 0100000000000008 00000000 01000000 01"));
+  add(3, Type::kDeviceState, 1, haven::test::FromHex("0300000000000000 0000000000000000 616263"));
+  add(3, Type::kEpochEnd, 1, wire::Encode(wire::EpochEnd{2, 0, 3, 2, 0}));
+  Save("session", "shared", small);
 }
 
 void Streams() {

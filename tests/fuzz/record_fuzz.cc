@@ -48,6 +48,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
     case Type::kError: CheckError(body); break;
     case Type::kLayout: CheckSame(wire::DecodeLayout(body), body); break;
     case Type::kLayoutReply: CheckSame(wire::DecodeLayoutReply(body), body); break;
+    case Type::kStore: CheckSame(wire::DecodeStore(body), body); break;
+    case Type::kStoreReply: CheckSame(wire::DecodeStoreReply(body), body); break;
     case Type::kHeartbeat: CheckSame(wire::DecodeHeartbeat(body), body); break;
     case Type::kCommitted: CheckSame(wire::DecodeCommitted(body), body); break;
     case Type::kGoodbye: CheckSame(wire::DecodeGoodbye(body), body); break;

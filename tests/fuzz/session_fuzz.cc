@@ -15,6 +15,7 @@
 
 #include "core/assert.h"
 #include "core/crc32c.h"
+#include "memrep/page_stores.h"
 #include "session/backup_session.h"
 
 using namespace haven;
@@ -58,6 +59,9 @@ class Backup : private BackupSession::Events {
   }
 
  private:
+  Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override {
+    return page_stores_.Lease("group", host);
+  }
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
     for (const auto& disk : layout.disks) {
       if (disk.bytes > kDiskLimit) return Status(StatusCode::kRefused, "too large for the fuzzer's file system");
@@ -72,6 +76,7 @@ class Backup : private BackupSession::Events {
   void OnGoodbye(wire::Goodbye) override {}
 
   std::string folder_;
+  memrep::PageStores page_stores_{8};
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   Silence silence_;

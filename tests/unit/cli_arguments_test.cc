@@ -59,7 +59,8 @@ TEST(CliArguments, ProtectTakesAllItsOptions) {
 TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
   Arguments a = Parsed(
       "protect g --to h --encoder blocks --compression zlib --block-bytes 256 --cache 64 --encoder-cpu 30 "
-      "--encoder-threads 3");
+      "--encoder-threads 3 --share");
+  CHECK_TRUE(a.encoder.share);
   STRCMP_EQUAL("blocks", a.encoder.stages.c_str());
   STRCMP_EQUAL("zlib", a.encoder.compression.c_str());
   CHECK_EQUAL(256u, a.encoder.block_bytes);
@@ -68,6 +69,7 @@ TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
   CHECK_EQUAL(30u, a.encoder.cpu_percent);
   CHECK_EQUAL(3u, a.encoder.threads);
   a = Parsed("protect g --to h --cache 64 --cache 10%");  // the last one counts
+  CHECK_FALSE(a.encoder.share);
   CHECK_EQUAL(0u, a.encoder.cache_mib);
   CHECK_EQUAL(10u, a.encoder.cache_percent);
   ExpectError("--encoder: must be all, none, blocks, sharing or compression, not 'some'", "protect g --to h --encoder some");
@@ -75,6 +77,7 @@ TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
   ExpectError("--block-bytes: must be 64, 128 or 256, not '96'", "protect g --to h --block-bytes 96");
   ExpectError("--cache: must be a whole number from 1 to 1048576, not '0'", "protect g --to h --cache 0");
   ExpectError("--cache: percent: must be a whole number from 1 to 100, not '101'", "protect g --to h --cache 101%");
+  ExpectError("--share takes no value", "protect g --to h --share=web");
   ExpectError("--encoder-cpu: must be a whole number from 1 to 100, not '0'", "protect g --to h --encoder-cpu 0");
 }
 

@@ -56,11 +56,13 @@ TEST(CliFormat, ShowsWhatBecameOfTheLastEpoch) {
   guest.Set("encoder_changed_blocks", 900).Set("encoder_cache_hits", 384).Set("encoder_cache_misses", 128);
   guest.Set("encoder_bytes_after_blocks", 20480).Set("encoder_bytes_after_sharing", 10240).Set("encoder_bytes", 5120);
   guest.Set("encoder_us", 700).Set("encoder_compress_us", 300).Set("decode_us", 200).Set("apply_us", 1250);
+  guest.Set("encoder_shared_pages", 40);
   STRCMP_EQUAL(
       "last epoch:  dirty pages        512 (2.00 MiB)\n"
       "             unchanged          2\n"
       "             changed blocks     900\n"
       "             found in cache     75%\n"
+      "             shared             40\n"
       "             after blocks       20.0 KiB\n"
       "             after sharing      10.0 KiB\n"
       "             after compression  5.00 KiB, sent\n"

@@ -47,7 +47,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0100 0100 01 00 0000  7f00000000000000  e8030000"
+    "0100 0100 01 00 0000  ff00000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0100 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kError[] = "0500 0000 0700 68652077 6f6e21";
@@ -56,6 +56,8 @@ const char kLayout[] =
     "02000000  0000100000000000 0600 70632e72616d  0010000000000000 0400 76676130"
     "01000000  0000400000000000 0300 766461";
 const char kLayoutReply[] = "02000000 01 02";
+const char kStore[] = "303132333435363738393a3b3c3d3e3f";
+const char kStoreReply[] = "404142434445464748494a4b4c4d4e4f 00000100 00800000 00400000";
 const char kHeartbeat[] = "0807060504030201 1817161514131211";
 const char kCommitted[] = "b004000000000000 2003000000000000";
 const char kGoodbye[] = "0200";
@@ -79,7 +81,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(1, decoded.value().version_min);
   CHECK_EQUAL(1, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(127, decoded.value().features);
+  CHECK_EQUAL(255, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());
@@ -123,6 +125,25 @@ TEST(Records, LayoutReplyHasTheDocumentsOctets) {
   HAVEN_CHECK_OK(decoded.status());
   CHECK(reply.disks == decoded.value().disks);
   CheckExact("LAYOUT_REPLY", FromHex(kLayoutReply), DecodeLayoutReply);
+}
+
+TEST(Records, StoreHasTheDocumentsOctets) {
+  CheckGolden(kStore, Encode(Store{TokenFrom(0x30)}));
+  auto decoded = DecodeStore(FromHex(kStore));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK(decoded.value().host == TokenFrom(0x30));
+  CheckExact("STORE", FromHex(kStore), DecodeStore);
+}
+
+TEST(Records, StoreReplyHasTheDocumentsOctets) {
+  CheckGolden(kStoreReply, Encode(StoreReply{TokenFrom(0x40), 65536, 32768, 16384}));
+  auto decoded = DecodeStoreReply(FromHex(kStoreReply));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK(decoded.value().instance == TokenFrom(0x40));
+  CHECK_EQUAL(65536, decoded.value().slots);
+  CHECK_EQUAL(32768, decoded.value().first);
+  CHECK_EQUAL(16384, decoded.value().count);
+  CheckExact("STORE_REPLY", FromHex(kStoreReply), DecodeStoreReply);
 }
 
 TEST(Records, HeartbeatHasTheDocumentsOctets) {
@@ -357,6 +378,18 @@ TEST(Records, LayoutReplyRefusesTooManyDisksAndUnknownCopies) {
     HAVEN_CHECK_FAILS(StatusCode::kProtocol, "LAYOUT_REPLY record: unknown kind of copy",
                       DecodeLayoutReply(With(kLayoutReply, 5, copy)).status());
   }
+}
+
+TEST(Records, StoreReplyRefusesSlotsThatCannotBe) {
+  for (uint32_t slots : {0u, (1u << 28) + 1, UINT32_MAX}) {
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, "STORE_REPLY record: its number of slots cannot be",
+                      DecodeStoreReply(Encode(StoreReply{{}, slots, 0, 0})).status());
+  }
+  for (StoreReply reply : {StoreReply{{}, 8, 9, 0}, StoreReply{{}, 8, 4, 5}, StoreReply{{}, 8, 1, UINT32_MAX}}) {
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, "STORE_REPLY record: slots outside of the store",
+                      DecodeStoreReply(Encode(reply)).status());
+  }
+  HAVEN_CHECK_OK(DecodeStoreReply(Encode(StoreReply{{}, 8, 8, 0})).status());
 }
 
 TEST(Records, GoodbyeRefusesUnknownReasons) {

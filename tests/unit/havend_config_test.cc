@@ -41,10 +41,10 @@ TEST_GROUP(HavendConfig){};
 
 TEST(HavendConfig, ReadsAllThatItKnows) {
   Result<Config> parsed = ParseConfig(
-      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\n"
+      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = 64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
       "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ndisk-ack = durable\npromote = auto\n"
-      "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\n"
+      "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\nshare = web\n"
       "[guest db]\ncommand = /bin/false\n",
       "h.conf");
   CHECK_TRUE_TEXT(parsed.ok(), parsed.status().message().c_str());
@@ -65,6 +65,8 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   CHECK_EQUAL(250, web.deadline.count());
   STRCMP_EQUAL("/bin/arbiter --x 'y z'", web.arbiter.c_str());
   CHECK_EQUAL(1024ull << 20, web.memory_limit_bytes);
+  STRCMP_EQUAL("web", web.share.c_str());
+  CHECK_EQUAL(64u, config.share_memory_mib);
 }
 
 TEST(HavendConfig, HasSafeDefaults) {
@@ -78,6 +80,8 @@ TEST(HavendConfig, HasSafeDefaults) {
   CHECK_EQUAL(1000, guest.deadline.count());
   STRCMP_EQUAL("pc.ram", guest.ram_region.c_str());
   CHECK_EQUAL(65536ull << 20, guest.memory_limit_bytes);
+  STRCMP_EQUAL("", guest.share.c_str());
+  CHECK_EQUAL(256u, parsed.value().share_memory_mib);
 }
 
 TEST(HavendConfig, NamesFileGroupAndKeyOfAMistake) {
@@ -154,6 +158,8 @@ TEST(HavendConfig, RefusesNumbersOutOfTheirRange) {
     ExpectContains(GuestErrorOf(std::string("deadline-ms = ") + value),
                    "[guest web1] deadline-ms: must be a whole number from 50 to 60000, not '");
   }
+  ExpectContains(HavendErrorOf("insecure = yes\nlisten = h:1\nshare-memory-mb = 0"),
+                 "[havend] share-memory-mb: must be a whole number from 1 to 1048576, not '0'");
   ExpectContains(GuestErrorOf("memory-limit-mb = 0"), "memory-limit-mb: must be a whole number from 1");
 }
 
@@ -179,6 +185,13 @@ TEST(HavendConfig, RefusesPathsThatAreRelativeOrTooLongForASocket) {
   ExpectContains(GuestErrorOf("disk. = /d"), "must name a disk");
   ExpectContains(HavendErrorOf("insecure = yes\nlisten = h:1\nrun-dir = /" + std::string(100, 'x')),
                  "is too long for a socket");
+}
+
+TEST(HavendConfig, RefusesAGroupThatIsNoWord) {
+  for (const char* value : {"", "two words"}) {
+    ExpectContains(GuestErrorOf(std::string("share = ") + value),
+                   "[guest web1] share: must be the name of a group, one word, not '");
+  }
 }
 
 TEST(HavendConfig, RefusesAnEmptyConfiguration) {

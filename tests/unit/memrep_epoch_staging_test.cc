@@ -211,6 +211,96 @@ TEST(EpochStaging, AppliesTheNewestOfAPageThatCameTwice) {
   CHECK_EQUAL(2, At(0, 0));
 }
 
+// --- pages that are shared -----------------------------------------------------
+
+TEST_GROUP_BASE(SharedEntries, TEST_GROUP_CppUTestGroupEpochStaging) {
+  std::shared_ptr<PageStore> store = PageStore::Create(8).value();
+  std::unique_ptr<StoreLease> lease = store->Lease();  // slots 0 to 3
+
+  void setup() override {
+    TEST_GROUP_CppUTestGroupEpochStaging::setup();
+    staging->Share(lease.get());
+  }
+  Status Add(Epoch epoch, const std::string& hex) {
+    Bytes body = FromHex(hex);
+    return staging->AddPages(epoch, body);
+  }
+  Status AddState(Epoch epoch) { return TEST_GROUP_CppUTestGroupEpochStaging::AddState(epoch, 2, 0, "ab"); }
+};
+
+TEST(SharedEntries, KeepsAPageWhenItsEpochIsAppliedAndNotBefore) {
+  HAVEN_CHECK_OK(AddPage(1, 0, 1, 7));
+  // Page 1 with one octet changed, in slot 2.
+  HAVEN_CHECK_OK(Add(1, "00000000 01000000 0100000000000008 02000000 02 1100 0100 09"));
+  HAVEN_CHECK_OK(AddState(1));
+  POINTERS_EQUAL(nullptr, store->Find(2));
+  Commit(1, {2, 0, 2, 3, 0});
+  CHECK_EQUAL(9, At(0, 1));
+  MEMCMP_EQUAL(image->regions()[0].data + kPageBytes, store->Find(2), kPageBytes);
+}
+
+TEST(SharedEntries, FillsNothingFromAnEpochThatIsNeverCommitted) {
+  HAVEN_CHECK_OK(Add(1, "00000000 01000000 0100000000000008 02000000 01"));
+  staging->Clear();
+  staging->Share(nullptr);
+  lease.reset();
+  POINTERS_EQUAL(nullptr, store->Find(2));
+}
+
+TEST(SharedEntries, MakesAPageWhatAnotherSessionHasKept) {
+  auto other = store->Lease();
+  CHECK(other->Take(other->first()));
+  Bytes page(kPageBytes, 5);
+  other->Keep(other->first(), page.data());
+  CHECK_EQUAL(4, other->first());
+  HAVEN_CHECK_OK(Add(kSyncEpoch, "00000000 01000000 0200000000000009 04000000"));
+  CHECK_EQUAL(5, At(0, 2));
+  HAVEN_CHECK_OK(Add(1, "01000000 01000000 0000000000000009 04000000"));
+  HAVEN_CHECK_OK(AddState(1));
+  CHECK_EQUAL(0, At(1, 0));
+  Commit(1, {1, 0, 2, 2, 0});
+  CHECK_EQUAL(5, At(1, 0));
+}
+
+TEST(SharedEntries, KeepsPagesOfTheFirstCopyAtOnce) {
+  HAVEN_CHECK_OK(AddPage(kSyncEpoch, 0, 3, 6));
+  HAVEN_CHECK_OK(Add(kSyncEpoch, "00000000 01000000 0100000000000008 00000000 05 0300000000000000"));
+  MEMCMP_EQUAL(image->regions()[0].data + 3 * kPageBytes, store->Find(0), kPageBytes);
+}
+
+TEST(SharedEntries, RefusesSlotsThatASessionMayNotFillOrThatHoldNothing) {
+  struct Case {
+    const char* body;
+    const char* message;
+  };
+  const char* taken = "PAGES record: slot 1 of the store is not this session's to fill, or is taken";
+  HAVEN_CHECK_OK(Add(1, "00000000 01000000 0100000000000008 01000000 01"));
+  const Case cases[] = {
+      {"00000000 01000000 0100000000000008 01000000 01", taken},  // twice in an epoch
+      {"00000000 01000000 0100000000000008 04000000 01",
+       "PAGES record: slot 4 of the store is not this session's to fill, or is taken"},
+      {"00000000 01000000 0100000000000008 ffffffff 01",
+       "PAGES record: slot 4294967295 of the store is not this session's to fill, or is taken"},
+      {"00000000 01000000 0100000000000009 01000000", "PAGES record: slot 1 of the store holds no page"},  // not yet
+      {"00000000 01000000 0100000000000009 ffffffff", "PAGES record: slot 4294967295 of the store holds no page"},
+      {"00000000 01000000 0100000000000008 00000000 08", "PAGES record: code 8 may not be kept"},
+      {"00000000 01000000 0100000000000008 00000000 09", "PAGES record: code 9 may not be kept"},
+      {"00000000 01000000 0100000000000008 00000000 0a", "PAGES record: unknown code 10 of a page"},
+      {"00000000 01000000 0100000000000008 03000000", "PAGES record: too short for its pages"},
+      {"00000000 01000000 0100000000000008 03000000 00 01", "PAGES record: too short for its pages"},
+      {"00000000 01000000 0100000000000009 030000", "PAGES record: too short for its pages"},
+  };
+  for (const Case& c : cases) HAVEN_CHECK_FAILS(StatusCode::kProtocol, c.message, Add(1, c.body));
+}
+
+TEST(SharedEntries, RefusesASlotThatWasFilledInAnEpochBefore) {
+  HAVEN_CHECK_OK(Add(1, "00000000 01000000 0100000000000008 01000000 01"));
+  HAVEN_CHECK_OK(AddState(1));
+  Commit(1, {1, 0, 2, 2, 0});
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "PAGES record: slot 1 of the store is not this session's to fill, or is taken",
+                    Add(2, "00000000 01000000 0100000000000008 01000000 01"));
+}
+
 TEST_GROUP(GuestImage){};
 
 TEST(GuestImage, RefusesAGuestOverTheLimitEvenIfItsSizeOverflows) {

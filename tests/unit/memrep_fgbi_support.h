@@ -48,6 +48,7 @@ class RandomGuest {
     HAVEN_ASSERT(image.ok());
     image_ = std::move(image.value());
     staging_ = std::make_unique<EpochStaging>(*image_);
+    if (lease != nullptr) staging_->Share(lease);
     epoch_ = kSyncEpoch;
   }
 
@@ -104,6 +105,8 @@ class RandomGuest {
     }
     return "";
   }
+
+  StoreLease* lease = nullptr;  ///< of backups that are made from now on; outlives them
 
   uint64_t wire_bytes() const { return wire_bytes_; }
   /// Of all that was sent.

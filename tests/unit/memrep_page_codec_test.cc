@@ -73,7 +73,9 @@ TEST(PageCodec, RefusesRegionsCountsIndexesAndCodesThatCannotBe) {
       {"00000000 01000000 0200000000000001", "PAGES record: page 2 lies outside of region 0"},
       {"00000000 01000000 ffffffffffffff01", "PAGES record: page 72057594037927935 lies outside of region 0"},
       {"00000000 01000000 00000000000000ff", "PAGES record: unknown code 255 of a page"},
-      {"00000000 01000000 0000000000000008", "PAGES record: unknown code 8 of a page"},
+      {"00000000 01000000 000000000000000a", "PAGES record: unknown code 10 of a page"},
+      {"00000000 01000000 0000000000000008 00000000 01", "PAGES record: a page is shared, but this session shares none"},
+      {"00000000 01000000 0000000000000009 00000000", "PAGES record: a page is shared, but this session shares none"},
   };
   for (const Case& c : cases) HAVEN_CHECK_FAILS(StatusCode::kProtocol, c.message, Decode(FromHex(c.body)));
 }

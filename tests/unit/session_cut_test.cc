@@ -54,6 +54,9 @@ class PassiveBackup : private BackupSession::Events {
   RecordingSender& control() { return control_; }
 
  private:
+  Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override {
+    return page_stores_.Lease("group", host);
+  }
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     auto store = BackupStore::Create(options_, layout);
@@ -65,6 +68,7 @@ class PassiveBackup : private BackupSession::Events {
   void OnGoodbye(wire::Goodbye) override {}
 
   blkrep::test::TempFolder folder_;
+  memrep::PageStores page_stores_{64};
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   RecordingSender control_, acks_;
