@@ -10,6 +10,7 @@ libhavenengine_la_SOURCES = \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \
 	core/link.cc core/link.h \
+	core/random_token.cc core/random_token.h \
 	core/records.cc core/records.h \
 	core/status.cc core/status.h \
 	core/wire.h

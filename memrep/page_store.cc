@@ -5,23 +5,13 @@
 #include <cerrno>
 #include <cstring>
 #include <sys/mman.h>
-#include <sys/random.h>
 
 #include "core/assert.h"
 #include "core/epoch.h"
+#include "core/random_token.h"
 
 namespace haven::memrep {
-namespace {
-
-wire::Token NewInstance() {
-  wire::Token token;
-  HAVEN_ASSERT(getrandom(token.data(), token.size(), 0) == static_cast<ssize_t>(token.size()));
-  return token;
-}
-
-}  // namespace
-
-PageStore::PageStore(uint32_t slots) : instance_(NewInstance()), filled_(slots), free_{{0, slots}} {}
+PageStore::PageStore(uint32_t slots) : instance_(RandomToken()), filled_(slots), free_{{0, slots}} {}
 
 Result<std::shared_ptr<PageStore>> PageStore::Create(uint32_t slots) {
   HAVEN_ASSERT(slots > 0);

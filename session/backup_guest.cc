@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "core/assert.h"
+#include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/heartbeat.h"
 #include "session/primary_connection.h"

@@ -2,9 +2,6 @@
 #include "session/primary_connection.h"
 
 #include <fstream>
-#include <sys/random.h>
-
-#include "core/assert.h"
 
 namespace haven::session {
 namespace {
@@ -160,12 +157,6 @@ Result<wire::Token> HostToken() {
     return Status(StatusCode::kEnvironment, std::string("cannot read ") + kPath);
   }
   for (size_t i = 0; i < token.size(); i++) token[i] = static_cast<uint8_t>(std::stoul(digits.substr(2 * i, 2), nullptr, 16));
-  return token;
-}
-
-wire::Token RandomToken() {
-  wire::Token token;
-  HAVEN_ASSERT(getrandom(token.data(), token.size(), 0) == static_cast<ssize_t>(token.size()));
   return token;
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/assert.h"
 #include "core/failpoint.h"
+#include "core/random_token.h"
 #include "memrep/fgbi_encoder.h"
 #include "session/arbiter.h"
 #include "session/heartbeat.h"

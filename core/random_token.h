@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_CORE_RANDOM_TOKEN_H
+#define HAVEN_CORE_RANDOM_TOKEN_H
+
+#include "core/records.h"
+
+namespace haven {
+
+/// Octets that nobody can guess and that name one thing among all that there ever were. Any thread.
+wire::Token RandomToken();
+
+}  // namespace haven
+
+#endif
