@@ -18,6 +18,7 @@ libhavenengine_la_SOURCES += \
 	memrep/page_store.cc memrep/page_store.h \
 	memrep/page_stores.cc memrep/page_stores.h \
 	memrep/record_writer.h \
+	memrep/search_pace.h \
 	memrep/shared_pages.cc memrep/shared_pages.h \
 	memrep/worker_pool.cc memrep/worker_pool.h
 libhavenengine_la_LIBADD += $(LZ4_LIBS) $(ZSTD_LIBS)

@@ -22,12 +22,7 @@ constexpr uint8_t kManyFails = 2;
 /// ... for twice as many epochs each time, up to this.
 constexpr uint8_t kMaxSkip = 14;
 constexpr uint8_t kMaxWorth = 15;
-/// Searches for an equal page that found none, after which only every 16th is made.
-constexpr uint32_t kManyFruitless = 256;
 constexpr size_t kLookAhead = 4;
-/// Pages whose blocks were searched in vain, after which only every 64th page's are.
-constexpr uint32_t kManyFruitlessPages = 128;
-constexpr uint32_t kFewPages = 64;
 
 /// What one worker does in one go.
 constexpr size_t kPartPages = 64;
@@ -140,7 +135,6 @@ void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages) {
 
 void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to) {
   size_t end = std::min((part + 1) * kPartPages, pages.size());
-  bool search_all = fruitless_ < kManyFruitless;
   auto fetch_samples = [&](size_t i) {
     if (i >= end) return;
     uint32_t slot = looks_[i].slot;
@@ -151,7 +145,7 @@ void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker
   for (size_t i = part * kPartPages; i < part * kPartPages + kLookAhead; i++) fetch_samples(i);
   for (size_t i = part * kPartPages; i < end; i++) {
     fetch_samples(i + kLookAhead);
-    LookAt(pages[i], i + 1 < end ? AheadOf(pages, i) : Ahead{}, search_all || i % 16 == 0, worker, to, looks_[i]);
+    LookAt(pages[i], i + 1 < end ? AheadOf(pages, i) : Ahead{}, worker, to, looks_[i]);
   }
 }
 
@@ -164,7 +158,7 @@ Ahead FgbiEncoder::AheadOf(std::span<const PageRef> pages, size_t i) {
   return ahead;
 }
 
-void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, bool search, Worker& worker, uint8_t*& to, Look& look) {
+void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, Worker& worker, uint8_t*& to, Look& look) {
   if (look.found) {
     PageCache::State& state = cache_.StateOf(look.slot);
     bool comparable = options_.blocks() && state.content != PageCache::Content::kUnknown;
@@ -184,10 +178,10 @@ void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, bool search, W
   }
   if (options_.blocks() && LookWhetherSparse(page, to, look)) return CodeAlone(look.code, look.change_bytes, worker, to, look);
   auto number = static_cast<size_t>(&look - looks_.data());
-  bool others = options_.sharing_with_others() && (options_.shared->HasRoom() || SearchesOthers() || number % 16 == 0);
-  if ((options_.sharing() && search) || others) look.hash = hash_(page.data) | 1;  // never 0, which is none
+  bool others = options_.sharing_with_others() && (options_.shared->HasRoom() || others_pace_.Wants(number));
+  if ((options_.sharing() && equal_pace_.Wants(number)) || others) look.hash = hash_(page.data) | 1;  // never 0, which is none
   if (others) options_.shared->Prefetch(look.hash);
-  if (!options_.sharing_blocks() || !(SearchesBlocks() || number % kFewPages == 0)) return;
+  if (!options_.sharing_blocks() || !block_pace_.Wants(number)) return;
   HashBlocks(page.data, &block_hashes_[number * kBlocksPerPage]);
   look.blocks_hashed = true;
 }
@@ -299,13 +293,11 @@ void FgbiEncoder::EmitAlone(uint32_t region, std::span<const PageRef> pages, Wri
   }
 }
 
-bool FgbiEncoder::SearchesOthers() const { return fruitless_others_ < kManyFruitless; }
-
 void FgbiEncoder::ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole) {
-  if (SearchesOthers() || whole.page % 16 == 0) {
-    fruitless_others_++;
-    if (auto slot = options_.shared->Find(hash, page.data)) {
-      fruitless_others_ = 0;
+  if (others_pace_.Wants(whole.page)) {
+    auto slot = options_.shared->Find(hash, page.data);
+    others_pace_.Note(slot.has_value());
+    if (slot) {
       whole.stored = *slot;
       return;
     }
@@ -315,8 +307,6 @@ void FgbiEncoder::ShareWithOthers(const PageRef& page, uint64_t hash, Whole& who
   whole.keep = *slot;
   published_.push_back({*slot, hash});
 }
-
-bool FgbiEncoder::SearchesBlocks() const { return fruitless_pages_ < kManyFruitlessPages; }
 
 void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record) {
   wholes_.clear();
@@ -332,18 +322,16 @@ void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, E
       continue;
     }
     Whole whole{static_cast<uint32_t>(i), PageCache::kNoKey, SlotFor(key, look)};
-    if (options_.sharing()) {
-      fruitless_++;
-      if (look.hash != 0) whole.equal = FindEqual(key, pages[i], look.hash);
-    }
+    bool searched = options_.sharing() && look.hash != 0;
+    if (searched) whole.equal = FindEqual(key, pages[i], look.hash);
     bool equal = whole.equal != PageCache::kNoKey;
-    if (equal) fruitless_ = 0;
+    if (searched) equal_pace_.Note(equal);
     if (options_.sharing_with_others() && !equal && look.hash != 0) ShareWithOthers(pages[i], look.hash, whole);
     bool stored = whole.stored != kNoStoreSlot;
     const uint32_t* hashes = look.blocks_hashed && !equal && !stored ? &block_hashes_[i * kBlocksPerPage] : nullptr;
     if (hashes != nullptr) {
       whole.assembled = FindBlocks(key, pages[i], hashes) >= kFewSharedBlocks;
-      fruitless_pages_ = whole.assembled ? 0 : fruitless_pages_ + 1;
+      block_pace_.Note(whole.assembled);
     }
     if (whole.assembled) {
       uint8_t* to = record.coded.data() + kParts * kPartBytes + wholes_.size() * kPackedBytes;

@@ -9,6 +9,7 @@
 #include "memrep/encoder_options.h"
 #include "memrep/page_cache.h"
 #include "memrep/page_codec.h"
+#include "memrep/search_pace.h"
 
 namespace haven::memrep {
 
@@ -84,7 +85,7 @@ class FgbiEncoder : public PageEncoder {
   void LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to);
   /// What is compared after page i, of which there is one.
   Ahead AheadOf(std::span<const PageRef> pages, size_t i);
-  void LookAt(const PageRef& page, const Ahead& ahead, bool search, Worker& worker, uint8_t*& to, Look& look);
+  void LookAt(const PageRef& page, const Ahead& ahead, Worker& worker, uint8_t*& to, Look& look);
   bool LookAtChange(const PageRef& page, const Ahead& ahead, uint8_t* to, Look& look);
   bool LookWhetherSparse(const PageRef& page, uint8_t* to, Look& look);
   void CodeAlone(wire::PageCode code, size_t bytes, Worker& worker, uint8_t*& to, Look& look);
@@ -95,12 +96,9 @@ class FgbiEncoder : public PageEncoder {
   uint32_t SlotFor(PageKey key, const Look& look);
   /// A page that travels whole: others know it, or may learn of it.
   void ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole);
-  bool SearchesOthers() const;
   PageKey FindEqual(PageKey key, const PageRef& page, uint64_t hash);
   /// Fills runs_. @return how many blocks are in them.
   size_t FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes);
-  /// Whether blocks are searched at all, or only those of every 64th page.
-  bool SearchesBlocks() const;
   void Store(uint32_t slot, const PageRef& page);
   void WidenBlocks(PageDiff& diff) const;
   const uint8_t* BaseOf(uint32_t slot);
@@ -118,9 +116,9 @@ class FgbiEncoder : public PageEncoder {
   std::vector<Whole> wholes_;  ///< of the record that is made
   std::vector<uint32_t> block_hashes_;  ///< of the record that is made, by page
   std::vector<BlockRun> runs_;          ///< of one page
-  uint32_t fruitless_pages_ = 0;        ///< whose blocks were searched in vain, in a row
-  uint32_t fruitless_ = 0;     ///< searches for an equal page in a row
-  uint32_t fruitless_others_ = 0;  ///< the same among other guests' pages
+  SearchPace equal_pace_{256, 16};   ///< of searches for an equal page
+  SearchPace others_pace_{256, 16};  ///< the same among other guests' pages
+  SearchPace block_pace_{128, 64};   ///< of searches for a page's blocks
   /// Since the last commit, and between the two before it: those the backup has for
   /// certain at the next one, since it applies an epoch before it looks at another.
   std::vector<Published> published_, committed_;
