@@ -25,7 +25,7 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import Any
+from typing import Any, Optional
 
 DATA_PORT, CONTROL_PORT, CHATTER_PORT, ETHERTYPE = 7000, 7001, 9999, 0x88B5
 FNV_START, FNV_PRIME, MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
@@ -42,10 +42,12 @@ def chain(state: int, seq: int, payload: bytes) -> int:
 class Control:
     """kvd's control port; each command on a connection of its own."""
 
-    def __init__(self, host: str) -> None:
+    def __init__(self, host: str, patience: float) -> None:
         self._host = host
+        self._patience = patience
 
-    def __call__(self, line: str, seconds: float = 30) -> dict[str, Any]:
+    def __call__(self, line: str, seconds: Optional[float] = None) -> dict[str, Any]:
+        seconds = self._patience if seconds is None else seconds
         with socket.create_connection((self._host, CONTROL_PORT), timeout=seconds) as connection:
             connection.sendall(line.encode() + b"\n")
             with connection.makefile("r") as file:  # it too holds the connection open
@@ -96,7 +98,7 @@ class Datagrams(threading.Thread):
 class Checker:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
-        self.control = Control(options.host)
+        self.control = Control(options.host, options.patience)
         self.violations: list[str] = []
         self.reply_times: list[float] = []
         self.latencies: list[float] = []
@@ -226,10 +228,10 @@ class Checker:
                 "connected": self.connected(), "violations": self.violations,
                 "datagrams": dict(self.datagrams.received)}
 
-    def pause(self, seconds: float = 20) -> bool:
+    def pause(self) -> bool:
         """Stops sending; true once every operation sent is answered."""
         self._paused.set()
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + self._options.patience
         while self._sent and time.monotonic() < deadline and self.connected():
             time.sleep(0.01)
         return not self._sent
@@ -267,7 +269,7 @@ def command_loop(checker: Checker) -> None:
             if word == "stats":
                 answer = checker.stats(float(rest or 0))
             elif word == "control":
-                answer = checker.control(rest, 30)
+                answer = checker.control(rest)
             elif word == "pause":
                 answer = {"ok": checker.pause()}
             elif word == "resume":
@@ -301,6 +303,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200, help="at most so many a second")
     parser.add_argument("--payload", type=int, default=256, help="largest payload in bytes")
     parser.add_argument("--stall", type=float, default=20, help="silence that is a violation")
+    parser.add_argument("--patience", type=float, default=30,
+                        help="seconds for a command, and for what is outstanding when sending stops")
     parser.add_argument("--connect", type=float, default=60, help="seconds the guest may boot")
     parser.add_argument("--seed", type=int, default=os.getpid())
     options = parser.parse_args()

@@ -12,21 +12,23 @@ from .processes import Failure, Processes
 
 class Client:
     def __init__(self, processes: Processes, *, window: int = 4, rate: float = 200,
-                 stall: float = 20) -> None:
+                 stall: float = 20, patience: float = 30) -> None:
+        self._patience = patience
         self._process = processes.start(
             "checker", [sys.executable, paths.CHECKER, "--host", network.GUEST4, "--commands",
-                        "--window", window, "--rate", rate, "--stall", stall],
+                        "--window", window, "--rate", rate, "--stall", stall, "--patience", patience],
             netns="client", pipes=True)
         self.local_port = self._answer("start", 90)["local_port"]
 
-    def ask(self, command: str, seconds: float = 70) -> dict[str, Any]:
+    def ask(self, command: str) -> dict[str, Any]:
         assert self._process.stdin
         try:
             self._process.stdin.write(command + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise Failure("the checker has ended, see checker.log") from None
-        return self._answer(command, seconds)
+        # `reconcile` waits for what is outstanding, and asks the guest twice.
+        return self._answer(command, 3 * self._patience + 10)
 
     def _answer(self, command: str, seconds: float) -> dict[str, Any]:
         assert self._process.stdout

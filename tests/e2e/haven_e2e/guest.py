@@ -8,7 +8,7 @@ from . import network, paths
 
 APPEND = ("console=ttyS0 quiet panic=1 tsc=reliable nokaslr mitigations=off cryptomgr.notests "
           "random.trust_cpu=on 8250.nr_uarts=1 no_timer_check "
-          f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
+          f"haven.peer={network.CLIENT4}")
 MIB = 1 << 20
 
 
@@ -32,6 +32,7 @@ class GuestSpec:
     ide: bool = False  # disks on the machine's IDE bus instead of virtio
     disks: list[Disk] = field(default_factory=lambda: [Disk("disk0", 48), Disk("disk1", 16)])
     extra: list[str] = field(default_factory=list)
+    number: int = 0  # among the guests of a host; the client talks to number 0
 
     def argv(self, host: str, disk_paths: dict[str, Path], serial: Path) -> list[str]:
         words = [
@@ -39,7 +40,7 @@ class GuestSpec:
             "-m", str(self.memory_mib), "-smp", str(self.vcpus), "-nodefaults", "-no-user-config",
             "-display", "none", "-serial", f"file:{serial}",
             "-kernel", str(paths.GUEST / "vmlinux"), "-initrd", str(paths.GUEST / "initramfs"),
-            "-append", APPEND]
+            "-append", f"{APPEND} haven.address={network.guest4(self.number)}"]
         for folder in ("/usr/share/seabios", "/usr/share/qemu"):
             if paths.PREFIX not in paths.QEMU.parents:
                 words += ["-L", folder]  # a device model that is not installed does not find them
@@ -48,8 +49,8 @@ class GuestSpec:
             words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
                                 f"format={disk.format_on(host)},if=none,cache=none,discard=unmap",
                       "-device", f"{device},drive={disk.name}"]
-        words += ["-netdev", "tap,id=net0,ifname=tap0,script=no,downscript=no",
-                  "-device", f"{self.nic},netdev=net0,mac=52:54:00:77:00:10,romfile="]
+        words += ["-netdev", f"tap,id=net0,ifname=tap{self.number},script=no,downscript=no",
+                  "-device", f"{self.nic},netdev=net0,mac=52:54:00:77:00:{10 + self.number},romfile="]
         return words + self.extra
 
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from . import guest, network, paths
 from .processes import (Failure, Processes, alive, in_netns, kill_pid, wait_for_death, wait_until)
@@ -28,7 +28,7 @@ class Host:
         self._generation = 0
         self.disk_paths: dict[str, Path] = {}
         for path in (self.run_dir, self.state_dir):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
 
     # --- disks ---
 
@@ -39,7 +39,7 @@ class Host:
             path.unlink(missing_ok=True)
         for disk in self.spec.disks:
             kind = disk.format_on(self.name) if filled else "raw"
-            path = self.folder / f"{disk.name}.{self._generation}.{kind}"
+            path = self.folder / f"{self.spec.name}.{disk.name}.{self._generation}.{kind}"
             guest.make_disk(path, disk, kind, filled and disk.name == "disk0")
             self.disk_paths[disk.name] = path
 
@@ -54,7 +54,7 @@ class Host:
 
     @property
     def serial(self) -> Path:
-        return self._processes.log_folder / f"{self.name}.console.log"
+        return self._processes.log_folder / f"{self.name}.{self.spec.name}.console.log"
 
     def qemu_argv(self, environment: dict[str, str]) -> list[str]:
         words = self.spec.argv(self.name, self.disk_paths, self.serial)
@@ -64,12 +64,12 @@ class Host:
     def start_primary(self, environment: Optional[dict[str, str]] = None) -> None:
         words = self.qemu_argv(environment or {})
         words += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
-        self._qemu = self._processes.start(f"{self.name}.qemu", words, netns=self.name)
+        self._qemu = self._processes.start(f"{self.name}.{self.spec.name}.qemu", words, netns=self.name)
         wait_until("QEMU opens its monitor", self._monitor_or_death, 20)
 
     def _monitor_or_death(self) -> bool:
         if self._qemu and self._qemu.poll() is not None:
-            raise Failure(f"QEMU ended with {self._qemu.returncode}: {self._last_words('qemu')}")
+            raise Failure(f"QEMU ended with {self._qemu.returncode}: {self._last_words(f'{self.spec.name}.qemu')}")
         return self.qmp_path.exists() and listener_pid(self.qmp_path) is not None
 
     def _last_words(self, program: str) -> str:
@@ -126,22 +126,27 @@ class Host:
     # --- havend ---
 
     def start_havend(self, *, environment: Optional[dict[str, str]] = None,
-                     guest_environment: Optional[dict[str, str]] = None, promote: str = "auto",
-                     arbiter: str = "none", deadline_ms: int = 1000, disk_ack: str = "received",
-                     ) -> None:
+                     guest_environment: Optional[dict[str, str]] = None, beside: "Sequence[Host]" = (),
+                     **policy: Any) -> None:
+        """`beside`: this host with other guests that its havend backs up."""
         config = self.folder / "havend.conf"
         lines = ["[havend]", f"listen = {self.address}:{PORT}", f"state-dir = {self.state_dir}",
-                 f"run-dir = {self.run_dir}", "insecure = yes", "", f"[guest {self.spec.name}]",
-                 f"command = {shlex.join(self.qemu_argv(guest_environment or {}))}",
-                 "ram-region = pc.ram",
-                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
-                 f"disk-ack = {disk_ack}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
-                 f"arbiter = {arbiter}", "memory-limit-mb = 1024", ""]
+                 f"run-dir = {self.run_dir}", "insecure = yes", ""]
+        for host in (self, *beside):
+            lines += host._guest_section(guest_environment or {}, **policy)
         config.write_text("\n".join(lines))
         self._havend = self._processes.start(f"{self.name}.havend",
                                              [paths.HAVEND, "--config", config, "--foreground"],
                                              netns=self.name, environment=environment)
         wait_until("havend listens", self._havend_listens, 10)
+
+    def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
+                       deadline_ms: int = 1000, disk_ack: str = "received", share: str = "") -> list[str]:
+        return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.qemu_argv(environment))}",
+                "ram-region = pc.ram",
+                *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
+                f"disk-ack = {disk_ack}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
+                f"arbiter = {arbiter}", "memory-limit-mb = 1024", *([f"share = {share}"] if share else []), ""]
 
     def _havend_listens(self) -> bool:
         assert self._havend
@@ -174,11 +179,12 @@ class Host:
 
     def protect(self, other: "Host", *, interval_ms: int = 50, deadline_ms: int = 1000,
                 arbiter: str = "none", on_backup_loss: str = "continue", encoder: str = "all",
-                seconds: float = 60) -> None:
+                share: bool = False, seconds: float = 60) -> None:
         done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
                           "--interval", interval_ms, "--deadline", deadline_ms,
                           "--on-backup-loss", on_backup_loss, "--encoder", encoder,
-                          *(["--arbiter", arbiter] if arbiter != "none" else []), seconds=seconds)
+                          *(["--arbiter", arbiter] if arbiter != "none" else []),
+                          *(["--share"] if share else []), seconds=seconds)
         if done.returncode != 0:
             raise Failure(f"haven protect: {(done.stderr or done.stdout).strip()[-400:]}")
 

@@ -68,7 +68,7 @@ class Lab:
     def prepare_backup(self, *, havend_environment: Optional[dict[str, str]] = None,
                        guest_environment: Optional[dict[str, str]] = None,
                        fresh_disks: bool = True, **policy: Any) -> None:
-        """A new backup: fresh state, fresh disks, a fresh havend."""
+        """A new backup: fresh state, fresh disks, a fresh havend; `policy` as Host.start_havend()."""
         self.backup.stop_havend()
         if fresh_disks:
             self.backup.reap()

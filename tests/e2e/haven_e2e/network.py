@@ -2,7 +2,7 @@
 """The network of a test, in name spaces:
 
       client                 hostA              hostB
-        |lan0                  |lan0-br0-tap0     |lan0-br0-tap0      guests' traffic
+        |lan0                  |lan0-br0-tap0,1   |lan0-br0-tap0,1    guests' traffic
    =====+======================+==================+=====  br-lan (name space switch)
                                |rep0              |rep0                replication
                      ==========+==================+=====  br-rep (name space switch)
@@ -17,9 +17,16 @@ from .processes import Failure, Processes, Skip, in_netns
 
 HOSTS = ("hostA", "hostB")
 CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
-GUEST4 = "10.77.0.10"
+TAPS = 2  # guests that a host may have
 REPLICATION = {"hostA": "10.78.0.1", "hostB": "10.78.0.2"}
 LINKS = ("lan", "rep")
+
+
+def guest4(number: int) -> str:
+    return f"10.77.0.{10 + number}"
+
+
+GUEST4 = guest4(0)
 
 
 class Network:
@@ -46,8 +53,9 @@ class Network:
                       "mcast_snooping", "0")
             self._run(host, "link", "set", "br0", "up")
             self._run(host, "link", "set", "lan0", "master", "br0")
-            self._run(host, "tuntap", "add", "dev", "tap0", "mode", "tap")
-            self._run(host, "link", "set", "tap0", "master", "br0", "up")
+            for number in range(TAPS):
+                self._run(host, "tuntap", "add", "dev", f"tap{number}", "mode", "tap")
+                self._run(host, "link", "set", f"tap{number}", "master", "br0", "up")
 
     def cut(self, host: str, link: str) -> None:
         self._run("switch", "link", "set", f"{link}-{host}", "nomaster")
@@ -62,6 +70,16 @@ class Network:
         done = subprocess.run(in_netns(host, command), capture_output=True, text=True)
         if done.returncode != 0:
             raise Skip(f"this kernel cannot limit a link's rate: {done.stderr.strip()}")
+
+    def bytes_sent(self, host: str, link: str) -> int:
+        """By the host on the link, since the network was made."""
+        devices = subprocess.run(in_netns(host, ["cat", "/proc/net/dev"]), capture_output=True, text=True,
+                                 check=True).stdout
+        for line in devices.splitlines():
+            name, _, figures = line.partition(":")
+            if name.strip() == f"{link}0":
+                return int(figures.split()[8])
+        raise KeyError(f"{link}0 of {host}")
 
     def close(self) -> None:
         for name in ("switch", "client", *HOSTS):
