@@ -50,6 +50,13 @@ Status Open(uint32_t domid, const std::vector<xen::PageRun>& likely, haven_xen& 
 
 }  // namespace
 
+int haven_xen_created(uint32_t domid) try {
+  auto hypervisor = xen::OpenLibxc(domid);
+  return hypervisor.ok() && !hypervisor.value()->GetConfig().empty();
+} catch (const std::exception&) {
+  return 0;
+}
+
 haven_xen* haven_xen_open(uint32_t domid, const haven_xen_frames* likely, size_t count, haven_error* error) try {
   std::vector<xen::PageRun> runs;
   for (size_t i = 0; i < count; i++) runs.push_back({likely[i].first, likely[i].count});
@@ -95,6 +102,7 @@ void haven_xen_moved(haven_xen* x, const haven_xen_frames* frames) { x->memory->
 
 #else
 
+int haven_xen_created(uint32_t) { return 0; }
 haven_xen* haven_xen_open(uint32_t, const haven_xen_frames*, size_t, haven_error* error) {
   NoXen(error);
   return nullptr;

@@ -25,6 +25,10 @@ struct haven_xen_frames {
     uint64_t count;
 };
 
+/* 1 when xl has created the domain: from then on libxl keeps its configuration, without which a
+ * backup could not start it; else 0. */
+HAVEN_EXPORT int haven_xen_created(uint32_t domid);
+
 /* Maps the memory of a domain, and has another process stop the domain for good
  * should this one die before haven_xen_close(). `likely` says where its memory is expected; the
  * rest of the space is searched only when that is not all of it. */

@@ -14,9 +14,12 @@
 #include "hw/qdev-properties.h"
 #include "monitor/monitor-internal.h"
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
+#include "sysemu/xen.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 #define TYPE_HAVEN_PROTECT "haven-protect"
 OBJECT_DECLARE_SIMPLE_TYPE(HavenProtect, HAVEN_PROTECT)
@@ -31,7 +34,13 @@ struct HavenProtect {
     uint32_t block_bytes, cache_percent, encoder_cpu, encoder_threads;
     bool share;
     VMChangeStateEntry *running;
+    QEMUTimer *created;         /* under Xen: asks whether it is */
+    unsigned int asked;
 };
+
+/* xl starts the device model, and the guest in it, before it has done. */
+#define ASK_MS 100
+#define ASK_TIMES 600
 
 static void put_text(QDict *arguments, const char *key, const char *value)
 {
@@ -89,6 +98,26 @@ static void protect(void *opaque)
     qobject_unref(answer);
 }
 
+static void protect_when_created(void *opaque)
+{
+    HavenProtect *h = opaque;
+
+    if (xen_enabled() && !haven_domain_created() && h->asked++ < ASK_TIMES) {
+        if (!h->created) {
+            h->created = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                      protect_when_created, h);
+        }
+        timer_mod(h->created,
+                  qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ASK_MS);
+        return;
+    }
+    if (h->created) {
+        timer_free(h->created);
+        h->created = NULL;
+    }
+    protect(h);
+}
+
 /* Not before the guest runs: what is restored into it must not be protected. */
 static void state_changed(void *opaque, bool running, RunState state)
 {
@@ -97,7 +126,7 @@ static void state_changed(void *opaque, bool running, RunState state)
     if (running && h->running) {
         qemu_del_vm_change_state_handler(h->running);
         h->running = NULL;
-        haven_run_on_main(NULL, protect, h);
+        haven_run_on_main(NULL, protect_when_created, h);
     }
 }
 

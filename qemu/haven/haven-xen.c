@@ -100,6 +100,11 @@ static void region_changed(MemoryListener *listener,
     }
 }
 
+bool haven_domain_created(void)
+{
+    return haven_xen_created(xen_domid);
+}
+
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp)
 {
     g_autoptr(GArray) likely = likely_frames();

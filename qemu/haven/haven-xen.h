@@ -15,6 +15,8 @@ typedef struct HavenDomain HavenDomain;
 struct HavenGuest;
 struct haven_plugs;
 
+/* False while xl is still creating the domain: it cannot be protected yet. */
+bool haven_domain_created(void);
 /* Maps the domain's memory, which is one region. */
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp);
 void haven_domain_free(HavenDomain *domain);

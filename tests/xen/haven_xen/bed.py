@@ -142,7 +142,7 @@ class Testbed:
 
     def connect(self, **options: Any) -> Client:
         """The client: one TCP connection to kvd from now on."""
-        self.client = Client(self.processes, **{"rate": 20, "stall": 60, **options})
+        self.client = Client(self.processes, **{"rate": 20, "stall": 60, "patience": 150, **options})
         return self.client
 
     def disconnect(self) -> None:

@@ -12,7 +12,8 @@ STOCK = None
 PATCHED = str(places.PREFIX / "libexec" / "haven" / "qemu-dm")
 VIF_SCRIPT = str(places.PREFIX / "etc" / "xen" / "scripts" / "haven-vif-bridge")
 KERNEL = ("console=ttyS0 quiet panic=1 nokaslr mitigations=off cryptomgr.notests "
-          "random.trust_cpu=on 8250.nr_uarts=1 pci=noearly edd=off "
+          "random.trust_cpu=on 8250.nr_uarts=1 pci=noearly edd=off sysrq_always_enabled "
+          "xen_legacy_crash "  # a panic tells Xen that it was one
           f"haven.address={network.GUEST4} haven.peer={network.CLIENT4}")
 
 

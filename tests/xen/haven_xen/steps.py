@@ -12,6 +12,7 @@ from .host import Host
 from haven_e2e.processes import Failure, wait_until
 
 MIGRATION_PORT = 8002
+SOCAT = "socat -b 262144"  # with its own 8 KiB, dom0 does little else during a migration
 PATIENCE = 300  # seconds; a busy machine is several times slower than an idle one
 
 
@@ -62,7 +63,7 @@ def restore(host: Host, guest: XenGuest, path: str = "/data/saved") -> float:
 def listen_for_guest(host: Host, options: str = "") -> None:
     """`xl migrate-receive` behind a port, as sshd would start it."""
     receive = f"xl migrate-receive {options}".strip()
-    host.agent.spawn(f"socat TCP-LISTEN:{MIGRATION_PORT},reuseaddr EXEC:'{receive}'",
+    host.agent.spawn(f"{SOCAT} TCP-LISTEN:{MIGRATION_PORT},reuseaddr EXEC:'{receive}'",
                      "/var/log/xen/migrate-receive.log")
     port = f":{MIGRATION_PORT:04X} "
     wait_until("socat listens for the guest",
@@ -70,7 +71,7 @@ def listen_for_guest(host: Host, options: str = "") -> None:
 
 
 def transport(to: Host) -> list[str]:
-    return ["-s", "", f"socat - TCP:{to.address}:{MIGRATION_PORT}"]
+    return ["-s", "", f"{SOCAT} - TCP:{to.address}:{MIGRATION_PORT}"]
 
 
 def migrate(bed: Testbed, guest: XenGuest, source: Host, to: Host) -> dict[str, float]:
@@ -78,7 +79,7 @@ def migrate(bed: Testbed, guest: XenGuest, source: Host, to: Host) -> dict[str, 
     sent = bed.sent_by(source)
     command = ["migrate", *transport(to)]
     if source is to:
-        command = ["migrate", "-s", "", f"socat - TCP:127.0.0.1:{MIGRATION_PORT}"]
+        command = ["migrate", "-s", "", f"{SOCAT} - TCP:127.0.0.1:{MIGRATION_PORT}"]
     at = command.index("")
     words = [*command[:at + 1], guest.name, *command[at + 1:]]
     took = timed(lambda: source.xl(*words, seconds=2 * PATIENCE))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A protected guest with PV drivers suspends for each checkpoint. The xl that watches it
-learns nothing of that: the guest's own reboot and poweroff do what xl.cfg says, and the
-backup follows. The plugs over its output go with it. When the guest does not take part
+learns nothing of that: a crash of the guest and an `xl shutdown` do what xl.cfg says, and
+the backup follows. The plugs over its output go with it. When the guest does not take part
 in its suspend, protection ends with the reason, and the guest goes on."""
 from haven_xen import steps
 from haven_xen.bed import Testbed
@@ -17,19 +17,21 @@ DEADLINE_MS = 3000
 
 
 def run(bed: Testbed, t: Notes) -> None:
-    guest = protected_guest(pv=True)
+    guest = protected_guest(pv=True, more={"on_crash": "restart"})
     protection = Protection(bed, guest, interval_ms=INTERVAL_MS)
     protection.all_of_it(t)
-    if "Domain has suspended" in bed.a.agent.run(f"cat /var/log/xen/xl-{guest.name}.log").out:
+    if "Domain has suspended" in _xl_said(bed, guest.name):
         raise Failure("the xl that watches the guest has seen it suspend")
 
     first = bed.a.domid(guest.name)
     _guest_does_not_answer(bed, protection)
     protection.protect(t)
     bed.the_client().verify_guest()
-    bed.the_client().control("reboot")
+    bed.a.xl("sysrq", guest.name, "c")
     bed.disconnect()
     wait_until("xl has started the guest anew", lambda: protection.is_other_domain(first), steps.PATIENCE, 1)
+    if "shutdown reason code 3" not in _xl_said(bed, guest.name):
+        raise Failure("xl has not seen the guest crash")
     protection.backup_stands_down()
     wait_until("the guest has booted", lambda: "kvd ready" in bed.a.guest_console(guest), 900, 1)
 
@@ -40,10 +42,14 @@ def run(bed: Testbed, t: Notes) -> None:
     if left != [f"haven{bed.a.domid(guest.name)}.0"]:
         raise Failure(f"plugs on hostA: {left}")
     protection.run_for(5, t)
-    bed.the_client().control("poweroff")
+    bed.a.xl("shutdown", guest.name)
     bed.disconnect()
     bed.a.wait_gone(guest.name, steps.PATIENCE)
     protection.backup_stands_down()
+
+
+def _xl_said(bed: Testbed, name: str) -> str:
+    return bed.a.agent.run(f"cat /var/log/xen/xl-{name}.log").out
 
 
 def _guest_does_not_answer(bed: Testbed, protection: Protection) -> None:
