@@ -26,9 +26,22 @@ libhaven_la_DEPENDENCIES += libhavenlibxc.la
 capi_libhaven_cppflags += -DHAVEN_DOMAIN_GUARD='"$(havenlibexecdir)/haven-domain-guard"'
 
 havenlibexecdir = $(libexecdir)/haven
-havenlibexec_PROGRAMS = xen/haven-domain-guard
+havenlibexec_PROGRAMS = xen/haven-domain-guard xen/haven-vif-bridge
 xen_haven_domain_guard_SOURCES = xen/domain_guard_main.cc
 xen_haven_domain_guard_LDADD = libhavenlibxc.la libhavenxen.la libhavenengine.la
+xen_haven_vif_bridge_SOURCES = xen/vif_bridge_main.cc
+xen_haven_vif_bridge_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
+xen_haven_vif_bridge_CXXFLAGS = $(AM_CXXFLAGS) -std=gnu++20
+xen_haven_vif_bridge_LDADD = $(XEN_LIBS)
+# A library more is some milliseconds more.
+xen_haven_vif_bridge_LDFLAGS = $(AM_LDFLAGS) -Wl,--as-needed
+
+# Where xl looks for it when SYSCONFDIR is /etc.
+install-exec-hook:
+	$(MKDIR_P) '$(DESTDIR)$(sysconfdir)/xen/scripts'
+	ln -sf '$(havenlibexecdir)/haven-vif-bridge' '$(DESTDIR)$(sysconfdir)/xen/scripts/haven-vif-bridge'
+uninstall-hook:
+	rm -f '$(DESTDIR)$(sysconfdir)/xen/scripts/haven-vif-bridge'
 endif
 libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavenxl_la_SOURCES = \
@@ -57,9 +70,6 @@ tests_unit_xen_tests_SOURCES = \
 	tests/unit/xen_vif_plugs_test.cc \
 	tests/unit/xen_xl_receiver_test.cc
 EXTRA_DIST += tests/unit/xen_fake_xl.py
-
-xenscriptsdir = $(sysconfdir)/xen/scripts
-dist_xenscripts_SCRIPTS = xen/haven-vif-bridge
 
 check_PROGRAMS += tests/fuzz/xen_state_fuzz
 tests_fuzz_xen_state_fuzz_SOURCES = tests/fuzz/xen_state_fuzz.cc $(fuzz_driver)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from report import Report, median
-from setting import BenchGuest, Lab, place_disks, query_haven, unprotect
+from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
 
 from haven_e2e import network, paths, sandbox
 from haven_e2e.guest import Disk
@@ -184,26 +184,14 @@ def main() -> int:
     parser.add_argument("--interval", type=int, default=50, help="ms between checkpoints")
     parser.add_argument("--granularity", type=int, default=4096, help="of the mirror; QEMU's own default "
                         "makes it copy 64 KiB for each small write")
-    parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
-                        "memory if that can do direct I/O)")
+    add_disks_option(parser)
     options = parser.parse_args()
     paths.require_product()
     sandbox.enter()
     report = Report("disk", options.json)
     spec = BenchGuest(initramfs=Path(os.environ["HAVEN_BENCH_INITRAMFS"]),
                       disks=[Disk("disk0", 48), Disk("disk1", DISK_MIB)])
-    disks = place_disks(options.disks)
-    report.progress(f"disks are in {disks}")
-    lab = Lab(spec)
-    good = False
-    try:
-        DiskBench(options, lab, report).run()
-        report.finish(COLUMNS)
-        good = True
-    finally:
-        if not good:
-            print(lab.log_tails(), file=sys.stderr)
-        lab.close()
+    run_in_lab(report, spec, options.disks, COLUMNS, lambda lab: DiskBench(options, lab, report).run())
     return 0
 
 

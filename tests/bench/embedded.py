@@ -14,7 +14,8 @@ from typing import Any
 
 import load
 from report import Report, median, percentile
-from setting import BenchGuest, Lab, backup_cpu_seconds, place_disks, query_haven, unprotect
+from setting import (BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab,
+                     unprotect)
 
 from haven_e2e import paths, sandbox
 from haven_e2e.client import Client
@@ -226,25 +227,16 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="0: only failovers")
     parser.add_argument("--seconds", type=float, default=4, help="of each measurement")
     parser.add_argument("--failovers", type=int, default=6)
-    parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
-                        "memory if that can do direct I/O)")
+    add_disks_option(parser)
     options = parser.parse_args()
     paths.require_product()
     sandbox.enter()
     memory = Path("/dev/shm") / f"haven-bench-{os.getpid()}-{time.monotonic_ns()}"
     report = Report("embedded", options.json)
-    disks = place_disks(options.disks)
-    report.progress(f"disks are in {disks}")
-    lab = Lab(BenchGuest(memory_file=memory))
-    good = False
     try:
-        Embedded(options, lab, report).run()
-        report.finish(COLUMNS)
-        good = True
+        run_in_lab(report, BenchGuest(memory_file=memory), options.disks, COLUMNS,
+                   lambda lab: Embedded(options, lab, report).run())
     finally:
-        if not good:
-            print(lab.log_tails(), file=sys.stderr)
-        lab.close()
         memory.unlink(missing_ok=True)
     return 0
 

@@ -12,7 +12,7 @@ import load
 import server_loads
 from ablation import COLUMNS, STAGES, means, report_load
 from report import Report
-from setting import BenchGuest, Lab, place_disks, query_haven, unprotect
+from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
 from haven_e2e.guest import Disk
@@ -103,8 +103,7 @@ def main() -> int:
     parser.add_argument("--load", action="append", choices=LOADS, help="only this one; may be repeated")
     parser.add_argument("--compression", choices=("adaptive", "lz4", "zstd", "zlib"), default="adaptive",
                         help="adaptive: what is done soonest on this link; the others: always")
-    parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
-                        "memory if that can do direct I/O)")
+    add_disks_option(parser)
     options = parser.parse_args()
     paths.require_product()
     if options.xen:
@@ -115,21 +114,12 @@ def main() -> int:
     options.seconds = options.seconds or 4
     sandbox.enter()
     report = Report("encoder", options.json)
-    report.progress(f"disks are in {place_disks(options.disks)}")
     root = server_loads.IMAGE / "root.img"
-    lab = Lab(BenchGuest(memory_mib=MEMORY_MIB, initramfs=server_loads.IMAGE / "initramfs",
-                         disks=[Disk("disk0", 384), Disk("disk1", 16)],
-                         extra=["-drive", f"id=servers,file={root},format=raw,if=none,readonly=on",
-                                "-device", "virtio-blk-pci,drive=servers"]))
-    good = False
-    try:
-        EncoderBench(options, lab, report).run()
-        report.finish(COLUMNS)
-        good = True
-    finally:
-        if not good:
-            print(lab.log_tails(), file=sys.stderr)
-        lab.close()
+    spec = BenchGuest(memory_mib=MEMORY_MIB, initramfs=server_loads.IMAGE / "initramfs",
+                      disks=[Disk("disk0", 384), Disk("disk1", 16)],
+                      extra=["-drive", f"id=servers,file={root},format=raw,if=none,readonly=on",
+                             "-device", "virtio-blk-pci,drive=servers"])
+    run_in_lab(report, spec, options.disks, COLUMNS, lambda lab: EncoderBench(options, lab, report).run())
     return 0
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The hosts and the guest of the benchmarks: those of the end-to-end tests, with the
 guest's memory in a file on the primary, where a second process can read it too."""
+import argparse
 import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional, Sequence
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 sys.dont_write_bytecode = True
@@ -15,6 +16,7 @@ from haven_e2e.guest import GuestSpec  # noqa: E402
 from haven_e2e.host import Host  # noqa: E402
 from haven_e2e.lab import Lab  # noqa: E402
 from haven_e2e.processes import Failure  # noqa: E402
+from report import Report  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -62,7 +64,28 @@ def unprotect(lab: Lab) -> None:
         raise Failure(f"haven unprotect: {done.stderr.strip()}")
 
 
-def place_disks(wanted: Optional[str]) -> str:
+def run_in_lab(report: Report, spec: BenchGuest, disks: Optional[str], columns: Sequence[str],
+               bench: Callable[[Lab], None]) -> None:
+    """Runs `bench` in name spaces of its own; shows what the programs said when it fails."""
+    report.progress(f"disks are in {_place_disks(disks)}")
+    lab = Lab(spec)
+    good = False
+    try:
+        bench(lab)
+        report.finish(columns)
+        good = True
+    finally:
+        if not good:
+            print(lab.log_tails(), file=sys.stderr)
+        lab.close()
+
+
+def add_disks_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--disks", metavar="DIR", help="where disks and replicas are (default: in "
+                        "memory if that can do direct I/O)")
+
+
+def _place_disks(wanted: Optional[str]) -> str:
     """Where the hosts' disks will be. In memory, if it can do direct I/O: what this machine's
     disk does at the moment is then no part of the figures, and replication has nothing
     slower than itself to hide behind."""

@@ -8,7 +8,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 from . import emulator, places
 from .emulator import Disks, Emulator
@@ -159,10 +159,10 @@ class Testbed:
         assert self.links
         return self.links.bytes_sent(host.name)
 
-    def local_disks(self, host: Host, *, filled: bool) -> None:
-        """/data/disk0 and disk1 on the host, of the sizes of the shared ones."""
+    def local_disks(self, host: Host, *, filled: bool, sizes: Sequence[int] = emulator.SAN_MIB) -> None:
+        """/data/disk0 and disk1 on the host, of `sizes` in MiB."""
         make = "; ".join(f"rm -f /data/disk{n}; truncate -s {mib}M /data/disk{n}"
-                         for n, mib in enumerate(emulator.SAN_MIB))
+                         for n, mib in enumerate(sizes))
         host.agent.check(make + ("; mke2fs -q -F -t ext4 /data/disk0" if filled else ""))
 
     def running_copies(self, guest: XenGuest) -> list[str]:

@@ -19,7 +19,9 @@ KERNEL = ("console=ttyS0 quiet panic=1 nokaslr mitigations=off cryptomgr.notests
 
 @dataclass(frozen=True)
 class XenGuest:
-    """`pv`: with PV drivers (netback, qdisk through xen-blkfront), else none at all."""
+    """`pv`: with PV drivers (netback, qdisk through xen-blkfront), else none at all.
+    `virtio`: its disks are on virtio, of which xl knows nothing; else on IDE.
+    `loaded`: its kernel is put into its memory, without which it cannot boot; 43 MB."""
     name: str = "web1"
     pv: bool = False
     memory_mib: int = 128
@@ -30,6 +32,8 @@ class XenGuest:
     vif_script: Optional[str] = None  # None: Xen's
     device_model_args: list[str] = field(default_factory=list)
     more: dict[str, object] = field(default_factory=dict)
+    virtio: bool = False
+    loaded: bool = True
 
     def with_model(self, path: Optional[str]) -> "XenGuest":
         return replace(self, device_model=path)
@@ -44,16 +48,29 @@ class XenGuest:
             "name": self.name, "type": "hvm", "memory": self.memory_mib, "vcpus": self.vcpus,
             "cpus": "1",  # dom0 has the other one
             "kernel": "/payload/guest/kernel", "cmdline": f"{KERNEL} haven.disks={len(self.disks)}" + ("" if self.pv else " xen_nopv"),
-            "xen_platform_pci": int(self.pv), "vga": "none", "serial": f"file:{self.serial_log}",
-            "disk": [self.disk(number) for number in range(len(self.disks))],
+            "xen_platform_pci": int(self.pv), "vga": "none", "vnc": 0, "serial": f"file:{self.serial_log}",
+            "disk": [] if self.virtio else [self.disk(number) for number in range(len(self.disks))],
             "vif": [self.vif()],
             "on_poweroff": "destroy", "on_reboot": "restart", "on_crash": "destroy",
         }
         if self.device_model:
             values["device_model_override"] = self.device_model
-        values["device_model_args"] = ["-device", "loader,file=/payload/guest/boot.elf",
-                                       *self.device_model_args]
+        loader = ["-device", "loader,file=/payload/guest/boot.elf"] if self.loaded else []
+        values["device_model_args"] = [*loader, *self._virtio_disks(), *self.device_model_args]
         return "".join(f"{key} = {_value(value)}\n" for key, value in {**values, **self.more}.items())
+
+    @property
+    def disk_names(self) -> list[str]:
+        """As the device model has them."""
+        name = "xvd{letter}" if self.pv else "disk{number}" if self.virtio else "ide0-hd{number}"
+        return [name.format(letter="abcd"[number], number=number) for number in range(len(self.disks))]
+
+    def _virtio_disks(self) -> list[str]:
+        words = []
+        for name, path in zip(self.disk_names, self.disks if self.virtio else []):
+            words += ["-drive", f"id={name},file={path},format=raw,if=none,cache=writeback",
+                      "-device", f"virtio-blk-pci,drive={name}"]
+        return words
 
     def disk(self, number: int) -> str:
         kind = "xvd" if self.pv else "hd"

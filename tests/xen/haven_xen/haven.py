@@ -4,11 +4,12 @@ replicas of its own. What each test does to it is in the scenarios."""
 import json
 import shlex
 import time
-from dataclasses import dataclass
-from typing import Any, Optional
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Sequence
 
 from . import places, steps
 from .bed import Testbed
+from .emulator import SAN_MIB
 from .guest import LOCAL, PATCHED, VIF_SCRIPT, XenGuest
 from .host import Host
 from haven_e2e.processes import Failure, Skip, wait_until
@@ -51,15 +52,16 @@ class Protection:
     interval_ms: int = 200
     deadline_ms: int = DEADLINE_MS
     port: int = PORT
+    disks_mib: Sequence[int] = SAN_MIB
+    # Else the emulated backup needs a second of its failover to load a kernel that the guest has already.
+    can_boot_on_backup: bool = True
 
     def start_backup(self) -> None:
         """hostB: the guest's xl.cfg, empty replicas, havend."""
         host = self.bed.b
-        self.bed.local_disks(host, filled=False)
-        host.write_config(self.guest)
-        word = {True: "xvd", False: "ide0-hd"}[self.guest.pv]
-        names = ["xvda", "xvdb"] if self.guest.pv else [f"{word}{number}" for number in range(len(LOCAL))]
-        disks = "".join(f"disk.{name} = {path}\n" for name, path in zip(names, LOCAL))
+        self.bed.local_disks(host, filled=False, sizes=self.disks_mib)
+        host.write_config(replace(self.guest, loaded=self.can_boot_on_backup))
+        disks = "".join(f"disk.{name} = {path}\n" for name, path in zip(self.guest.disk_names, LOCAL))
         host.agent.put(CONFIG, (
             f"[havend]\nlisten = {host.address}:{self.port}\ninsecure = yes\nstate-dir = /data/haven\n\n"
             f"[guest {self.guest.name}]\nxl-config = /root/{self.guest.name}.cfg\n{disks}"
@@ -75,7 +77,7 @@ class Protection:
 
     def boot(self, t: Notes, **client: Any) -> None:
         """The guest on hostA, and the client with it."""
-        self.bed.local_disks(self.bed.a, filled=True)
+        self.bed.local_disks(self.bed.a, filled=True, sizes=self.disks_mib)
         t(**steps.boot(self.bed, self.guest, **client))
 
     def protect(self, t: Notes, name: object = None) -> None:
@@ -124,8 +126,16 @@ class Protection:
             raise Failure(f"{failure}; it says {seen.get('state')}: {seen.get('message')}") from None
         return seen
 
-    def is_other_domain(self, first: int) -> bool:
-        """xl has given the guest on hostA another domain than `first`."""
+    def next_life(self, first: int) -> None:
+        """xl starts the guest on hostA anew, in another domain than `first`; the backup stands
+        down, and a new client is answered."""
+        self.bed.disconnect()
+        wait_until("xl has started the guest anew", lambda: self._is_other_domain(first), steps.PATIENCE, 1)
+        self.backup_stands_down()
+        wait_until("the guest has booted", lambda: "kvd ready" in self.bed.a.guest_console(self.guest), 900, 1)
+        self.bed.connect().wait_for_progress(5, steps.PATIENCE)
+
+    def _is_other_domain(self, first: int) -> bool:
         done = self.bed.a.agent.run(f"xl domid {self.guest.name}")
         return done.status == 0 and int(done.out) != first
 

@@ -8,7 +8,6 @@ import time
 from haven_xen import steps
 from haven_xen.bed import Testbed
 from haven_xen.haven import Protection, haven, protected_guest
-from haven_e2e.processes import wait_until
 from haven_e2e.scenario import Notes
 
 SECONDS = 900
@@ -30,13 +29,7 @@ def run(bed: Testbed, t: Notes) -> None:
     first = bed.a.domid(guest.name)
     bed.the_client().verify_guest()
     bed.the_client().control("reboot")
-    bed.disconnect()
-    wait_until("xl has started the guest anew", lambda: protection.is_other_domain(first), steps.PATIENCE, 1)
-    protection.backup_stands_down()
-    wait_until("the guest has booted", lambda: "kvd ready" in bed.a.guest_console(guest), 900, 1)
-
-    bed.connect()
-    bed.the_client().wait_for_progress(5, steps.PATIENCE)
+    protection.next_life(first)
     protection.protect(t, name=bed.a.domid(guest.name))
     protection.run_for(5, t)
     bed.the_client().control("poweroff")

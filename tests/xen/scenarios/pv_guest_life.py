@@ -6,7 +6,7 @@ in its suspend, protection ends with the reason, and the guest goes on."""
 from haven_xen import steps
 from haven_xen.bed import Testbed
 from haven_xen.haven import Protection, haven, protected_guest
-from haven_e2e.processes import Failure, wait_until
+from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
 SECONDS = 900
@@ -28,15 +28,9 @@ def run(bed: Testbed, t: Notes) -> None:
     protection.protect(t)
     bed.the_client().verify_guest()
     bed.a.xl("sysrq", guest.name, "c")
-    bed.disconnect()
-    wait_until("xl has started the guest anew", lambda: protection.is_other_domain(first), steps.PATIENCE, 1)
+    protection.next_life(first)
     if "shutdown reason code 3" not in _xl_said(bed, guest.name):
         raise Failure("xl has not seen the guest crash")
-    protection.backup_stands_down()
-    wait_until("the guest has booted", lambda: "kvd ready" in bed.a.guest_console(guest), 900, 1)
-
-    bed.connect()
-    bed.the_client().wait_for_progress(5, steps.PATIENCE)
     protection.protect(t)
     left = [name for name in bed.a.agent.check("ls /sys/class/net").split() if name.startswith("haven")]
     if left != [f"haven{bed.a.domid(guest.name)}.0"]:

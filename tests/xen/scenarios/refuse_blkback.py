@@ -6,7 +6,7 @@ import re
 from haven_xen import steps
 from haven_xen.bed import Testbed
 from haven_xen.guest import SHARED
-from haven_xen.haven import HAVEN, Protection, protected_guest
+from haven_xen.haven import HAVEN, protected_guest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
