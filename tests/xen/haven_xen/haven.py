@@ -129,6 +129,8 @@ class Protection:
     def next_life(self, first: int) -> None:
         """xl starts the guest on hostA anew, in another domain than `first`; the backup stands
         down, and a new client is answered."""
+        # Long before the next device model opens it: what is in it is of the life that ends.
+        self.bed.a.agent.check(f"rm {self.guest.serial_log}")
         self.bed.disconnect()
         wait_until("xl has started the guest anew", lambda: self._is_other_domain(first), steps.PATIENCE, 1)
         self.backup_stands_down()
