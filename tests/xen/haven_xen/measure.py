@@ -35,23 +35,27 @@ def window(bed: Testbed, count_epochs: bool = False) -> "dict[str, Any]":
     """What the guest and its client got done in WINDOW seconds, and how it was stopped."""
     client = bed.the_client()
     client.control(f"stalls {SAMPLE_US}")
+    sampled_from = time.monotonic()
     epochs = int(status(bed.a)["epoch"]) if count_epochs else 0
     before, acked, sent, begin = client.control("status"), client.acked(), bed.sent_by(bed.a), time.monotonic()
     time.sleep(WINDOW)
     after, replies, bytes_sent = client.control("status"), client.acked() - acked, bed.sent_by(bed.a) - sent
     seconds = time.monotonic() - begin
+    histogram = client.control(f"stalls {SAMPLE_US}")["stalls"]
+    # A guest that gets nothing done answers late, and samples until then.
+    sampled = time.monotonic() - sampled_from
     now = status(bed.a) if count_epochs else {}
     epochs = int(now["epoch"]) - epochs if count_epochs else 0
-    lengths = pauses(client.control(f"stalls {SAMPLE_US}")["stalls"], epochs if count_epochs else None)
+    lengths = pauses(histogram, epochs if count_epochs else None)
     count = len(lengths)
     work = {"pages_s": round((after["memory_writes"] - before["memory_writes"]) / seconds, 1),
             "requests_s": round(replies / seconds, 1)}
     if not count:
         return work
-    return {"checkpoints": count, "checkpoints_s": round(count / seconds, 2),
+    return {"checkpoints": count, "checkpoints_s": round(count / sampled, 2),
             "pause_p50_ms": lengths[count // 2] / 1000, "pause_p99_ms": lengths[count * 99 // 100] / 1000,
-            "stopped_percent": round(sum(lengths) / seconds / 10000, 1),
-            "kb_per_checkpoint": round(bytes_sent / count / 1000, 1), **work,
+            "stopped_percent": round(sum(lengths) / sampled / 10000, 1),
+            "kb_per_checkpoint": round(bytes_sent * sampled / seconds / count / 1000, 1), **work,
             **{f"own_{part}_p50_ms": now[f"{part}_p50_us"] / 1000 for part in PARTS if now}}
 
 
