@@ -2,8 +2,8 @@
 """The encoder's stages under Xen, for `scripts/bench encoder --xen`: the guest with Debian's
 servers (scripts/bench-parts/servers-image), without PV drivers, protected once for each load
 and stage. Its disks are on virtio: a request of an emulated IDE disk is a dozen port accesses, each
-of which stops a guest here. PostgreSQL is not among the loads unless it is asked for: of 4.5
-transactions a second not one was done in two minutes under protection.
+of which stops a guest here. PostgreSQL is not among the loads unless it is asked for: protected,
+pgbench did not end in two minutes.
 
 Figures are means over the epochs that were seen; `haven status` takes so long here that
 this is not every one."""
