@@ -7,11 +7,11 @@
 // $INTERFACE), then type_if=vif or tap, and XENBUS_PATH, the device's folder in xenstore.
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <net/if.h>
 #include <string>
 #include <unistd.h>
+#include <utility>
 
 extern "C" {
 #include <netlink/route/link.h>

@@ -91,9 +91,10 @@ class Lab:
         except Failure as failure:
             raise Failure(f"{failure} (it is {seen[0]})") from None
 
-    def wait_for_epochs(self, more: int, seconds: float = 20) -> None:
+    def wait_for_epochs(self, more: int, seconds: float = 20, host: Optional[Host] = None) -> None:
+        """Of the guest on the primary, or of the one on `host`."""
         def epoch() -> int:
-            entry = self.primary.status()
+            entry = (host or self.primary).status()
             return int(entry["epoch"]) if entry else 0
         first = epoch()
         wait_until(f"{more} further epochs", lambda: epoch() >= first + more, seconds, every=0.1)

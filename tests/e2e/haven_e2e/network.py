@@ -29,6 +29,15 @@ def guest4(number: int) -> str:
 GUEST4 = guest4(0)
 
 
+def traffic(devices: str, device: str) -> tuple[int, int]:
+    """Bytes that a device has received and sent; `devices` is /proc/net/dev of its name space."""
+    for line in devices.splitlines():
+        name, _, figures = line.partition(":")
+        if name.strip() == device:
+            return int(figures.split()[0]), int(figures.split()[8])
+    raise KeyError(device)
+
+
 class Network:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
@@ -75,11 +84,7 @@ class Network:
         """By the host on the link, since the network was made."""
         devices = subprocess.run(in_netns(host, ["cat", "/proc/net/dev"]), capture_output=True, text=True,
                                  check=True).stdout
-        for line in devices.splitlines():
-            name, _, figures = line.partition(":")
-            if name.strip() == f"{link}0":
-                return int(figures.split()[8])
-        raise KeyError(f"{link}0 of {host}")
+        return traffic(devices, f"{link}0")[1]
 
     def close(self) -> None:
         for name in ("switch", "client", *HOSTS):

@@ -21,7 +21,7 @@ def two_guests(lab: Lab, t: Notes) -> None:
         lab.prepare_backup(beside=[kept], share="web")
         nothing = _sent(lab)
         running.protect(kept, share=True)
-        _wait_for_epochs(running, 5)  # then the backup has its pages for certain
+        lab.wait_for_epochs(5, host=running)  # then the backup has its pages for certain
         first = _sent(lab)
         lab.protect(share=True)
         alone, shared = first - nothing, _sent(lab) - first
@@ -46,8 +46,3 @@ def two_guests(lab: Lab, t: Notes) -> None:
 def _sent(lab: Lab) -> int:
     assert lab.network
     return lab.network.bytes_sent(lab.primary.name, "rep")
-
-
-def _wait_for_epochs(host: Host, epochs: int) -> None:
-    wait_until(f"{epochs} epochs of {host.spec.name}", lambda: int((host.status() or {}).get("epoch", 0)) >= epochs,
-               20, 0.1)

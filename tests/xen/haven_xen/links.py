@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import places  # noqa: F401
 from haven_e2e import paths
-from haven_e2e.network import CLIENT4, CLIENT6, HOSTS
+from haven_e2e.network import CLIENT4, CLIENT6, HOSTS, traffic
 
 LINKS = ("lan", "rep")
 
@@ -50,11 +50,7 @@ class Links:
 
     def bytes_sent(self, host: str, link: str = "rep") -> int:
         """What the host has sent on the link so far."""
-        for line in Path("/proc/net/dev").read_text().splitlines():  # of our name space, unlike /sys
-            name, _, figures = line.partition(":")
-            if name.strip() == f"{link}-{host}":
-                return int(figures.split()[0])
-        raise KeyError(f"{link}-{host}")
+        return traffic(Path("/proc/net/dev").read_text(), f"{link}-{host}")[0]  # of our name space, unlike /sys
 
     def _tap(self, name: str) -> None:
         _ip("tuntap", "add", "dev", name, "mode", "tap")
