@@ -25,14 +25,24 @@ Result<std::unique_ptr<Client>> Client::Connect(const std::string& path, millise
 
 Result<std::unique_ptr<Client>> Client::Start(LineSocket socket, milliseconds timeout) {
   std::unique_ptr<Client> client(new Client(std::move(socket)));
-  Result<Json> greeting = client->ReadMessage(SteadyClock::now() + timeout);
-  if (!greeting.ok()) return greeting.status().With("no QMP greeting");
-  if (!greeting.value()["QMP"].IsObject()) {
-    return Status(StatusCode::kProtocol, "this is not a QMP socket");
-  }
+  if (Status greeted = client->AwaitGreeting(SteadyClock::now() + timeout); !greeted.ok()) return greeted;
   Result<Json> done = client->Execute("qmp_capabilities", {}, timeout);
   if (!done.ok()) return done.status();
   return Result<std::unique_ptr<Client>>(std::move(client));
+}
+
+/// QEMU serves one client after another. What it still owes to the last one (an
+/// answer that was given up, an event) may come before the greeting.
+Status Client::AwaitGreeting(Instant deadline) {
+  for (;;) {
+    Result<Json> message = ReadMessage(deadline);
+    if (!message.ok()) return message.status().With("no QMP greeting");
+    const Json& said = message.value();
+    if (said["QMP"].IsObject()) return Status::Ok();
+    if (!said.Has("event") && !said.Has("return") && !said.Has("error")) {
+      return {StatusCode::kProtocol, "this is not a QMP socket"};
+    }
+  }
 }
 
 Result<Json> Client::ReadMessage(Instant deadline) {

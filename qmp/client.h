@@ -41,6 +41,7 @@ class Client {
 
  private:
   explicit Client(LineSocket socket) : socket_(std::move(socket)) {}
+  Status AwaitGreeting(Instant deadline);
   Result<Json> ReadMessage(Instant deadline);
 
   LineSocket socket_;

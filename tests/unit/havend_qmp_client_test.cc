@@ -106,6 +106,19 @@ TEST(HavendQmpClient, RefusesASocketThatSpeaksAnotherLanguage) {
   CHECK_FALSE(Client::Start(LineSocket(ours), milliseconds(5000)).ok());
 }
 
+TEST(HavendQmpClient, RefusesASocketThatSpeaksAnotherKindOfJson) {
+  Say("{\"jsonrpc\": \"2.0\"}\n");
+  auto client = Client::Start(LineSocket(ours), milliseconds(5000));
+  CHECK(client.status().code() == StatusCode::kProtocol);
+}
+
+TEST(HavendQmpClient, PassesOverWhatWasMeantForTheLastClient) {
+  Say("{\"event\": \"RESUME\"}\n{\"return\": {}, \"id\": 1}\n{\"error\": {}, \"id\": 2}\n");
+  auto client = Started();
+  Say("{\"return\": 7, \"id\": 2}\n");
+  CHECK_EQUAL(7, client->Execute("x").value().Int());
+}
+
 TEST(HavendQmpClient, SendsADescriptorWithTheCommand) {
   auto client = Started();
   Heard();

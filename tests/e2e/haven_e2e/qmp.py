@@ -19,7 +19,9 @@ class Qmp:
         self._socket.connect(str(path))
         self._file = self._socket.makefile("rw")
         self.events: list[dict[str, Any]] = []
-        self._read()
+        self._last_id = 0
+        while "QMP" not in self._read():
+            pass  # meant for the last client
         self("qmp_capabilities")
 
     def __enter__(self) -> "Qmp":
@@ -30,7 +32,8 @@ class Qmp:
         self._socket.close()
 
     def __call__(self, command: str, **arguments: Any) -> Any:
-        request: dict[str, Any] = {"execute": command}
+        self._last_id += 1
+        request: dict[str, Any] = {"execute": command, "id": self._last_id}
         if arguments:
             request["arguments"] = {k.replace("_", "-"): v for k, v in arguments.items()}
         self._file.write(json.dumps(request) + "\n")
@@ -39,6 +42,8 @@ class Qmp:
             answer = self._read()
             if "event" in answer:
                 self.events.append(answer)
+            elif answer.get("id") != self._last_id:
+                continue  # the answer to a command that the last client gave up
             elif "error" in answer:
                 raise QmpError(answer["error"]["desc"])
             else:
