@@ -168,7 +168,7 @@ struct haven_options {
     size_t size;
     const char *guest;          /* the guest's name in the backup's configuration */
     const char *host, *port;    /* of the backup's havend */
-    uint32_t interval_ms;       /* between checkpoints, 1 .. 60000 */
+    uint32_t interval_ms;       /* that the guest runs between checkpoints, 1 .. 60000 */
     uint32_t deadline_ms;       /* of silence until the backup is lost, 50 .. 60000 */
     int on_backup_loss;         /* enum haven_on_backup_loss */
     const char *arbiter;        /* command that must exit 0 before output is released

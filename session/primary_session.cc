@@ -284,10 +284,9 @@ Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
         return HandOver(sender, c);
       }
     }
-    next = clock_.Now() + options_.interval;
     HAVEN_RETURN_IF_ERROR(OneEpoch(sender, c, Checkpointer::Then::kResume));
-    // A guest that needs longer than that to make itself ready is to run in between.
-    next = std::max(next, guest_ready_ + options_.interval);
+    // However long it stood still or made itself ready: the guest runs in between.
+    next = resumed_ + options_.interval;
     AddCpuTime(cpu);
   }
 }
@@ -319,6 +318,7 @@ Status PrimarySession::TakeCheckpoint(Checkpointer::Then then) {
     then_ = then;
     guest_asked_ = clock_.Now();
     auto ready = guest_.MakeReady();
+    resumed_ = guest_asked_;
     if (!ready.ok()) return ready.status();
     awaiting_guest_ = !ready.value();
     if (awaiting_guest_) return Status::Ok();
@@ -336,9 +336,9 @@ Status PrimarySession::TakeCheckpoint(Checkpointer::Then then) {
 bool PrimarySession::GuestReady(const Status& status) {
   if (!awaiting_guest_ || stopped_ || Failed()) return false;
   awaiting_guest_ = false;
-  guest_ready_ = clock_.Now();
+  const Instant ready = resumed_ = clock_.Now();
   Status taken = status.ok() ? TakeNow() : status;
-  checkpoint_.figures.settle += MicrosSince(guest_asked_, guest_ready_);
+  checkpoint_.figures.settle += MicrosSince(guest_asked_, ready);
   {
     std::lock_guard lock(mutex_);
     taken_ = taken;
@@ -349,7 +349,9 @@ bool PrimarySession::GuestReady(const Status& status) {
 
 /// Main thread.
 Status PrimarySession::TakeNow() {
-  HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_, then_));
+  Status taken = checkpointer_.Take(checkpoint_, then_);
+  resumed_ = clock_.Now();
+  HAVEN_RETURN_IF_ERROR(taken);
   if (then_ == Checkpointer::Then::kStayStopped) SetHandOver(HandOverStage::kStopped);
   // From here on the backup may come to hold a checkpoint, and the right to
   // go on from it.

@@ -27,7 +27,7 @@ class MemorySender;
 
 struct PrimaryOptions {
   ConnectOptions connect;
-  milliseconds interval{50};
+  milliseconds interval{50};  ///< from a checkpoint's end to the next one's begin: the guest runs
   bool pause_on_loss = false;  ///< hold output until a backup is back
   std::string arbiter;         ///< empty: none
   uint64_t output_limit_bytes = 64ull << 20;
@@ -138,7 +138,9 @@ class PrimarySession {
   bool holding_ = false;  ///< output waits for commits: the backup may have a checkpoint
   bool stopped_ = false;
   bool awaiting_guest_ = false;  ///< until GuestReady()
-  Instant guest_asked_, guest_ready_;  ///< by the clock; for the driver while the main thread does not wait for the guest
+  /// By the clock; for the driver while the main thread does not wait for the guest.
+  Instant guest_asked_;
+  Instant resumed_;  ///< of the last checkpoint that was taken or put off: since when the guest runs
   Checkpointer::Then then_ = Checkpointer::Then::kResume;  ///< after the checkpoint that was asked for
 
   // Main thread during Take() and Harvest(), driver otherwise.

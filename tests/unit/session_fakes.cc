@@ -130,6 +130,7 @@ Status FakeGuest::DropOutput() {
 
 Result<bool> FakeGuest::Stop() {
   stops++;
+  on_stop();
   if (!stop_fails.ok()) return stop_fails;
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return unfinished_ == 0; });  // drains

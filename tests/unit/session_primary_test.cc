@@ -294,6 +294,18 @@ TEST(PrimarySession, TakesACheckpointEachIntervalAndNoneBeforeTheCommitOfTheLast
   CHECK_EQUAL(4, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
 }
 
+TEST(PrimarySession, LetsTheGuestRunForAnIntervalHoweverLongItStoodStill) {
+  pair.primary_options.interval = milliseconds(50);
+  pair.guest.on_stop = [&] { pair.clock.Pass(milliseconds(40)); };
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK(pair.WaitsOut(milliseconds(50)));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  CHECK(pair.WaitsOut(milliseconds(50)));
+  CHECK_EQUAL(3, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+}
+
 TEST(PrimarySession, CompletesWritesAndReleasesOutputWhenTheBackupIsLost) {
   StartWithPlayedBackup();
   CommitFirst(false);
