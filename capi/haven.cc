@@ -116,8 +116,8 @@ class CGuest : public session::Guest {
   Status SetDirtyLog(bool on) override {
     return FromErrno(ops_.set_dirty_log(opaque_, on), "cannot track the guest's memory");
   }
-  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) override {
-    return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size()),
+  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, session::AfterHarvest after) override {
+    return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size(), after == session::AfterHarvest::kKeep),
                      "cannot read which memory the guest has written");
   }
   haven::Result<bool> MakeReady() override {

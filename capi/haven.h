@@ -105,9 +105,10 @@ struct haven_guest_ops {
      * After it begins, every page counts as written once. */
     int (*set_dirty_log)(void *opaque, int on);
     /* Main thread: set in `bitmap` (bit i of word i/64: page i; all zero
-     * before) the pages of region `index` written since the last call, and
-     * forget them. 0 or -errno. */
-    int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words);
+     * before) the pages of region `index` written since the record was last
+     * forgotten. `keep` 0: forget it; 1: what is in it may be reported by the
+     * next call too, if that is cheaper than to forget it. 0 or -errno. */
+    int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words, int keep);
     /* Main thread: let requests in flight finish while the guest runs on; stop()
      * follows at once. Not part of the pause. */
     void (*settle)(void *opaque);

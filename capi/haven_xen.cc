@@ -79,8 +79,8 @@ void haven_xen_region(haven_xen* x, haven_region* region) {
 
 int haven_xen_set_dirty_log(haven_xen* x, int on, haven_error* error) { return Report(x->memory->SetLog(on != 0), error); }
 
-int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, haven_error* error) {
-  return Report(x->memory->Harvest({bitmap, words}), error);
+int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, int keep, haven_error* error) {
+  return Report(x->memory->Harvest({bitmap, words}, keep != 0), error);
 }
 
 int haven_xen_pause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Pause(), error); }
@@ -110,7 +110,7 @@ haven_xen* haven_xen_open(uint32_t, const haven_xen_frames*, size_t, haven_error
 void haven_xen_close(haven_xen*) {}
 void haven_xen_region(haven_xen*, haven_region* region) { *region = {}; }
 int haven_xen_set_dirty_log(haven_xen*, int, haven_error* error) { return NoXen(error); }
-int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, haven_error* error) { return NoXen(error); }
+int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, int, haven_error* error) { return NoXen(error); }
 int haven_xen_pause(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_pause_for_good(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_unpause(haven_xen*, haven_error* error) { return NoXen(error); }

@@ -42,7 +42,8 @@ HAVEN_EXPORT void haven_xen_region(haven_xen *, struct haven_region *region);
 
 /* For the members of haven_guest_ops of these names. 0 or -1 with `error` filled. */
 HAVEN_EXPORT int haven_xen_set_dirty_log(haven_xen *, int on, struct haven_error *error);
-HAVEN_EXPORT int haven_xen_harvest_dirty(haven_xen *, uint64_t *bitmap, size_t words, struct haven_error *error);
+HAVEN_EXPORT int haven_xen_harvest_dirty(haven_xen *, uint64_t *bitmap, size_t words, int keep,
+                                         struct haven_error *error);
 
 /* No vCPU runs after a pause; pauses count. */
 HAVEN_EXPORT int haven_xen_pause(haven_xen *, struct haven_error *error);

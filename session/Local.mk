@@ -6,6 +6,7 @@ libhavenengine_la_SOURCES += \
 	session/checkpointer.cc session/checkpointer.h \
 	session/epoch_history.cc session/epoch_history.h \
 	session/guest.h \
+	session/harvest_policy.h \
 	session/heartbeat.cc session/heartbeat.h \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \

@@ -19,7 +19,8 @@ Checkpointer::Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::D
   for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
 }
 
-void Checkpointer::Prepare() {
+void Checkpointer::Prepare(AfterHarvest after) {
+  after_harvest_ = after;
   for (auto& bitmap : bitmaps_) std::fill(bitmap.begin(), bitmap.end(), 0);
   most_pages_ = std::max(most_pages_, snapshot_.page_count());
   snapshot_.Clear();
@@ -27,7 +28,7 @@ void Checkpointer::Prepare() {
 }
 
 Status Checkpointer::Harvest() {
-  for (size_t i = 0; i < bitmaps_.size(); i++) HAVEN_RETURN_IF_ERROR(guest_.HarvestDirty(i, bitmaps_[i]));
+  for (size_t i = 0; i < bitmaps_.size(); i++) HAVEN_RETURN_IF_ERROR(guest_.HarvestDirty(i, bitmaps_[i], after_harvest_));
   return Status::Ok();
 }
 

@@ -30,8 +30,8 @@ class Checkpointer {
                memrep::WorkerPool* workers = nullptr);
 
   /// Makes ready for the next pause: clears bitmaps, warms memory. Before
-  /// each Take(), outside of the pause, not while Take() runs.
-  void Prepare();
+  /// each Take() or Harvest(), outside of the pause, not while one runs.
+  void Prepare(AfterHarvest after);
 
   enum class Then { kResume, kStayStopped };
   /// Main thread. Stops the guest, saves its state, cuts the epoch, lets it run
@@ -55,6 +55,7 @@ class Checkpointer {
   blkrep::DiskReplicator& disks_;
   memrep::PageSnapshot snapshot_;
   std::vector<std::vector<uint64_t>> bitmaps_;
+  AfterHarvest after_harvest_ = AfterHarvest::kForget;
   uint64_t most_pages_ = 0;
   size_t most_device_bytes_ = 0;
 };

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "memrep/page_snapshot.h"
 #include "netrep/output_buffer.h"
+#include "session/harvest_policy.h"
 #include "session/primary_status.h"
 
 namespace haven::session {
@@ -22,8 +23,8 @@ class Guest {
 
   virtual const std::vector<memrep::MemoryRegion>& regions() const = 0;
   virtual Status SetDirtyLog(bool on) = 0;
-  /// ORs the pages written since the last call into `bitmap` and forgets them.
-  virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) = 0;
+  /// ORs the pages written since the record was last forgotten into `bitmap`.
+  virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) = 0;
 
   /// Asks a guest that takes part in its own stop to make itself ready for it.
   /// @return whether Stop() may follow at once; if not, the session is told by

@@ -221,6 +221,7 @@ void PrimarySession::NewEncoder(uint64_t features) {
   }
   encoder_.reset();  // before the new one takes as much memory
   encoder_ = std::make_unique<memrep::FgbiEncoder>(options);
+  harvest_policy_ = HarvestPolicy(options.blocks());
 }
 
 Status PrimarySession::Synchronise(PrimaryConnection& c) {
@@ -245,7 +246,7 @@ Status PrimarySession::Synchronise(PrimaryConnection& c) {
     memory_sync_left_ -= std::min(memory_sync_left_, bytes);
   };
   for (int round = 0; round < kMaxSyncRounds; round++) {
-    checkpointer_.Prepare();
+    checkpointer_.Prepare(AfterHarvest::kForget);
     HAVEN_RETURN_IF_ERROR(CallMain([this] { return checkpointer_.Harvest(); }));
     if (round > 0 && CountPages(checkpointer_.bitmaps()) <= kFewDirtyPages) round = kMaxSyncRounds;
     HAVEN_RETURN_IF_ERROR(sender.SendLive(checkpointer_.bitmaps(), progress));
@@ -292,7 +293,7 @@ Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
 }
 
 Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c, Checkpointer::Then then) {
-  checkpointer_.Prepare();
+  checkpointer_.Prepare(harvest_policy_.Next());
   Status taken = TakeCheckpoint(then);
   if (taken.code() == StatusCode::kTryAgain && then == Checkpointer::Then::kResume) return Status::Ok();  // at the next interval
   HAVEN_RETURN_IF_ERROR(taken);
@@ -302,6 +303,7 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c, Chec
   HAVEN_RETURN_IF_ERROR(AwaitCommit(checkpoint_.epoch, c));
   encoder_->Committed();
   checkpoint_.figures.encoder = encoder_->TakeFigures();
+  harvest_policy_.Note(checkpoint_.figures.encoder);
   std::lock_guard lock(mutex_);
   history_.Add(checkpoint_.figures);
   return Status::Ok();

@@ -132,6 +132,7 @@ class PrimarySession {
   memrep::WorkerPool workers_;                    ///< of the checkpointer in the pause, else of the encoder
   std::unique_ptr<memrep::SharedPages> shared_;   ///< driver; of this connection; outlives the encoder
   std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
+  HarvestPolicy harvest_policy_{false};           ///< driver; of this connection
 
   // Main thread only.
   netrep::OutputBuffer output_;

@@ -120,14 +120,16 @@ Status GuestMemory::FollowChanges() {
   return Status::Ok();
 }
 
-Status GuestMemory::Harvest(std::span<uint64_t> bitmap) {
+Status GuestMemory::Harvest(std::span<uint64_t> bitmap, bool keep) {
   HAVEN_ASSERT(logging_ && bitmap.size() >= written_.size());
   std::fill(written_.begin(), written_.end(), 0);
-  HAVEN_RETURN_IF_ERROR(hypervisor_.CleanLogDirty(written_, frames_));
-  // The record is gone from the hypervisor: it must survive a failure below.
+  HAVEN_RETURN_IF_ERROR(hypervisor_.ReadLogDirty(written_, frames_, keep && !hole_in_record_));
+  // The record may be gone from the hypervisor: it must survive a failure below.
   for (size_t i = 0; i < written_.size(); i++) pending_[i] |= written_[i];
   HAVEN_RETURN_IF_ERROR(FollowChanges());
+  hole_in_record_ = false;
   for (size_t i = 0; i < pending_.size(); i++) {
+    hole_in_record_ |= (pending_[i] & ~populated_[i]) != 0;
     bitmap[i] |= pending_[i] & populated_[i];
     pending_[i] = 0;
   }

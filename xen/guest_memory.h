@@ -34,9 +34,9 @@ class GuestMemory {
   /// Begins or ends the record of writes; every populated page counts as
   /// written once after it begins.
   Status SetLog(bool on);
-  /// ORs the pages written since the last call into `bitmap` and forgets them.
-  /// Frames that got memory since are mapped first.
-  Status Harvest(std::span<uint64_t> bitmap);
+  /// ORs the pages written since the record was last forgotten into `bitmap`, and forgets
+  /// it unless it is to be kept. Frames that got memory since are mapped first.
+  Status Harvest(std::span<uint64_t> bitmap, bool keep);
 
   /// The guest's memory map has changed there (a device's memory moved): the
   /// next harvest maps it anew and counts it as written. Not at once, for
@@ -60,6 +60,7 @@ class GuestMemory {
   uint64_t populated_frames_ = 0;
   uint64_t generation_ = 0;
   bool logging_ = false;
+  bool hole_in_record_ = false;  ///< it would be searched for memory at each harvest
 };
 
 }  // namespace haven::xen

@@ -30,8 +30,9 @@ class Hypervisor {
 
   /// Every write to guest memory is recorded from now on, or no longer.
   virtual Status SetLogDirty(bool on) = 0;
-  /// Moves the record into `bitmap`, which holds a bit for each guest frame.
-  virtual Status CleanLogDirty(std::span<uint64_t> bitmap, uint64_t frames) = 0;
+  /// Copies the record into `bitmap`, which holds a bit for each guest frame. What is not kept is
+  /// forgotten: Xen then traps the guest's next access to every page.
+  virtual Status ReadLogDirty(std::span<uint64_t> bitmap, uint64_t frames, bool keep) = 0;
 
   /// No vCPU runs after Pause() has returned. Pauses count.
   virtual Status Pause() = 0;

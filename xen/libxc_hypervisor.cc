@@ -32,7 +32,7 @@ class LibxcHypervisor : public Hypervisor {
   Result<uint64_t> AllocatedPages() override;
   Status MapFrames(uint8_t* at, uint64_t first, std::span<bool> failed) override;
   Status SetLogDirty(bool on) override;
-  Status CleanLogDirty(std::span<uint64_t> bitmap, uint64_t frames) override;
+  Status ReadLogDirty(std::span<uint64_t> bitmap, uint64_t frames, bool keep) override;
   Status Pause() override;
   Status Unpause() override;
   Status GetHvmContext(Bytes& out) override;
@@ -122,7 +122,7 @@ Status LibxcHypervisor::SetLogDirty(bool on) {
   return Failed("cannot record which memory the domain writes");
 }
 
-Status LibxcHypervisor::CleanLogDirty(std::span<uint64_t> bitmap, uint64_t frames) {
+Status LibxcHypervisor::ReadLogDirty(std::span<uint64_t> bitmap, uint64_t frames, bool keep) {
   const size_t pages = (bitmap.size_bytes() + XC_PAGE_SIZE - 1) / XC_PAGE_SIZE;
   if (log_pages_ == 0) {
     if (xc__hypercall_buffer_alloc_pages(xc_, &log_, static_cast<int>(pages)) == nullptr) {
@@ -132,7 +132,8 @@ Status LibxcHypervisor::CleanLogDirty(std::span<uint64_t> bitmap, uint64_t frame
   }
   if (pages != log_pages_) return Status(StatusCode::kInvalid, "the size of the domain's memory has changed");
   xc_shadow_op_stats_t stats{};
-  long long got = xc_logdirty_control(xc_, domid_, XEN_DOMCTL_SHADOW_OP_CLEAN, &log_, frames, 0, &stats);
+  const unsigned operation = keep ? XEN_DOMCTL_SHADOW_OP_PEEK : XEN_DOMCTL_SHADOW_OP_CLEAN;
+  long long got = xc_logdirty_control(xc_, domid_, operation, &log_, frames, 0, &stats);
   if (got < 0) return Failed("cannot read which memory the domain has written");
   memcpy(bitmap.data(), log_.hbuf, bitmap.size_bytes());
   if (frames % 64 != 0) bitmap[frames / 64] &= (uint64_t{1} << frames % 64) - 1;

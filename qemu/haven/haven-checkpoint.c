@@ -180,7 +180,7 @@ int haven_checkpoint_save(void *opaque, haven_buffer *out)
  * under Xen, where the hypervisor takes care of that.)
  */
 int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
-                             size_t words)
+                             size_t words, int keep)
 {
     HavenGuest *g = opaque;
     bool running = runstate_is_running() && !g->stopped &&
@@ -190,7 +190,7 @@ int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
     if (running) {
         pause_all_vcpus();
     }
-    ret = haven_memory_harvest(g->memory, index, bitmap, words);
+    ret = haven_memory_harvest(g->memory, index, bitmap, words, keep);
     if (running) {
         resume_all_vcpus();
     }

@@ -21,9 +21,9 @@ void haven_memory_free(HavenMemory *mem);
 size_t haven_memory_regions(HavenMemory *mem, struct haven_region **regions);
 /* Turning it on counts every page as written. */
 void haven_memory_log(HavenMemory *mem, bool on);
-/* The vCPUs are stopped. */
+/* The vCPUs are stopped. Only a domain's record is ever kept. */
 int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
-                         size_t words);
+                         size_t words, bool keep);
 /* The next harvest begins a new sweep over the regions. */
 void haven_memory_new_sweep(HavenMemory *mem);
 /* False once a block was resized: the layout that the backup knows is void. */
@@ -149,7 +149,7 @@ int haven_checkpoint_stop(void *opaque);
 void haven_checkpoint_resume(void *opaque);
 int haven_checkpoint_save(void *opaque, haven_buffer *out);
 int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
-                             size_t words);
+                             size_t words, int keep);
 
 /* haven-qmp.c */
 void haven_qmp_state_changed(const struct haven_status *status);

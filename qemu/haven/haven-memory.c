@@ -218,7 +218,7 @@ static bool take_dirty_bits(unsigned long first, unsigned long pages,
 }
 
 int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
-                         size_t words)
+                         size_t words, bool keep)
 {
     RAMBlock *block;
     unsigned long pages;
@@ -228,7 +228,7 @@ int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
         return -EINVAL;
     }
     if (mem->domain) {
-        return haven_domain_harvest(mem->domain, bitmap, words);
+        return haven_domain_harvest(mem->domain, bitmap, words, keep);
     }
     block = mem->blocks[index];
     pages = mem->regions[index].bytes >> TARGET_PAGE_BITS;

@@ -25,7 +25,8 @@ bool haven_domain_log(HavenDomain *domain, bool on)
     g_assert_not_reached();
 }
 
-int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words)
+int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words,
+                         bool keep)
 {
     g_assert_not_reached();
 }

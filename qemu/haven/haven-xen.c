@@ -157,11 +157,12 @@ bool haven_domain_log(HavenDomain *d, bool on)
     return report(haven_xen_set_dirty_log(d->xen, on, &error), &error) == 0;
 }
 
-int haven_domain_harvest(HavenDomain *d, uint64_t *bitmap, size_t words)
+int haven_domain_harvest(HavenDomain *d, uint64_t *bitmap, size_t words,
+                         bool keep)
 {
     struct haven_error error;
 
-    return report(haven_xen_harvest_dirty(d->xen, bitmap, words, &error),
+    return report(haven_xen_harvest_dirty(d->xen, bitmap, words, keep, &error),
                   &error);
 }
 

@@ -23,7 +23,8 @@ void haven_domain_free(HavenDomain *domain);
 
 /* Turning it on counts every page as written.  False: it was reported. */
 bool haven_domain_log(HavenDomain *domain, bool on);
-int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words);
+int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words,
+                         bool keep);
 
 /*
  * Pauses the domain at a point where no vCPU waits for us: a reply that it

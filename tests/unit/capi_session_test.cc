@@ -29,7 +29,7 @@ void RunOnMain(void* opaque, void (*fn)(void*), void* arg) {
   model->calls.push_back({fn, arg});
 }
 int SetDirtyLog(void*, int) { return 0; }
-int HarvestDirty(void*, size_t, uint64_t*, size_t) { return 0; }
+int HarvestDirty(void*, size_t, uint64_t*, size_t, int) { return 0; }
 void Settle(void*) {}
 int StopGuest(void*) { return 1; }
 void Resume(void*) {}

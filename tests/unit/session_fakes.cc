@@ -102,9 +102,10 @@ Status FakeGuest::SetDirtyLog(bool on) {
   return Status::Ok();
 }
 
-Status FakeGuest::HarvestDirty(size_t region, std::span<uint64_t> bitmap) {
+Status FakeGuest::HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) {
   HAVEN_ASSERT(log_on && bitmap.size() == dirty_[region].size());
-  for (size_t i = 0; i < bitmap.size(); i++) bitmap[i] |= std::exchange(dirty_[region][i], 0);
+  for (size_t i = 0; i < bitmap.size(); i++) bitmap[i] |= dirty_[region][i];
+  if (after == AfterHarvest::kForget) std::fill(dirty_[region].begin(), dirty_[region].end(), 0);
   return Status::Ok();
 }
 

@@ -57,7 +57,7 @@ class FakeGuest : public Guest {
   void RunOnMain(void (*fn)(void*), void* arg) override;
   const std::vector<memrep::MemoryRegion>& regions() const override { return regions_; }
   Status SetDirtyLog(bool on) override;
-  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap) override;
+  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) override;
   Result<bool> MakeReady() override;
   Result<bool> Stop() override;
   void Resume() override { running_ = true; }

@@ -100,7 +100,7 @@ class Recorder {
   void FirstCopy() {
     guest_.WritePage(0, 1, 1);
     (void)guest_.SetDirtyLog(true).ok();
-    checkpointer_.Prepare();
+    checkpointer_.Prepare(AfterHarvest::kForget);
     (void)checkpointer_.Harvest().ok();
     (void)sender_.SendLive(checkpointer_.bitmaps(), [](uint64_t) {}).ok();
     guest_.WriteDisk(0, 100, 50, 3);
@@ -123,7 +123,7 @@ class Recorder {
   void OneEpoch(int epoch) {
     guest_.WritePage(0, static_cast<uint64_t>(epoch % 3), static_cast<uint8_t>(epoch * 3));
     if (epoch % 2 == 0) guest_.WritePage(0, 69, 0);
-    checkpointer_.Prepare();
+    checkpointer_.Prepare(AfterHarvest::kForget);
     (void)checkpointer_.Take(checkpoint_, Checkpointer::Then::kResume).ok();
     if (epoch % 2 == 1) DiskChanges(epoch);  // of the next epoch, before this one's EPOCH_END
     (void)sender_.SendEpoch(checkpoint_, checkpointer_.snapshot()).ok();

@@ -52,6 +52,35 @@ TEST(WholeSession, TheBackupStartsTheGuestOfTheLastCommittedEpoch) {
   CHECK_EQUAL(serial, pair.backup->Query().promoted_epoch);
 }
 
+TEST(WholeSession, APageThatWasWrittenOnceIsLookedAtAgainWhileTheRecordIsKept) {
+  auto after_one_write = [&](uint64_t page) {
+    uint64_t unchanged = 0;
+    pair.loop.Run([&] { pair.guest.WritePage(0, page, 7); });
+    for (int i = 0; i < 5; i++) {
+      Epoch now = pair.Query().epoch;
+      CHECK(Eventually([&] { return pair.Query().epoch > now; }));
+      unchanged = std::max(unchanged, pair.Query().encoder_last.unchanged);
+    }
+    return unchanged;
+  };
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  CHECK_EQUAL(1, after_one_write(3));
+  CHECK_EQUAL(2, after_one_write(5));
+  StartAndCompare();
+}
+
+TEST(WholeSession, NothingIsLookedAtAgainByAnEncoderThatDoesNotCompare) {
+  pair.primary_options.encoder.stages = memrep::EncoderStages::kNone;
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  Epoch now = pair.Query().epoch;
+  CHECK(Eventually([&] { return pair.Query().epoch > now + 3; }));
+  CHECK_EQUAL(1, pair.Query().dirty_pages_last);  // which saving writes to
+}
+
 TEST(WholeSession, NoFrameIsOutBeforeItsEpochIsCommittedAtTheBackup) {
   pair.StartBackup();
   std::string too_early;

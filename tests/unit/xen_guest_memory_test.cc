@@ -47,10 +47,10 @@ class FakeHypervisor : public Hypervisor {
     log = on;
     return Status::Ok();
   }
-  Status CleanLogDirty(std::span<uint64_t> bitmap, uint64_t) override {
+  Status ReadLogDirty(std::span<uint64_t> bitmap, uint64_t, bool keep) override {
     if (fail_clean) return {StatusCode::kEnvironment, "cleaning failed"};
     for (uint64_t frame : written) bitmap[frame / 64] |= uint64_t{1} << frame % 64;
-    written.clear();
+    if (!keep) written.clear();
     return Status::Ok();
   }
   Status Pause() override {
@@ -107,9 +107,9 @@ TEST_GROUP(XenGuestMemory) {
     memory = std::move(mapped.value());
     bitmap.assign((hypervisor.frames + 63) / 64, 0);
   }
-  std::set<uint64_t> Harvest() {
+  std::set<uint64_t> Harvest(bool keep = false) {
     std::fill(bitmap.begin(), bitmap.end(), 0);
-    CHECK_TRUE(memory->Harvest(bitmap).ok());
+    CHECK_TRUE(memory->Harvest(bitmap, keep).ok());
     return FramesIn(bitmap);
   }
 };
@@ -163,6 +163,29 @@ TEST(XenGuestMemory, HarvestsWrittenPagesAndForgetsThem) {
   CHECK_TRUE(Harvest().empty());
 }
 
+TEST(XenGuestMemory, ShowsPagesAgainWhileTheRecordIsKept) {
+  Map();
+  CHECK_TRUE(memory->SetLog(true).ok());
+  Harvest();
+  hypervisor.written = {3};
+  CHECK_TRUE((Harvest(true) == std::set<uint64_t>{3}));
+  hypervisor.written.insert(64);
+  CHECK_TRUE((Harvest(true) == std::set<uint64_t>{3, 64}));
+  CHECK_TRUE((Harvest() == std::set<uint64_t>{3, 64}));
+  CHECK_TRUE(Harvest(true).empty());
+}
+
+TEST(XenGuestMemory, ForgetsARecordInWhichIsAFrameWithoutMemory) {
+  Map();
+  CHECK_TRUE(memory->SetLog(true).ok());
+  Harvest();
+  hypervisor.written = {3, 0x60000};
+  for (int i = 0; i < 2; i++) CHECK_TRUE((Harvest(true) == std::set<uint64_t>{3}));
+  const uint64_t asked = hypervisor.frames_asked;
+  CHECK_TRUE(Harvest(true).empty());
+  LONGS_EQUAL(asked, hypervisor.frames_asked);
+}
+
 TEST(XenGuestMemory, MapsAFrameThatGotMemoryBeforeItShowsItAsWritten) {
   Map();
   CHECK_TRUE(memory->SetLog(true).ok());
@@ -204,7 +227,7 @@ TEST(XenGuestMemory, ReportsAFailureToReadTheRecord) {
   Map();
   CHECK_TRUE(memory->SetLog(true).ok());
   hypervisor.fail_clean = true;
-  STRCMP_CONTAINS("cleaning failed", memory->Harvest(bitmap).message().c_str());
+  STRCMP_CONTAINS("cleaning failed", memory->Harvest(bitmap, false).message().c_str());
   hypervisor.fail_clean = false;
   CHECK_TRUE(Harvest() == hypervisor.memory);  // nothing was lost
 }
