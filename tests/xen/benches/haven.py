@@ -15,7 +15,7 @@ DEADLINE_MS = 2000
 def run(bed: Testbed, t: Notes) -> None:
     rows: "list[dict[str, Any]]" = []
     t(rows=rows)
-    protection = Protection(bed, protected_guest(virtio=True), deadline_ms=DEADLINE_MS, can_boot_on_backup=False)
+    protection = Protection(bed, protected_guest(), deadline_ms=DEADLINE_MS, can_boot_on_backup=False)
     protection.start_backup()
     protection.boot(Notes(), **measure.CLIENT)
     bed.the_client().load(**measure.LOAD)

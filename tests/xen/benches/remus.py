@@ -17,7 +17,7 @@ LOG = "/var/log/xen/remus.log"
 def run(bed: Testbed, t: Notes) -> None:
     rows: "list[dict[str, Any]]" = []
     t(rows=rows)
-    guest = XenGuest(virtio=True)
+    guest = XenGuest()
     measure.say("the guest boots")
     steps.boot(bed, guest, **measure.CLIENT)
     bed.the_client().load(**measure.LOAD)

@@ -21,8 +21,8 @@ SAMPLE_US = 1000
 PARTS = ("pause", "stop", "device", "harvest", "copy", "resume", "settle", "commit")
 # No noise of an idle host is as long, and every pause of Remus is longer.
 REMUS_PAUSE_US = 20000
-# A request is an fsync; on an emulated IDE disk it would stop the guest for longer than a
-# checkpoint does, hence virtio, and few while pauses are measured.
+# A request is an fsync on an emulated IDE disk, which stops the guest for longer than a
+# checkpoint does: few while pauses are measured.
 CLIENT = {"rate": 2, "stall": 300}
 PATIENCE = 50  # seconds for the first reply after a host's death
 
