@@ -295,6 +295,7 @@ Status PrimarySession::TakeEpochs(PrimaryConnection& c) {
 Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c, Checkpointer::Then then) {
   checkpointer_.Prepare(harvest_policy_.Next());
   Status taken = TakeCheckpoint(then);
+  resumed_ = clock_.Now();
   if (taken.code() == StatusCode::kTryAgain && then == Checkpointer::Then::kResume) return Status::Ok();  // at the next interval
   HAVEN_RETURN_IF_ERROR(taken);
   auto sent = sender.SendEpoch(checkpoint_, checkpointer_.snapshot());
@@ -320,7 +321,6 @@ Status PrimarySession::TakeCheckpoint(Checkpointer::Then then) {
     then_ = then;
     guest_asked_ = clock_.Now();
     auto ready = guest_.MakeReady();
-    resumed_ = guest_asked_;
     if (!ready.ok()) return ready.status();
     awaiting_guest_ = !ready.value();
     if (awaiting_guest_) return Status::Ok();
@@ -338,7 +338,7 @@ Status PrimarySession::TakeCheckpoint(Checkpointer::Then then) {
 bool PrimarySession::GuestReady(const Status& status) {
   if (!awaiting_guest_ || stopped_ || Failed()) return false;
   awaiting_guest_ = false;
-  const Instant ready = resumed_ = clock_.Now();
+  const Instant ready = clock_.Now();
   Status taken = status.ok() ? TakeNow() : status;
   checkpoint_.figures.settle += MicrosSince(guest_asked_, ready);
   {
@@ -351,9 +351,7 @@ bool PrimarySession::GuestReady(const Status& status) {
 
 /// Main thread.
 Status PrimarySession::TakeNow() {
-  Status taken = checkpointer_.Take(checkpoint_, then_);
-  resumed_ = clock_.Now();
-  HAVEN_RETURN_IF_ERROR(taken);
+  HAVEN_RETURN_IF_ERROR(checkpointer_.Take(checkpoint_, then_));
   if (then_ == Checkpointer::Then::kStayStopped) SetHandOver(HandOverStage::kStopped);
   // From here on the backup may come to hold a checkpoint, and the right to
   // go on from it.

@@ -133,15 +133,14 @@ class PrimarySession {
   std::unique_ptr<memrep::SharedPages> shared_;   ///< driver; of this connection; outlives the encoder
   std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
   HarvestPolicy harvest_policy_{false};           ///< driver; of this connection
+  Instant resumed_;                               ///< driver; since the last checkpoint, taken or put off, the guest runs
 
   // Main thread only.
   netrep::OutputBuffer output_;
   bool holding_ = false;  ///< output waits for commits: the backup may have a checkpoint
   bool stopped_ = false;
   bool awaiting_guest_ = false;  ///< until GuestReady()
-  /// By the clock; for the driver while the main thread does not wait for the guest.
   Instant guest_asked_;
-  Instant resumed_;  ///< of the last checkpoint that was taken or put off: since when the guest runs
   Checkpointer::Then then_ = Checkpointer::Then::kResume;  ///< after the checkpoint that was asked for
 
   // Main thread during Take() and Harvest(), driver otherwise.
