@@ -1,1 +1,2 @@
 # see HACKING
+EXTRA_DIST += qemu-patches/7.2
