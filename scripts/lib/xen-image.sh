@@ -12,7 +12,7 @@ dom0_boot_modules=(virtio_pci virtio_blk crc32c_generic ext4)
 dom0_modules=(virtio_net xen-evtchn xen-gntdev xen-gntalloc xen-privcmd xenfs xen-netback xen-blkback
   tun bridge loop sch_plug sch_netem sch_tbf sch_prio ifb act_mirred cls_matchall cls_u32 sch_ingress
   xen-pciback nbd veth dm-mod)
-guest_modules=(ata_piix sd_mod xen-blkfront xen-netfront virtio_pci virtio_net e1000 crc32c_generic ext4)
+guest_modules=(ata_piix sd_mod virtio_blk xen-blkfront xen-netfront virtio_pci virtio_net e1000 crc32c_generic ext4)
 
 # xen_kernel: sets kernel_image, kernel_release, module_root.
 xen_kernel() {

@@ -15,6 +15,7 @@ In a test:  checker.py --host 10.77.0.10 --commands          one JSON object per
             read from stdin: stats | control LINE | pause | resume | reconcile | quit
 """
 import argparse
+import errno
 import json
 import os
 import random
@@ -48,11 +49,21 @@ class Control:
 
     def __call__(self, line: str, seconds: Optional[float] = None) -> dict[str, Any]:
         seconds = self._patience if seconds is None else seconds
-        with socket.create_connection((self._host, CONTROL_PORT), timeout=seconds) as connection:
+        with self._connect(seconds) as connection:
             connection.sendall(line.encode() + b"\n")
             with connection.makefile("r") as file:  # it too holds the connection open
                 answer = file.readline()
         return json.loads(answer) if answer else {"ok": False, "error": "connection closed"}
+
+    def _connect(self, seconds: float) -> socket.socket:
+        """A guest that is stopped for long answers no ARP either, and looks as if it were gone."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return socket.create_connection((self._host, CONTROL_PORT), timeout=seconds)
+            except OSError as error:
+                if error.errno != errno.EHOSTUNREACH or time.monotonic() > deadline:
+                    raise
 
 
 class Datagrams(threading.Thread):

