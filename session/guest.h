@@ -7,10 +7,16 @@
 #include "core/status.h"
 #include "memrep/page_snapshot.h"
 #include "netrep/output_buffer.h"
-#include "session/harvest_policy.h"
 #include "session/primary_status.h"
 
 namespace haven::session {
+
+/// What becomes of the record of written pages when it has been read.
+enum class AfterHarvest {
+  kForget,  ///< only pages written from now on appear in the next harvest
+  kKeep,    ///< those of this one appear too, written or not; where a guest's record has no such
+            ///< mode, as kForget
+};
 
 /// The running guest, as the primary's session sees it. Implemented by capi
 /// over the device model's haven_guest_ops, and by a fake in the unit tests.

@@ -6,15 +6,9 @@
 #include <cstdint>
 
 #include "memrep/encoder_options.h"
+#include "session/guest.h"
 
 namespace haven::session {
-
-/// What becomes of the record of written pages when it has been read.
-enum class AfterHarvest {
-  kForget,  ///< only pages written from now on appear in the next harvest
-  kKeep,    ///< those of this one appear too, written or not; where a guest's record has no such
-            ///< mode, as kForget
-};
 
 /// Forgetting costs the guest a trap at the next write to each page, and under Xen one at the next
 /// access of any kind; keeping costs a copy in the pause and a comparison after it for each page

@@ -18,6 +18,7 @@
 #include "session/checkpointer.h"
 #include "session/epoch_history.h"
 #include "session/guest.h"
+#include "session/harvest_policy.h"
 #include "session/main_thread.h"
 #include "session/primary_connection.h"
 
