@@ -12,9 +12,9 @@ from haven_e2e import paths
 from report import Report
 
 
-def run(report: Report, seconds: float, loads: Optional[Sequence[str]]) -> bool:
-    """A testbed that is up already goes by its own environment: seconds and loads are the defaults then."""
-    environment = {**os.environ, "HAVEN_BENCH_SECONDS": str(round(seconds))}
+def run(report: Report, seconds: float, interval_ms: int, loads: Optional[Sequence[str]]) -> bool:
+    """A testbed that is up already goes by its own environment: all of these are the defaults then."""
+    environment = {**os.environ, "HAVEN_BENCH_SECONDS": str(round(seconds)), "HAVEN_BENCH_INTERVAL": str(interval_ms)}
     if loads:
         environment["HAVEN_BENCH_LOADS"] = " ".join(loads)
     done = subprocess.run([paths.ROOT / "scripts" / "xen-testbed", "run", "encoder"], stdout=subprocess.PIPE,

@@ -40,6 +40,10 @@ def pgbench(seconds: float) -> list[str]:
                    "-T", max(1, round(seconds)), "bench")
 
 
+class NotDone(Failure):
+    pass
+
+
 @dataclass(frozen=True)
 class ServerLoad:
     """`words` run for some seconds and print a rate, which is the first group of `rate`."""
@@ -64,9 +68,14 @@ class ServerLoad:
         return subprocess.Popen(in_netns("client", self.words(seconds)), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def finish(self, process: subprocess.Popen) -> float:
-        """What was done a second."""
-        output = process.communicate(timeout=120)[0]
+    def finish(self, process: subprocess.Popen, seconds: float = 120) -> float:
+        """What was done a second. NotDone: it has not ended in `seconds`, and is ended."""
+        try:
+            output = process.communicate(timeout=seconds)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise NotDone(f"the load {self.name} did not end in {seconds:g} s") from None
         found = re.search(self.rate, output)
         if process.returncode != 0 or not found:
             raise Failure(f"the load {self.name} ended with {process.returncode}: {output.strip()[-400:]}")
