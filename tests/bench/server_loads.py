@@ -35,8 +35,8 @@ def wrk(seconds: float) -> list[str]:
                    f"http://{network.GUEST4}")
 
 
-def pgbench(seconds: float) -> list[str]:
-    return in_base("/usr/lib/postgresql/15/bin/pgbench", "-h", network.GUEST4, "-U", "postgres", "-n", "-c", 16,
+def pgbench(seconds: float, clients: int = 16) -> list[str]:
+    return in_base("/usr/lib/postgresql/15/bin/pgbench", "-h", network.GUEST4, "-U", "postgres", "-n", "-c", clients,
                    "-T", max(1, round(seconds)), "bench")
 
 
@@ -91,6 +91,6 @@ class ServerLoad:
 LOADS = {
     "web": ServerLoad("web", wrk, r"Requests/sec: *([0-9.]+)"),
     "kv": ServerLoad("kv", kv_client, fill=kv_client("fill")),
-    "sql": ServerLoad("sql", pgbench, r"tps = ([0-9.]+)", warm_seconds=20),
+    "sql": ServerLoad("sql", pgbench, r"(?:tps = |actually processed: (?=0\b))([0-9.]+)", warm_seconds=20),
     "build": ServerLoad("build", lambda seconds: ask("compiled", seconds), warm_seconds=20),
 }
