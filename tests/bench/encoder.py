@@ -107,7 +107,7 @@ def main() -> int:
     paths.require_product()
     if options.xen:
         report = Report("encoder", options.json)
-        good = encoder_xen.run(report, options.seconds or 15, options.interval or 1000, options.load)
+        good = encoder_xen.run(report, options.seconds or 15, options.interval, options.load)
         report.finish(COLUMNS)
         return 0 if good else 1
     options.seconds = options.seconds or 4

@@ -12,9 +12,11 @@ from haven_e2e import paths
 from report import Report
 
 
-def run(report: Report, seconds: float, interval_ms: int, loads: Optional[Sequence[str]]) -> bool:
+def run(report: Report, seconds: float, interval_ms: Optional[int], loads: Optional[Sequence[str]]) -> bool:
     """A testbed that is up already goes by its own environment: all of these are the defaults then."""
-    environment = {**os.environ, "HAVEN_BENCH_SECONDS": str(round(seconds)), "HAVEN_BENCH_INTERVAL": str(interval_ms)}
+    environment = {**os.environ, "HAVEN_BENCH_SECONDS": str(round(seconds))}
+    if interval_ms:
+        environment["HAVEN_BENCH_INTERVAL"] = str(interval_ms)
     if loads:
         environment["HAVEN_BENCH_LOADS"] = " ".join(loads)
     done = subprocess.run([paths.ROOT / "scripts" / "xen-testbed", "run", "encoder"], stdout=subprocess.PIPE,
