@@ -3,7 +3,6 @@
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
@@ -13,6 +12,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "xen/spawn_program.h"
 
 namespace haven::xen {
 namespace {
@@ -44,35 +45,8 @@ struct Pipe {
   }
 };
 
-struct Plan {
-  std::vector<char*> argv;
-  int in = -1, out = -1, error = -1;
-  int keep = -1;  ///< stays open in the program
-};
-
-/// In the child, between fork and exec: async-signal-safe calls only.
-[[noreturn]] void RunChild(const Plan& plan) {
-  setsid();
-  for (int signal = 1; signal < NSIG; signal++) std::signal(signal, SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
-  sigprocmask(SIG_SETMASK, &none, nullptr);
-  bool ok = dup2(plan.in, STDIN_FILENO) >= 0 && dup2(plan.out, STDOUT_FILENO) >= 0 &&
-            dup2(plan.error, STDERR_FILENO) >= 0;
-  if (plan.keep >= 0) ok = ok && fcntl(plan.keep, F_SETFD, 0) == 0;
-  if (ok) execv(plan.argv[0], plan.argv.data());
-  static const char kFailed[] = "cannot execute the program\n";
-  [[maybe_unused]] ssize_t told = write(plan.error, kFailed, sizeof(kFailed) - 1);
-  _exit(127);
-}
-
-pid_t Fork(const std::vector<std::string>& argv, Plan plan) {
-  for (const std::string& word : argv) plan.argv.push_back(const_cast<char*>(word.c_str()));
-  plan.argv.push_back(nullptr);
-  pid_t pid = fork();
-  if (pid == 0) RunChild(plan);
-  return pid;
-}
+/// Right after a file or pipe could not be opened.
+Status NoFiles() { return Status::FromErrno(errno, "no files for it"); }
 
 int OpenLog(const std::string& path) { return open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600); }
 
@@ -119,12 +93,11 @@ Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::
   Pipe output;
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   int log = OpenLog(log_path);
-  Plan plan{{}, null, output.write_end, log, -1};
-  pid_t pid = output.ok() && null >= 0 && log >= 0 ? Fork(argv, plan) : -1;
-  const int error = errno;
+  Result<pid_t> started = output.ok() && null >= 0 && log >= 0 ? Spawn({argv, null, output.write_end, log}) : NoFiles();
   Pipe::Close(null);
   Pipe::Close(log);
-  if (pid < 0) return Status::FromErrno(error, "cannot start " + argv[0]);
+  if (!started.ok()) return started.status().With("cannot start " + argv[0]);
+  const pid_t pid = started.value();
   output.CloseWrite();
   const Instant deadline = SteadyClock::now() + timeout;
   std::string text;
@@ -137,10 +110,7 @@ Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::
     if (got <= 0) break;
     text.append(piece, static_cast<size_t>(got));
   }
-  if (!in_time) {
-    kill(-pid, SIGKILL);
-    kill(pid, SIGKILL);  // it may not have its session yet
-  }
+  if (!in_time) kill(-pid, SIGKILL);
   int wait_status = 0;
   waitpid(pid, &wait_status, 0);
   if (!in_time) return Status(StatusCode::kEnvironment, argv[0] + " " + argv[1] + " did not end in time");
@@ -165,11 +135,11 @@ Result<std::unique_ptr<StreamReader>> StreamReader::Spawn(const std::vector<std:
                                                           const std::string& log_path, const std::string& record_path) {
   Pipe input, output;
   int log = OpenLog(log_path);
-  Plan plan{{}, input.read_end, output.write_end, log, input.write_end};
-  pid_t pid = input.ok() && output.ok() && log >= 0 ? Fork(argv, plan) : -1;
-  const int error = errno;
+  bool ready = input.ok() && output.ok() && log >= 0;
+  Result<pid_t> started = ready ? xen::Spawn({argv, input.read_end, output.write_end, log, input.write_end}) : NoFiles();
   Pipe::Close(log);
-  if (pid < 0) return Status::FromErrno(error, "cannot start " + argv[0]);
+  if (!started.ok()) return started.status().With("cannot start " + argv[0]);
+  const pid_t pid = started.value();
   auto reader = std::unique_ptr<StreamReader>(new StreamReader);
   reader->pid_ = pid;
   reader->pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
@@ -190,7 +160,6 @@ Result<std::unique_ptr<StreamReader>> StreamReader::Spawn(const std::vector<std:
 StreamReader::~StreamReader() {
   if (!reaped_ && pid_ > 0) {
     kill(-pid_, SIGKILL);
-    kill(pid_, SIGKILL);  // it may not have come to its setsid()
     waitpid(pid_, nullptr, 0);
   }
   unlink(record_path_.c_str());

@@ -5,13 +5,11 @@
 #include <csignal>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/clock.h"
-
-extern char** environ;
+#include "xen/spawn_program.h"
 
 namespace haven::xen {
 namespace {
@@ -38,29 +36,12 @@ Status DomainGuard::Spawn(const std::string& program, uint32_t domid) {
   }
   said_ = out[0];
 
-  posix_spawn_file_actions_t files;
-  posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_adddup2(&files, in[0], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&files, out[1], STDOUT_FILENO);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  // What ends this process's group must not end the guard, too.
-  sigset_t all, none;
-  sigfillset(&all);
-  sigemptyset(&none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  std::string number = std::to_string(domid);
-  char* const argv[] = {const_cast<char*>(program.c_str()), number.data(), nullptr};
-  int error = posix_spawn(&pid_, program.c_str(), &files, &attributes, argv, environ);
-  posix_spawnattr_destroy(&attributes);
-  posix_spawn_file_actions_destroy(&files);
+  Result<pid_t> started = xen::Spawn({{program, std::to_string(domid)}, in[0], out[1]});
   close(in[0]);
   close(out[1]);
-  if (error == 0) return Status::Ok();
-  pid_ = -1;
-  return Status::FromErrno(error, "cannot execute it");
+  if (!started.ok()) return started.status();
+  pid_ = started.value();
+  return Status::Ok();
 }
 
 Status DomainGuard::AwaitReady() {
