@@ -45,14 +45,16 @@ struct PageDiff {
   uint64_t changed;                                 ///< bit b: block b
 };
 
-/// What to fetch into the processor's cache while a page is compared: what is
-/// compared next. nullptr where that follows in memory, which the processor sees
-/// by itself and does better.
+/// What is compared next, to be fetched into the processor's cache; nullptr where nothing is.
 struct Ahead {
   const uint8_t* base = nullptr;
   const uint8_t* page = nullptr;
+  /// It is right behind what is compared now: the processor sees that by itself, and fetches better.
+  bool base_follows = false, page_follows = false;
 
-  bool any() const { return base != nullptr || page != nullptr; }
+  bool far_base() const { return base != nullptr && !base_follows; }
+  bool far_page() const { return page != nullptr && !page_follows; }
+  bool far() const { return far_base() || far_page(); }
 };
 
 /// A change that has been coded.

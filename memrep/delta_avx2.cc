@@ -21,32 +21,47 @@ HAVEN_AVX2 inline uint64_t EqualOctets(const uint8_t* a, const uint8_t* b) {
   return uint64_t{high} << 32 | low;
 }
 
+/// How much of a page is fetched during the end of the one before it. Of one that follows in memory
+/// just the beginning: the processor fetches ahead by itself, but not from one page into the next.
+constexpr size_t kNearBlocks = 4;
+constexpr size_t kFarBlocks = 32;
+
+/// Compares blocks `first` to `end`, and fetches a block each of the next base and page.
 template <bool kFetchBase, bool kFetchPage>
-HAVEN_AVX2 inline void Compare(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff) {
+HAVEN_AVX2 inline uint64_t CompareBlocks(const uint8_t* base, const uint8_t* page, size_t first, size_t end,
+                                         const uint8_t*& next_base, const uint8_t*& next_page, PageDiff& diff) {
   uint64_t changed = 0;
-  for (size_t block = 0; block < kBlocksPerPage; block++) {
-    size_t at = block * kBlockBytes;
-    if (kFetchBase) _mm_prefetch(reinterpret_cast<const char*>(ahead.base + at), _MM_HINT_T0);
-    if (kFetchPage) _mm_prefetch(reinterpret_cast<const char*>(ahead.page + at), _MM_HINT_T0);
-    uint64_t mask = ~EqualOctets(base + at, page + at);
+  for (size_t block = first; block < end; block++) {
+    if (kFetchBase) _mm_prefetch(reinterpret_cast<const char*>(next_base), _MM_HINT_T0), next_base += kBlockBytes;
+    if (kFetchPage) _mm_prefetch(reinterpret_cast<const char*>(next_page), _MM_HINT_T0), next_page += kBlockBytes;
+    uint64_t mask = ~EqualOctets(base + block * kBlockBytes, page + block * kBlockBytes);
     diff.byte_masks[block] = mask;
     changed |= uint64_t{mask != 0} << block;
   }
-  diff.changed = changed;
+  return changed;
 }
 
 HAVEN_AVX2 void CompareAvx2(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff) {
-  if (ahead.base == nullptr) {
-    ahead.page == nullptr ? Compare<false, false>(base, page, ahead, diff) : Compare<false, true>(base, page, ahead, diff);
+  const uint8_t* next_base = ahead.base;
+  const uint8_t* next_page = ahead.page;
+  constexpr size_t kFar = kBlocksPerPage - kFarBlocks, kNear = kBlocksPerPage - kNearBlocks;
+  uint64_t changed = CompareBlocks<false, false>(base, page, 0, kFar, next_base, next_page, diff);
+  if (ahead.far_base()) {
+    changed |= ahead.far_page() ? CompareBlocks<true, true>(base, page, kFar, kNear, next_base, next_page, diff)
+                                : CompareBlocks<true, false>(base, page, kFar, kNear, next_base, next_page, diff);
   } else {
-    ahead.page == nullptr ? Compare<true, false>(base, page, ahead, diff) : Compare<true, true>(base, page, ahead, diff);
+    changed |= ahead.far_page() ? CompareBlocks<false, true>(base, page, kFar, kNear, next_base, next_page, diff)
+                                : CompareBlocks<false, false>(base, page, kFar, kNear, next_base, next_page, diff);
   }
+  if (next_base == nullptr) next_base = base;  // it is there already
+  if (next_page == nullptr) next_page = page;
+  diff.changed = changed | CompareBlocks<true, true>(base, page, kNear, kBlocksPerPage, next_base, next_page, diff);
 }
 
 // --- coding --------------------------------------------------------------------
 
 /// Below this the plan is made block by block.
-constexpr int kManyChangedBlocks = 8;
+constexpr size_t kManyChangedBlocks = 8;
 constexpr size_t kHalfPlan = 32;  ///< blocks whose octets fill one register
 
 HAVEN_AVX2 inline __m256i Load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
@@ -61,13 +76,50 @@ HAVEN_AVX2 inline __m256i CountBits(__m256i v) {
                          _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(v, 4), low4)));
 }
 
+/// Of each set of 8: its members, ascending.
+struct BitPlaces {
+  alignas(64) uint16_t at[256][8];
+  constexpr BitPlaces() : at() {
+    for (unsigned mask = 0; mask < 256; mask++) {
+      unsigned n = 0;
+      for (unsigned bit = 0; bit < 8; bit++) {
+        if ((mask >> bit & 1) != 0) at[mask][n++] = static_cast<uint16_t>(bit);
+      }
+    }
+  }
+};
+
+/// Appends the places of the bits of `mask`, 8 of them at most, each plus `first`. Writes 8 in any case.
+HAVEN_AVX2 inline uint16_t* ListBits(unsigned mask, size_t first, uint16_t* to) {
+  static constexpr BitPlaces kPlaces;
+  const __m128i places = _mm_load_si128(reinterpret_cast<const __m128i*>(kPlaces.at[mask]));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_add_epi16(places, _mm_set1_epi16(static_cast<short>(first))));
+  return to + _mm_popcnt_u32(mask);
+}
+
+/// A list with room for what ListBits() writes beyond its end.
+template <size_t kMost>
+struct Places {
+  uint16_t at[kMost + 8];
+  size_t count = 0;
+};
+
+/// Changed blocks, ascending.
+HAVEN_AVX2 inline void ListBlocks(uint64_t changed, Places<kBlocksPerPage>& blocks) {
+  uint16_t* to = blocks.at;
+  for (size_t first = 0; first < kBlocksPerPage; first += 8) to = ListBits(changed >> first & 0xff, first, to);
+  blocks.count = static_cast<size_t>(to - blocks.at);
+}
+
 /// PlanDelta() for all blocks at once. Word masks of all blocks are set.
-HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, DeltaPlan& plan) {
-  alignas(32) uint8_t octets[kBlocksPerPage];
+HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, const Places<kBlocksPerPage>& blocks, DeltaPlan& plan) {
+  alignas(32) uint8_t octets[kBlocksPerPage] = {};
   for (size_t block = 0; block < kBlocksPerPage; block += 4) {
     uint32_t words = ~Octets(_mm256_cmpeq_epi8(Load(diff.byte_masks + block), _mm256_setzero_si256()));
     memcpy(plan.word_masks + block, &words, sizeof(words));
-    for (size_t i = block; i < block + 4; i++) octets[i] = static_cast<uint8_t>(_mm_popcnt_u64(diff.byte_masks[i]));
+  }
+  for (size_t i = 0; i < blocks.count; i++) {
+    octets[blocks.at[i]] = static_cast<uint8_t>(_mm_popcnt_u64(diff.byte_masks[blocks.at[i]]));
   }
   const __m256i one = _mm256_set1_epi8(1);
   const __m256i whole = _mm256_set1_epi8(kBlockBytes);
@@ -116,25 +168,70 @@ HAVEN_AVX2 inline uint8_t* WriteWords(const uint8_t* from, unsigned words, uint8
   return to + 8 * _mm_popcnt_u32(words);
 }
 
-HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {
-  DeltaPlan plan;
-  if (_mm_popcnt_u64(diff.changed) < kManyChangedBlocks) {
-    PlanDelta(diff, plan);
-  } else {
-    PlanAll(diff, plan);
+/// The same with the 8 words of a block, without a branch on their number, which is hard to predict.
+HAVEN_AVX2 inline uint8_t* WriteBlockWords(const uint8_t* from, unsigned words, uint8_t* to) {
+  return WriteWords(from + kBlockBytes / 2, words >> 4, WriteWords(from, words & 15, to));
+}
+
+constexpr uint8_t kWordsEntry = static_cast<uint8_t>(BlockMode::kWords) << 6;
+
+/// A delta of a few blocks, all of mode kWords.
+HAVEN_AVX2 inline void WriteFewWords(const uint8_t* page, const DeltaPlan& plan, uint8_t* out) {
+  const auto n = static_cast<size_t>(_mm_popcnt_u64(plan.modes.words));
+  *out++ = static_cast<uint8_t>(n);
+  uint8_t* to = out + 2 * n;
+  for (uint64_t left = plan.modes.words; left != 0; left &= left - 1, out++) {
+    const auto block = static_cast<size_t>(std::countr_zero(left));
+    const unsigned words = plan.word_masks[block];
+    out[0] = static_cast<uint8_t>(kWordsEntry | block);
+    out[n] = static_cast<uint8_t>(words);
+    to = WriteBlockWords(page + block * kBlockBytes, words, to);
   }
-  uint8_t* to;
-  Coded coded = WriteBeforeData(page, diff, plan, out, limit, to);
-  for (uint64_t left = to != nullptr ? diff.changed : 0; left != 0; left &= left - 1) {
+}
+
+/// A delta of more blocks than that, all of mode kWords.
+HAVEN_AVX2 inline void WriteManyWords(const uint8_t* page, const Places<kBlocksPerPage>& blocks, const DeltaPlan& plan, uint8_t* out) {
+  const bool listed = blocks.count <= kMaxListedBlocks;
+  uint8_t no_list[kBlocksPerPage];
+  uint8_t* entry = listed ? out + 1 : no_list;
+  uint8_t* to = listed ? out + 1 + blocks.count : WriteHead(plan.modes, out);
+  if (listed) out[0] = static_cast<uint8_t>(blocks.count);
+  Places<kPageBytes / 8> words;
+  uint16_t* end = words.at;
+  for (size_t i = 0; i < blocks.count; i++) {
+    const unsigned mask = plan.word_masks[blocks.at[i]];
+    *entry++ = static_cast<uint8_t>(kWordsEntry | blocks.at[i]);
+    *to++ = static_cast<uint8_t>(mask);
+    end = ListBits(mask, blocks.at[i] * size_t{8}, end);
+  }
+  for (const uint16_t* word = words.at; word < end; word++, to += 8) memcpy(to, page + *word * size_t{8}, 8);
+}
+
+HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {
+  Places<kBlocksPerPage> blocks;
+  DeltaPlan plan;
+  const bool many = static_cast<size_t>(_mm_popcnt_u64(diff.changed)) >= kManyChangedBlocks;
+  if (many) {
+    ListBlocks(diff.changed, blocks);
+    PlanAll(diff, blocks, plan);
+  } else {
+    PlanDelta(diff, plan);
+  }
+  Coded coded;
+  if (!IsDelta(page, diff, plan, out, limit, coded)) return coded;
+  if (plan.modes.words == diff.changed) {
+    many ? WriteManyWords(page, blocks, plan, out) : WriteFewWords(page, plan, out);
+    return coded;
+  }
+  uint8_t* to = WriteMasks(diff, plan, WriteHead(plan.modes, out));
+  for (uint64_t left = diff.changed; left != 0; left &= left - 1) {
     auto block = static_cast<size_t>(std::countr_zero(left));
     if (plan.modes.bytes >> block & 1) {
       to = WriteBlock(page, diff, plan, block, to);
       continue;
     }
-    // Without a branch on the number of words, which is hard to predict.
     unsigned words = plan.word_masks[block] | -static_cast<unsigned>(plan.modes.whole >> block & 1);
-    to = WriteWords(page + block * kBlockBytes, words & 15, to);
-    to = WriteWords(page + block * kBlockBytes + 32, words >> 4 & 15, to);
+    to = WriteBlockWords(page + block * kBlockBytes, words & 0xff, to);
   }
   return coded;
 }

@@ -35,8 +35,8 @@ HAVEN_AVX512 inline uint64_t Widen(uint64_t bits) { return _pdep_u64(bits, 0x010
 constexpr size_t kFetchedByCompare = 6;
 
 HAVEN_AVX512 inline void Fetch(const Ahead& ahead, size_t at) {
-  if (ahead.base != nullptr) _mm_prefetch(reinterpret_cast<const char*>(ahead.base + at), _MM_HINT_T0);
-  if (ahead.page != nullptr) _mm_prefetch(reinterpret_cast<const char*>(ahead.page + at), _MM_HINT_T0);
+  if (ahead.far_base()) _mm_prefetch(reinterpret_cast<const char*>(ahead.base + at), _MM_HINT_T0);
+  if (ahead.far_page()) _mm_prefetch(reinterpret_cast<const char*>(ahead.page + at), _MM_HINT_T0);
 }
 
 template <bool kFetch>
@@ -56,7 +56,7 @@ HAVEN_AVX512 inline void Compare(const uint8_t* base, const uint8_t* page, const
 }
 
 HAVEN_AVX512 void CompareAvx512(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff) {
-  ahead.any() ? Compare<true>(base, page, ahead, diff) : Compare<false>(base, page, ahead, diff);
+  ahead.far() ? Compare<true>(base, page, ahead, diff) : Compare<false>(base, page, ahead, diff);
 }
 
 /// How the blocks will be coded; the vectors hold an octet for each block.
@@ -70,7 +70,7 @@ struct VectorPlan {
 HAVEN_AVX512 inline void Plan(const PageDiff& diff, const Ahead& ahead, VectorPlan& plan) {
   alignas(64) uint8_t octets[kBlocksPerPage];
   for (size_t group = 0; group < kGroups; group++) {
-    for (size_t i = 0; ahead.any() && i < 8 - kFetchedByCompare; i++) {
+    for (size_t i = 0; ahead.far() && i < 8 - kFetchedByCompare; i++) {
       Fetch(ahead, (kFetchedByCompare * 8 + group * (8 - kFetchedByCompare) + i) * kBlockBytes);
     }
     __m512i masks = Load(diff.byte_masks + group * 8);

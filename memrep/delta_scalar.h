@@ -92,27 +92,24 @@ HAVEN_INLINE uint8_t* WriteBlock(const uint8_t* page, const PageDiff& diff, cons
   return to;
 }
 
-/// All of a change as planned but for the data, or a run where that is shorter.
-/// @param data  set to where the data goes; nullptr when it was a run, or is too long.
-HAVEN_INLINE Coded WriteBeforeData(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, uint8_t* out, size_t limit,
-                                   uint8_t*& data) {
-  data = nullptr;
+/// @return false when it was written as a run, which is shorter, or is too long for either; `coded` says which.
+HAVEN_INLINE bool IsDelta(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, uint8_t* out, size_t limit, Coded& coded) {
   Span span = SpanOf(diff);
   if (kRunHeadBytes + span.bytes <= plan.bytes) {
-    if (kRunHeadBytes + span.bytes > limit) return {};
-    return WriteRun(page, span, out);
+    coded = kRunHeadBytes + span.bytes > limit ? Coded{} : WriteRun(page, span, out);
+    return false;
   }
-  if (plan.bytes > limit) return {};
-  data = WriteMasks(diff, plan, WriteHead(plan.modes, out));
-  return {Coded::Kind::kDelta, plan.bytes};
+  coded = plan.bytes > limit ? Coded{} : Coded{Coded::Kind::kDelta, plan.bytes};
+  return plan.bytes <= limit;
 }
 
 HAVEN_INLINE Coded EncodeScalar(const uint8_t* page, const PageDiff& diff, uint8_t* out, size_t limit) {
   DeltaPlan plan;
   PlanDelta(diff, plan);
-  uint8_t* to;
-  Coded coded = WriteBeforeData(page, diff, plan, out, limit, to);
-  for (uint64_t left = to != nullptr ? diff.changed : 0; left != 0; left &= left - 1) {
+  Coded coded;
+  if (!IsDelta(page, diff, plan, out, limit, coded)) return coded;
+  uint8_t* to = WriteMasks(diff, plan, WriteHead(plan.modes, out));
+  for (uint64_t left = diff.changed; left != 0; left &= left - 1) {
     to = WriteBlock(page, diff, plan, static_cast<size_t>(std::countr_zero(left)), to);
   }
   return coded;

@@ -105,9 +105,9 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
   uint64_t start = SteadyNanoseconds();
   out.coded.resize(kKeptHeadsAt + (options_.sharing_with_others() ? wire::kMaxPagesPerRecord * kKeptHeadBytes : 0));
   Writer writer(region, pages.size(), out);
-  LookUp(region, pages);
+  looks_.assign(pages.size(), {});
   ForParts((pages.size() + kPartPages - 1) / kPartPages, [&](unsigned worker, size_t part) {
-    LookAtPart(pages, part, *workers_[worker], out.coded.data() + part * kPartBytes);
+    LookAtPart(region, pages, part, *workers_[worker], out.coded.data() + part * kPartBytes);
   });
   EmitAlone(region, pages, writer);
   DecideWhole(region, pages, out);
@@ -121,20 +121,20 @@ void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, Encode
 
 // --- each page by itself ----------------------------------------------------
 
-void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages) {
-  looks_.assign(pages.size(), {});
+void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages, size_t begin, size_t end) {
   if (!options_.caching()) return;
-  for (size_t i = 0; i < pages.size(); i++) {
+  for (size_t i = begin; i < end; i++) {
     HAVEN_ASSERT(i == 0 || pages[i - 1].index < pages[i].index);
-    if (i + 8 < pages.size()) cache_.Prefetch(MakePageKey(region, pages[i + 8].index));
+    if (i + 8 < end) cache_.Prefetch(MakePageKey(region, pages[i + 8].index));
     looks_[i].slot = cache_.Find(MakePageKey(region, pages[i].index));
     looks_[i].found = looks_[i].slot != PageCache::kNoSlot;
     if (looks_[i].found) cache_.PrefetchSlot(looks_[i].slot);
   }
 }
 
-void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to) {
+void FgbiEncoder::LookAtPart(uint32_t region, std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to) {
   size_t end = std::min((part + 1) * kPartPages, pages.size());
+  LookUp(region, pages, part * kPartPages, end);
   auto fetch_samples = [&](size_t i) {
     if (i >= end) return;
     uint32_t slot = looks_[i].slot;
@@ -152,9 +152,11 @@ void FgbiEncoder::LookAtPart(std::span<const PageRef> pages, size_t part, Worker
 Ahead FgbiEncoder::AheadOf(std::span<const PageRef> pages, size_t i) {
   uint32_t slot = looks_[i].slot, next = looks_[i + 1].slot;
   Ahead ahead;
-  if (pages[i + 1].data != pages[i].data + kPageBytes) ahead.page = pages[i + 1].data;
-  bool follows = slot != PageCache::kNoSlot && next != PageCache::kNoSlot && cache_.Data(next) == cache_.Data(slot) + kPageBytes;
-  if (next != PageCache::kNoSlot && !follows) ahead.base = cache_.Data(next);
+  ahead.page = pages[i + 1].data;
+  ahead.page_follows = ahead.page == pages[i].data + kPageBytes;
+  if (next == PageCache::kNoSlot) return ahead;
+  ahead.base = cache_.Data(next);
+  ahead.base_follows = slot != PageCache::kNoSlot && ahead.base == cache_.Data(slot) + kPageBytes;
   return ahead;
 }
 
@@ -230,10 +232,10 @@ bool FgbiEncoder::LookAtChange(const PageRef& page, const Ahead& ahead, uint8_t*
 bool FgbiEncoder::LookWhetherSparse(const PageRef& page, uint8_t* to, Look& look) {
   if (!LooksSparse(page.data)) return false;
   PageDiff diff;
-  kernels_.compare(zeros_.data(), page.data, {zeros_.data(), page.data}, diff);
+  kernels_.compare(zeros_.data(), page.data, {}, diff);
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
   // A run would be applied to what is there: what is sparse is always a delta.
-  Coded coded = kernels_.encode(page.data, diff, {page.data, page.data}, to, kPageBytes / 2);
+  Coded coded = kernels_.encode(page.data, diff, {}, to, kPageBytes / 2);
   if (coded.kind != Coded::Kind::kDelta) return false;
   look.kind = Look::Kind::kAlone;
   look.code = wire::PageCode::kSparse;

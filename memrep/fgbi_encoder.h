@@ -81,8 +81,8 @@ class FgbiEncoder : public PageEncoder {
   };
 
   void ForParts(size_t parts, const std::function<void(unsigned worker, size_t part)>& work);
-  void LookUp(uint32_t region, std::span<const PageRef> pages);
-  void LookAtPart(std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to);
+  void LookUp(uint32_t region, std::span<const PageRef> pages, size_t begin, size_t end);
+  void LookAtPart(uint32_t region, std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to);
   /// What is compared after page i, of which there is one.
   Ahead AheadOf(std::span<const PageRef> pages, size_t i);
   void LookAt(const PageRef& page, const Ahead& ahead, Worker& worker, uint8_t*& to, Look& look);
