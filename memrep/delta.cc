@@ -24,6 +24,7 @@ void ComparePortable(const uint8_t* base, const uint8_t* page, const Ahead&, Pag
     diff.byte_masks[block] = mask;
   }
   diff.changed = changed;
+  diff.changed_blocks = static_cast<uint32_t>(std::popcount(changed));
 }
 
 Coded EncodePortable(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {

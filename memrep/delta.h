@@ -43,6 +43,7 @@ constexpr size_t kDeltaSlackBytes = 64;
 struct PageDiff {
   alignas(64) uint64_t byte_masks[kBlocksPerPage];  ///< bit i: octet i of the block
   uint64_t changed;                                 ///< bit b: block b
+  uint32_t changed_blocks;                          ///< how many have changed, before any was widened
 };
 
 /// What is compared next, to be fetched into the processor's cache; nullptr where nothing is.

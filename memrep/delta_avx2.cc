@@ -56,6 +56,7 @@ HAVEN_AVX2 void CompareAvx2(const uint8_t* base, const uint8_t* page, const Ahea
   if (next_base == nullptr) next_base = base;  // it is there already
   if (next_page == nullptr) next_page = page;
   diff.changed = changed | CompareBlocks<true, true>(base, page, kNear, kBlocksPerPage, next_base, next_page, diff);
+  diff.changed_blocks = static_cast<uint32_t>(_mm_popcnt_u64(diff.changed));
 }
 
 // --- coding --------------------------------------------------------------------
@@ -76,25 +77,32 @@ HAVEN_AVX2 inline __m256i CountBits(__m256i v) {
                          _mm256_shuffle_epi8(bits, _mm256_and_si256(_mm256_srli_epi16(v, 4), low4)));
 }
 
-/// Of each set of 8: its members, ascending.
-struct BitPlaces {
-  alignas(64) uint16_t at[256][8];
-  constexpr BitPlaces() : at() {
-    for (unsigned mask = 0; mask < 256; mask++) {
+/// Of each set of 8 its members, ascending; also what moves those octets of a word together.
+struct Members {
+  alignas(64) uint8_t of[256][8];
+  constexpr Members() : of() {
+    for (unsigned set = 0; set < 256; set++) {
       unsigned n = 0;
-      for (unsigned bit = 0; bit < 8; bit++) {
-        if ((mask >> bit & 1) != 0) at[mask][n++] = static_cast<uint16_t>(bit);
+      for (unsigned i = 0; i < 8; i++) {
+        if ((set >> i & 1) != 0) of[set][n++] = static_cast<uint8_t>(i);
       }
     }
   }
 };
+constexpr Members kMembers;
+
+HAVEN_AVX2 inline __m128i LoadWord(const void* from) { return _mm_loadl_epi64(static_cast<const __m128i*>(from)); }
+HAVEN_AVX2 inline void StoreWord(void* to, __m128i v) { _mm_storel_epi64(static_cast<__m128i*>(to), v); }
+HAVEN_AVX2 inline size_t Count(uint64_t mask) { return static_cast<size_t>(_mm_popcnt_u64(mask)); }
+
+/// Moves the octets of `mask` in a word together.
+HAVEN_AVX2 inline __m128i Compress(__m128i word, unsigned mask) { return _mm_shuffle_epi8(word, LoadWord(kMembers.of[mask])); }
 
 /// Appends the places of the bits of `mask`, 8 of them at most, each plus `first`. Writes 8 in any case.
 HAVEN_AVX2 inline uint16_t* ListBits(unsigned mask, size_t first, uint16_t* to) {
-  static constexpr BitPlaces kPlaces;
-  const __m128i places = _mm_load_si128(reinterpret_cast<const __m128i*>(kPlaces.at[mask]));
+  const __m128i places = _mm_cvtepu8_epi16(LoadWord(kMembers.of[mask]));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_add_epi16(places, _mm_set1_epi16(static_cast<short>(first))));
-  return to + _mm_popcnt_u32(mask);
+  return to + Count(mask);
 }
 
 /// A list with room for what ListBits() writes beyond its end.
@@ -105,7 +113,11 @@ struct Places {
 };
 
 /// Changed blocks, ascending.
-HAVEN_AVX2 inline void ListBlocks(uint64_t changed, Places<kBlocksPerPage>& blocks) {
+HAVEN_AVX2 inline void ListBlocks(uint64_t changed, bool many, Places<kBlocksPerPage>& blocks) {
+  if (!many) {
+    for (; changed != 0; changed &= changed - 1) blocks.at[blocks.count++] = static_cast<uint16_t>(std::countr_zero(changed));
+    return;
+  }
   uint16_t* to = blocks.at;
   for (size_t first = 0; first < kBlocksPerPage; first += 8) to = ListBits(changed >> first & 0xff, first, to);
   blocks.count = static_cast<size_t>(to - blocks.at);
@@ -145,52 +157,9 @@ HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, const Places<kBlocksPerPage
   plan.bytes = plan.modes.head_bytes() + sums[0] + sums[1] + sums[2] + sums[3];
 }
 
-/// For each set of 4 words: where the first, second ... of them is, in pairs of 4 octets.
-struct Gather {
-  alignas(32) uint32_t at[16][8];
-  constexpr Gather() : at() {
-    for (unsigned words = 0; words < 16; words++) {
-      unsigned n = 0;
-      for (unsigned word = 0; word < 4; word++) {
-        if ((words >> word & 1) == 0) continue;
-        at[words][2 * n] = 2 * word;
-        at[words][2 * n + 1] = 2 * word + 1;
-        n++;
-      }
-    }
-  }
-};
-
-/// Moves the chosen of the 4 words at `from` together. Writes 32 octets in any case.
-HAVEN_AVX2 inline uint8_t* WriteWords(const uint8_t* from, unsigned words, uint8_t* to) {
-  static constexpr Gather kGather;
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permutevar8x32_epi32(Load(from), Load(kGather.at[words])));
-  return to + 8 * _mm_popcnt_u32(words);
-}
-
-/// The same with the 8 words of a block, without a branch on their number, which is hard to predict.
-HAVEN_AVX2 inline uint8_t* WriteBlockWords(const uint8_t* from, unsigned words, uint8_t* to) {
-  return WriteWords(from + kBlockBytes / 2, words >> 4, WriteWords(from, words & 15, to));
-}
-
-constexpr uint8_t kWordsEntry = static_cast<uint8_t>(BlockMode::kWords) << 6;
-
-/// A delta of a few blocks, all of mode kWords.
-HAVEN_AVX2 inline void WriteFewWords(const uint8_t* page, const DeltaPlan& plan, uint8_t* out) {
-  const auto n = static_cast<size_t>(_mm_popcnt_u64(plan.modes.words));
-  *out++ = static_cast<uint8_t>(n);
-  uint8_t* to = out + 2 * n;
-  for (uint64_t left = plan.modes.words; left != 0; left &= left - 1, out++) {
-    const auto block = static_cast<size_t>(std::countr_zero(left));
-    const unsigned words = plan.word_masks[block];
-    out[0] = static_cast<uint8_t>(kWordsEntry | block);
-    out[n] = static_cast<uint8_t>(words);
-    to = WriteBlockWords(page + block * kBlockBytes, words, to);
-  }
-}
-
-/// A delta of more blocks than that, all of mode kWords.
-HAVEN_AVX2 inline void WriteManyWords(const uint8_t* page, const Places<kBlocksPerPage>& blocks, const DeltaPlan& plan, uint8_t* out) {
+/// A delta whose blocks are all of mode kWords.
+HAVEN_AVX2 inline void WriteWords(const uint8_t* page, const Places<kBlocksPerPage>& blocks, const DeltaPlan& plan, uint8_t* out) {
+  constexpr uint8_t kMode = static_cast<uint8_t>(BlockMode::kWords) << 6;
   const bool listed = blocks.count <= kMaxListedBlocks;
   uint8_t no_list[kBlocksPerPage];
   uint8_t* entry = listed ? out + 1 : no_list;
@@ -200,19 +169,53 @@ HAVEN_AVX2 inline void WriteManyWords(const uint8_t* page, const Places<kBlocksP
   uint16_t* end = words.at;
   for (size_t i = 0; i < blocks.count; i++) {
     const unsigned mask = plan.word_masks[blocks.at[i]];
-    *entry++ = static_cast<uint8_t>(kWordsEntry | blocks.at[i]);
+    *entry++ = static_cast<uint8_t>(kMode | blocks.at[i]);
     *to++ = static_cast<uint8_t>(mask);
     end = ListBits(mask, blocks.at[i] * size_t{8}, end);
   }
   for (const uint16_t* word = words.at; word < end; word++, to += 8) memcpy(to, page + *word * size_t{8}, 8);
 }
 
+/// A delta of any modes: without a branch on the mode of a block or the number of its words, which are hard to predict.
+HAVEN_AVX2 inline void WriteMixed(const uint8_t* page, const PageDiff& diff, const Places<kBlocksPerPage>& blocks,
+                                  const DeltaPlan& plan, uint8_t* out) {
+  constexpr size_t kWordsPerPage = kPageBytes / 8;
+  uint8_t masks_of_words[kBlocksPerPage], masks_of_bytes[kBlocksPerPage], octet_masks[kWordsPerPage + 8];
+  size_t of_words = 0, of_bytes = 0, octets = 0;
+  Places<kWordsPerPage> words;
+  uint8_t travels[kWordsPerPage + 8];  ///< the octets of each word in `words`
+  uint16_t* end = words.at;
+  for (size_t i = 0; i < blocks.count; i++) {
+    const size_t block = blocks.at[i];
+    const unsigned changed = plan.word_masks[block];  // all words, if the block travels whole
+    const unsigned bytes = plan.modes.bytes >> block & 1;
+    masks_of_words[of_words] = masks_of_bytes[of_bytes] = static_cast<uint8_t>(changed);
+    of_words += plan.modes.words >> block & 1;
+    of_bytes += bytes;
+    const __m128i of_block = Compress(LoadWord(diff.byte_masks + block), changed);
+    StoreWord(octet_masks + octets, of_block);
+    octets += Count(changed & -bytes);
+    StoreWord(travels + (end - words.at), _mm_or_si128(of_block, _mm_set1_epi8(static_cast<char>(bytes - 1))));
+    end = ListBits(changed, block * 8, end);
+  }
+  uint8_t* to = WriteHead(plan.modes, out);
+  memcpy(to, masks_of_words, of_words);
+  memcpy(to + of_words, masks_of_bytes, of_bytes);
+  memcpy(to + of_words + of_bytes, octet_masks, octets);
+  to += of_words + of_bytes + octets;
+  words.count = static_cast<size_t>(end - words.at);
+  for (size_t i = 0; i < words.count; i++) {
+    StoreWord(to, Compress(LoadWord(page + words.at[i] * size_t{8}), travels[i]));
+    to += Count(travels[i]);
+  }
+}
+
 HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahead&, uint8_t* out, size_t limit) {
+  const bool many = Count(diff.changed) >= kManyChangedBlocks;
   Places<kBlocksPerPage> blocks;
+  ListBlocks(diff.changed, many, blocks);
   DeltaPlan plan;
-  const bool many = static_cast<size_t>(_mm_popcnt_u64(diff.changed)) >= kManyChangedBlocks;
   if (many) {
-    ListBlocks(diff.changed, blocks);
     PlanAll(diff, blocks, plan);
   } else {
     PlanDelta(diff, plan);
@@ -220,18 +223,9 @@ HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahe
   Coded coded;
   if (!IsDelta(page, diff, plan, out, limit, coded)) return coded;
   if (plan.modes.words == diff.changed) {
-    many ? WriteManyWords(page, blocks, plan, out) : WriteFewWords(page, plan, out);
-    return coded;
-  }
-  uint8_t* to = WriteMasks(diff, plan, WriteHead(plan.modes, out));
-  for (uint64_t left = diff.changed; left != 0; left &= left - 1) {
-    auto block = static_cast<size_t>(std::countr_zero(left));
-    if (plan.modes.bytes >> block & 1) {
-      to = WriteBlock(page, diff, plan, block, to);
-      continue;
-    }
-    unsigned words = plan.word_masks[block] | -static_cast<unsigned>(plan.modes.whole >> block & 1);
-    to = WriteBlockWords(page + block * kBlockBytes, words & 0xff, to);
+    WriteWords(page, blocks, plan, out);
+  } else {
+    WriteMixed(page, diff, blocks, plan, out);
   }
   return coded;
 }

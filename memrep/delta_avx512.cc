@@ -53,6 +53,7 @@ HAVEN_AVX512 inline void Compare(const uint8_t* base, const uint8_t* page, const
     }
   }
   diff.changed = changed;
+  diff.changed_blocks = Count(changed);
 }
 
 HAVEN_AVX512 void CompareAvx512(const uint8_t* base, const uint8_t* page, const Ahead& ahead, PageDiff& diff) {

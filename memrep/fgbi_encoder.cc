@@ -214,7 +214,7 @@ bool FgbiEncoder::LookAtChange(const PageRef& page, const Ahead& ahead, uint8_t*
     look.kind = Look::Kind::kUnchanged;
     return true;
   }
-  look.changed_blocks = static_cast<uint32_t>(std::popcount(changed));
+  look.changed_blocks = diff.changed_blocks;
   if (options_.whole_blocks || options_.block_bytes != kBlockBytes) WidenBlocks(diff);
   Coded coded = kernels_.encode(page.data, diff, ahead, to, kMaxChangeBytes);
   if (coded.kind == Coded::Kind::kNone) return false;
