@@ -15,12 +15,12 @@ from report import Report
 from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
+from haven_e2e.client import QUIET
 from haven_e2e.guest import Disk
 from haven_e2e.host import PORT
 from haven_e2e.lab import DEADLINE_MS
 from haven_e2e.processes import Failure
 
-QUIET = {"memory_pages_s": 0, "memory_pages": 0, "disk_threads": 0, "disk_ops_s": 0, "chatter_s": 0}
 # What the guest's own key-value store does by itself, beside answering the client that asks as fast as it can.
 KVD = {"kvd": QUIET, "kvd-busy": load.LOAD}
 LOADS = [*server_loads.LOADS, *KVD]

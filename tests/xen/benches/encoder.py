@@ -19,6 +19,7 @@ from haven_xen import measure, places, steps
 from haven_xen.bed import Testbed
 from haven_xen.haven import Protection, haven, protected_guest, status
 from haven_xen.host import Host
+from haven_e2e.client import QUIET
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
@@ -32,6 +33,8 @@ LOADS = os.environ.get("HAVEN_BENCH_LOADS", "sql kv web build kvd").split()
 SERVER_LOADS = {**server_loads.LOADS,
                 "sql": replace(server_loads.LOADS["sql"], words=partial(server_loads.pgbench, clients=4),
                                rate=r"(?:tps = |actually processed: (?=0\b))([0-9.]+)")}
+# The tests' own store: by itself, and with a load that writes random octets to whole pages.
+KVD = {"kvd": QUIET, "kvd-busy": measure.LOAD}
 INTERVAL_MS = int(os.environ.get("HAVEN_BENCH_INTERVAL", "1000"))
 MEMORY_MIB, WARM_SECONDS, DONE_SECONDS = 320, 10, 60
 DISKS_MIB = (384, 16)
@@ -77,14 +80,14 @@ def _load(bed: Testbed, protection: Protection, name: str, rows: "dict[str, list
         measure.say(f"{name}: warming up")
         measure.say(f"{name}: {server.prepare():.4g} a second, unprotected")
     else:
-        bed.the_client().load(**measure.LOAD)
+        bed.the_client().load(**KVD[name])
     for stages in ablation.STAGES:
         measure.say(f"{name}: {stages}")
         rows[stages] = [_measure(bed, protection, stages, server)]
     if server:
         server.end()
     else:
-        bed.the_client().load(memory_pages_s=0, memory_pages=0, disk_threads=0, disk_ops_s=0, chatter_s=0)
+        bed.the_client().load(**QUIET)
 
 
 def _measure(bed: Testbed, protection: Protection, stages: str,
