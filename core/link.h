@@ -27,6 +27,10 @@ class RecordSender {
   /// @return kPeerLost when the connection is gone.
   virtual Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) = 0;
 
+  /// What the connection carries, in octets a second, as acknowledgements have shown lately: how long Send()
+  /// takes does not tell, while there is room in the socket's buffer. Any thread. 0: unknown.
+  virtual uint64_t DeliveryRate() const { return 0; }
+
   Status Send(wire::Type type, Epoch epoch, ByteSpan body) {
     return Send(type, epoch, std::span<const ByteSpan>(&body, 1));
   }
@@ -48,6 +52,8 @@ class Link : public RecordSender {
 
   using RecordSender::Send;
   Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) override;
+  /// As TCP measures it (tcpi_delivery_rate).
+  uint64_t DeliveryRate() const override;
 
   /// Waits for the next record and checks header, sequence and CRC. Records
   /// of an unknown optional type are passed over.

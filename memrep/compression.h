@@ -82,7 +82,9 @@ class CompressionChooser {
 
   /// 0 (few different octets) .. kClasses - 1 (random).
   static size_t ClassOf(ByteSpan in);
-  int Choose(size_t content_class) const;
+  /// The method by which content of a class travels soonest.
+  size_t Nearest(size_t content_class) const;
+  double NanosecondsPerByte(const Experience& experience) const { return experience.ns + experience.bytes * link_ns_per_byte_; }
   void ChooseAll();
   std::optional<size_t> MethodFor(ByteSpan in, size_t& content_class);
   size_t Try(Deflater& deflater, size_t method, size_t content_class, wire::PageCode code, ByteSpan in, uint8_t* out);
@@ -98,11 +100,14 @@ class CompressionChooser {
   std::atomic<bool> any_pays_{false};
   std::atomic<uint32_t> turns_{0};
   std::atomic<int64_t> budget_ns_{0};
+  std::atomic<int> looks_left_{0};  ///< pages to look at though nothing pays
 
   std::mutex mutex_;  ///< guards what follows
   double link_ns_per_byte_ = 0;
   std::array<std::array<Experience, kMethods>, kClasses> experience_;
   std::array<int, kClasses> best_{};  ///< method, -1: as it is
+  std::array<int, kClasses> retries_left_{};  ///< of content whose compression did not pay
+  uint32_t epochs_ = 0;
   uint32_t next_probe_ = 0;
   uint64_t last_tick_ns_ = 0;
   uint64_t spent_ns_ = 0;

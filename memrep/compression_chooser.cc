@@ -13,13 +13,19 @@ namespace {
 constexpr wire::Compression kMethodOf[] = {wire::Compression::kLz4, wire::Compression::kZstd, wire::Compression::kZlib};
 /// Shorter than this, nothing is compressed: the heads would eat what it saves.
 constexpr size_t kFewBytes = 256;
-/// How much a new measurement counts.
+/// How much a new measurement counts; more where nothing is measured between retries.
 constexpr double kWeight = 1.0 / 16;
+constexpr double kRetryWeight = 1.0 / 4;
 constexpr double kOutlier = 4;
 /// One page in so many is given to another method, to see whether it does better by now.
 constexpr uint32_t kProbeEvery = 64;
-/// ... and of content that looks random, or whose compression did not pay.
+/// ... and of content that looks random.
 constexpr uint32_t kProbeHopelessEvery = 1024;
+/// Once in so many epochs what did not pay is tried again, on a few of the first pages: a processor that
+/// was busy for a moment must not end compression for long. (The first page finds its caches cold.)
+constexpr uint32_t kRetryEpochs = 8;
+constexpr int kRetries = 8;
+constexpr int kLooks = 32;
 /// Unused budget is kept for a burst of this long.
 constexpr int64_t kMaxBudgetNs = 200'000'000;
 
@@ -71,6 +77,9 @@ void CompressionChooser::Tick() {
   int64_t earned = static_cast<int64_t>(now - last_tick_ns_) * cpu_percent_ / 100;
   budget_ns_ += std::min(earned, kMaxBudgetNs - budget_ns_);
   last_tick_ns_ = now;
+  if (++epochs_ % kRetryEpochs != 0) return;
+  retries_left_.fill(kRetries);
+  looks_left_ = kLooks;
 }
 
 uint64_t CompressionChooser::TakeNanoseconds() {
@@ -94,21 +103,18 @@ size_t CompressionChooser::ClassOf(ByteSpan in) {
 void CompressionChooser::ChooseAll() {
   bool any = false;
   for (size_t c = 0; c < kClasses; c++) {
-    best_[c] = c == kClasses - 1 ? -1 : Choose(c);
+    size_t nearest = Nearest(c);
+    bool pays = c != kClasses - 1 && NanosecondsPerByte(experience_[c][nearest]) < link_ns_per_byte_;
+    best_[c] = pays ? static_cast<int>(nearest) : -1;
     any |= best_[c] >= 0;
   }
   any_pays_ = any;
 }
 
-int CompressionChooser::Choose(size_t c) const {
-  double best_ns = link_ns_per_byte_;  // as it is
-  int best = -1;
-  for (size_t m = 0; m < kMethods; m++) {
-    double ns = experience_[c][m].ns + experience_[c][m].bytes * link_ns_per_byte_;
-    if (ns < best_ns) {
-      best_ns = ns;
-      best = static_cast<int>(m);
-    }
+size_t CompressionChooser::Nearest(size_t c) const {
+  size_t best = 0;
+  for (size_t m = 1; m < kMethods; m++) {
+    if (NanosecondsPerByte(experience_[c][m]) < NanosecondsPerByte(experience_[c][best])) best = m;
   }
   return best;
 }
@@ -132,11 +138,16 @@ std::optional<size_t> CompressionChooser::MethodFor(ByteSpan in, size_t& c) {
   // the link and the processor's load change.
   uint32_t turn = turns_.fetch_add(1, std::memory_order_relaxed) + 1;
   bool probe = turn % kProbeHopelessEvery == 0;
-  if (!any_pays_.load(std::memory_order_relaxed) && !probe) return std::nullopt;
+  bool look = looks_left_.load(std::memory_order_relaxed) > 0 && looks_left_.fetch_sub(1, std::memory_order_relaxed) > 0;
+  if (!any_pays_.load(std::memory_order_relaxed) && !probe && !look) return std::nullopt;
   c = ClassOf(in);
   std::lock_guard lock(mutex_);
   if (link_ns_per_byte_ == 0) return std::nullopt;
   int method = best_[c];
+  if (method < 0 && c != kClasses - 1 && retries_left_[c] > 0) {
+    retries_left_[c]--;
+    return Nearest(c);
+  }
   if (method < 0 && !probe) return std::nullopt;
   if (method < 0 || turn % kProbeEvery == 0) method = static_cast<int>(next_probe_++ % kMethods);
   return static_cast<size_t>(method);
@@ -163,9 +174,10 @@ void CompressionChooser::Learn(size_t method, size_t c, size_t in_bytes, size_t 
   std::lock_guard lock(mutex_);
   spent_ns_ += took_ns;
   Experience& e = experience_[c][method];
+  double weight = best_[c] < 0 ? kRetryWeight : kWeight;
   // One page that took far too long says nothing of the method.
-  e.ns += (std::min(static_cast<double>(took_ns) / size, kOutlier * e.ns) - e.ns) * kWeight;
-  e.bytes += (static_cast<double>(out_bytes) / size - e.bytes) * kWeight;
+  e.ns += (std::min(static_cast<double>(took_ns) / size, kOutlier * e.ns) - e.ns) * weight;
+  e.bytes += (static_cast<double>(out_bytes) / size - e.bytes) * weight;
   ChooseAll();
 }
 

@@ -8,6 +8,7 @@ libhavenengine_la_SOURCES += \
 	session/guest.h \
 	session/harvest_policy.h \
 	session/heartbeat.cc session/heartbeat.h \
+	session/link_rate.h \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \
 	session/primary_connection.cc session/primary_connection.h \

@@ -11,13 +11,12 @@ namespace haven::session {
 namespace {
 
 constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
-/// The link's rate is measured over so many octets: less go into the socket's
-/// buffer at once and say nothing about the link.
-constexpr uint64_t kRateBytes = 8u << 20;
 
 }  // namespace
 
 Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages) {
+  rate_.Add(link_.DeliveryRate());
+  encoder_.SetLinkRate(rate_.Median());
   encoder_.Encode(region, pages, encoded_);
   if (encoded_.pages == 0) return Status::Ok();  // the backup has them all
   std::vector<ByteSpan> parts;
@@ -27,20 +26,7 @@ Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const mem
   wire_bytes_ += encoded_.bytes;
   entries_ += encoded_.pages;
   records_++;
-  Instant start = SteadyClock::now();
-  Status sent = link_.Send(wire::Type::kPages, epoch, parts);
-  MeasureRate(encoded_.bytes, start);
-  return sent;
-}
-
-void MemorySender::MeasureRate(uint64_t bytes, Instant start) {
-  rate_bytes_ += bytes;
-  rate_time_ += MicrosSince(start, SteadyClock::now());
-  if (rate_bytes_ < kRateBytes) return;
-  auto micros = static_cast<uint64_t>(std::max<int64_t>(rate_time_.count(), 1));
-  encoder_.SetLinkRate(rate_bytes_ * 1'000'000 / micros);
-  rate_bytes_ = 0;
-  rate_time_ = microseconds(0);
+  return link_.Send(wire::Type::kPages, epoch, parts);
 }
 
 Status MemorySender::SendLive(const std::vector<std::vector<uint64_t>>& bitmaps,

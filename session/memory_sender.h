@@ -6,6 +6,7 @@
 
 #include "core/link.h"
 #include "session/checkpointer.h"
+#include "session/link_rate.h"
 
 namespace haven::session {
 
@@ -28,7 +29,6 @@ class MemorySender {
  private:
   Status SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages);
   Status SendDeviceState(const Checkpoint& checkpoint);
-  void MeasureRate(uint64_t bytes, Instant start);
 
   const std::vector<memrep::MemoryRegion>& regions_;
   memrep::PageEncoder& encoder_;
@@ -37,8 +37,7 @@ class MemorySender {
   uint64_t wire_bytes_ = 0;
   uint64_t entries_ = 0;
   uint32_t records_ = 0;
-  uint64_t rate_bytes_ = 0;       ///< since the rate was measured last ...
-  microseconds rate_time_{0};     ///< ... and how long sending them took
+  LinkRate rate_;
 };
 
 }  // namespace haven::session

@@ -59,6 +59,22 @@ class Waiting {
 
 }  // namespace
 
+TEST_GROUP(LinkOverTcp){};
+
+TEST(LinkOverTcp, SaysWhatTheConnectionDelivers) {
+  auto [listener, port] = BoundSocket();
+  HAVEN_ASSERT(listen(listener, 1) == 0);
+  auto sender = std::move(Link::Connect("127.0.0.1", port, kLong).value());
+  Link receiver(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+  close(listener);
+  Record record;
+  for (int i = 0; i < 8; i++) {
+    HAVEN_CHECK_OK(sender->Send(wire::Type::kPages, 1, Bytes(256 * 1024)));
+    HAVEN_CHECK_OK(receiver.Receive(record, kLong));
+  }
+  CHECK(sender->DeliveryRate() > 0);
+}
+
 TEST_GROUP(Link) {
   FakeClock clock;
   int raw = -1;  ///< the other end, without a Link
@@ -89,6 +105,8 @@ TEST_GROUP(Link) {
     return out;
   }
 };
+
+TEST(Link, DoesNotKnowTheRateWithoutTcp) { CHECK_EQUAL(0, link->DeliveryRate()); }
 
 TEST(Link, SendsRecordsWithTheirNumbers) {
   Bytes one{1, 2}, two{3};

@@ -11,9 +11,10 @@ using namespace haven::memrep;
 
 namespace {
 
-uint64_t clock_ns = 0;
-/// Each look at the clock takes a microsecond.
-uint64_t FakeClock() { return clock_ns += 1000; }
+constexpr uint64_t kFreeStepNs = 1000;
+uint64_t clock_ns = 0, clock_step_ns = kFreeStepNs;
+/// Each look at the clock takes a microsecond, more when the processor is busy.
+uint64_t FakeClock() { return clock_ns += clock_step_ns; }
 
 Bytes TextPage() {
   static constexpr char kText[] = "all happy families are alike; each unhappy family is unhappy in its own way. ";
@@ -40,7 +41,7 @@ uint64_t EncodeOne(FgbiEncoder& encoder, uint64_t index, const Bytes& page) {
 }  // namespace
 
 TEST_GROUP(FgbiCache) {
-  void setup() override { clock_ns = 0; }
+  void setup() override { clock_ns = 0, clock_step_ns = kFreeStepNs; }
 };
 
 TEST(FgbiCache, FindsWhatItAdmitted) {
@@ -121,6 +122,28 @@ TEST(FgbiCache, CompressesAsTheMeasuredLinkNeedsIt) {
   CHECK(EncodeOne(encoder, 1, TextPage()) > kPageBytes);  // nothing is known of the link
   encoder.SetLinkRate(10'000'000);
   CHECK(EncodeOne(encoder, 1, TextPage()) < kPageBytes);
+}
+
+TEST(FgbiCache, CompressesAgainSoonAfterTheProcessorWasBusy) {
+  EncoderOptions options;
+  options.link_bytes_per_second = 250'000'000;  // compression pays for such text only
+  options.now_ns = FakeClock;
+  options.stages = EncoderStages::kCompression;
+  FgbiEncoder encoder(options);
+  auto compressed = [&](uint64_t epochs) {
+    for (uint64_t i = 0; i < epochs * 100; i++) {
+      (void)EncodeOne(encoder, i, TextPage());
+      if (i % 100 == 99) encoder.Committed();
+    }
+    return encoder.TakeFigures().compressed;
+  };
+  CHECK_EQUAL(500, compressed(5));
+  clock_step_ns = 1'000'000;
+  (void)compressed(5);
+  CHECK(compressed(24) < 50);
+  clock_step_ns = kFreeStepNs;
+  (void)compressed(24);
+  CHECK_EQUAL(500, compressed(5));
 }
 
 TEST(FgbiCache, HardlyEverCompressesRandomPages) {

@@ -7,7 +7,9 @@
 #include "session/arbiter.h"
 #include "session/epoch_history.h"
 #include "session/heartbeat.h"
+#include "session/link_rate.h"
 #include "session/main_thread.h"
+#include "session/memory_sender.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/core_support.h"
 #include "tests/unit/fake_clock.h"
@@ -211,4 +213,44 @@ TEST(Heartbeat, EndsWhenTheLinkDoes) {
   CHECK(clock.IsAwaited(milliseconds(250)));
   here->Close();
   clock.Pass(milliseconds(250));
+}
+
+TEST_GROUP(LinkRate) { LinkRate rate; };
+
+TEST(LinkRate, IsTheMedianOfTheLastSamples) {
+  CHECK_EQUAL(0, rate.Median());
+  rate.Add(0);
+  CHECK_EQUAL(0, rate.Median());
+  rate.Add(100);
+  CHECK_EQUAL(100, rate.Median());
+  for (uint64_t sample : {7'000, 100, 110, 1, 100}) rate.Add(sample);
+  CHECK_EQUAL(100, rate.Median());
+  for (int i = 0; i < 5; i++) rate.Add(20);
+  CHECK_EQUAL(20, rate.Median());
+}
+
+TEST_GROUP(MemorySender) {
+  /// A connection that carries so much.
+  class RatedSender : public haven::test::RecordingSender {
+   public:
+    uint64_t DeliveryRate() const override { return rate; }
+    uint64_t rate = 0;
+  } link;
+  class NotingEncoder : public memrep::RawPageEncoder {
+   public:
+    void SetLinkRate(uint64_t bytes_per_second) override { rate = bytes_per_second; }
+    uint64_t rate = 1;
+  } encoder;
+};
+
+TEST(MemorySender, TellsTheEncoderWhatTheConnectionDelivers) {
+  Bytes memory(4 * kPageBytes);
+  std::vector<memrep::MemoryRegion> regions{{"ram", memory.data(), memory.size()}};
+  MemorySender sender(regions, encoder, link);
+  auto send = [&] { return sender.SendLive({{1}}, [](uint64_t) {}); };
+  HAVEN_CHECK_OK(send());
+  CHECK_EQUAL(0, encoder.rate);  // unknown
+  link.rate = 12'000'000;
+  HAVEN_CHECK_OK(send());
+  CHECK_EQUAL(12'000'000, encoder.rate);
 }

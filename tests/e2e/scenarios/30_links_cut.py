@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from haven_e2e import paths
+from haven_e2e.client import QUIET
 from haven_e2e.lab import DEADLINE_MS, Lab
 from haven_e2e.network import HOSTS, LINKS
 from haven_e2e.processes import Failure, wait_until
@@ -207,3 +208,23 @@ def slow_link(lab: Lab, t: Notes) -> None:
     failover_ms = lab.expect_failover(lab.primary.kill_qemu(), within=30)
     report = lab.check_everything()
     t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+
+
+@case("what goes over a link of 100 Mbit/s is compressed", seconds=180)
+def slow_link_compressed(lab: Lab, t: Notes) -> None:
+    lab.boot()
+    lab.the_client().load(**{**QUIET, "chatter_s": 20})
+    lab.prepare_backup()
+    assert lab.network
+    lab.network.slow_down("hostA", "rep", 100)
+    lab.protect(encoder="compression", seconds=110)
+    lab.wait_for_epochs(100, 60)  # far from the initial copy
+    seen: dict[int, tuple[int, int]] = {}
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        status = lab.primary.status() or {}
+        seen[int(status["epoch"])] = (int(status["encoder_bytes"]), int(status["dirty_pages_last"]))
+    part = sum(octets for octets, _ in seen.values()) / (4104 * sum(pages for _, pages in seen.values()))
+    lab.check_everything()
+    t(epochs=len(seen), part_of_whole=round(part, 2))
+    assert part < 0.5, f"{part:.2f} of whole pages were sent"
