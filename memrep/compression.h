@@ -73,6 +73,7 @@ class CompressionChooser {
  private:
   static constexpr size_t kMethods = 3;
   static constexpr size_t kClasses = 4;
+  static constexpr size_t kRandom = kClasses - 1;  ///< content of this class is left alone
 
   /// What a method has cost, on one class of content, per octet of it.
   struct Experience {
@@ -80,7 +81,7 @@ class CompressionChooser {
     double bytes = 1;  ///< it leaves
   };
 
-  /// 0 (few different octets) .. kClasses - 1 (random).
+  /// 0 (few different octets) .. kRandom.
   static size_t ClassOf(ByteSpan in);
   /// The method by which content of a class travels soonest.
   size_t Nearest(size_t content_class) const;

@@ -104,7 +104,7 @@ void CompressionChooser::ChooseAll() {
   bool any = false;
   for (size_t c = 0; c < kClasses; c++) {
     size_t nearest = Nearest(c);
-    bool pays = c != kClasses - 1 && NanosecondsPerByte(experience_[c][nearest]) < link_ns_per_byte_;
+    bool pays = c != kRandom && NanosecondsPerByte(experience_[c][nearest]) < link_ns_per_byte_;
     best_[c] = pays ? static_cast<int>(nearest) : -1;
     any |= best_[c] >= 0;
   }
@@ -144,7 +144,7 @@ std::optional<size_t> CompressionChooser::MethodFor(ByteSpan in, size_t& c) {
   std::lock_guard lock(mutex_);
   if (link_ns_per_byte_ == 0) return std::nullopt;
   int method = best_[c];
-  if (method < 0 && c != kClasses - 1 && retries_left_[c] > 0) {
+  if (method < 0 && c != kRandom && retries_left_[c] > 0) {
     retries_left_[c]--;
     return Nearest(c);
   }

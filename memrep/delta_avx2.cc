@@ -64,6 +64,7 @@ HAVEN_AVX2 void CompareAvx2(const uint8_t* base, const uint8_t* page, const Ahea
 /// Below this the plan is made block by block.
 constexpr size_t kManyChangedBlocks = 8;
 constexpr size_t kHalfPlan = 32;  ///< blocks whose octets fill one register
+constexpr size_t kWordsPerPage = kPageBytes / 8;
 
 HAVEN_AVX2 inline __m256i Load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 HAVEN_AVX2 inline uint32_t Octets(__m256i mask) { return static_cast<uint32_t>(_mm256_movemask_epi8(mask)); }
@@ -131,7 +132,7 @@ HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, const Places<kBlocksPerPage
     memcpy(plan.word_masks + block, &words, sizeof(words));
   }
   for (size_t i = 0; i < blocks.count; i++) {
-    octets[blocks.at[i]] = static_cast<uint8_t>(_mm_popcnt_u64(diff.byte_masks[blocks.at[i]]));
+    octets[blocks.at[i]] = static_cast<uint8_t>(Count(diff.byte_masks[blocks.at[i]]));
   }
   const __m256i one = _mm256_set1_epi8(1);
   const __m256i whole = _mm256_set1_epi8(kBlockBytes);
@@ -165,7 +166,7 @@ HAVEN_AVX2 inline void WriteWords(const uint8_t* page, const Places<kBlocksPerPa
   uint8_t* entry = listed ? out + 1 : no_list;
   uint8_t* to = listed ? out + 1 + blocks.count : WriteHead(plan.modes, out);
   if (listed) out[0] = static_cast<uint8_t>(blocks.count);
-  Places<kPageBytes / 8> words;
+  Places<kWordsPerPage> words;
   uint16_t* end = words.at;
   for (size_t i = 0; i < blocks.count; i++) {
     const unsigned mask = plan.word_masks[blocks.at[i]];
@@ -179,7 +180,6 @@ HAVEN_AVX2 inline void WriteWords(const uint8_t* page, const Places<kBlocksPerPa
 /// A delta of any modes: without a branch on the mode of a block or the number of its words, which are hard to predict.
 HAVEN_AVX2 inline void WriteMixed(const uint8_t* page, const PageDiff& diff, const Places<kBlocksPerPage>& blocks,
                                   const DeltaPlan& plan, uint8_t* out) {
-  constexpr size_t kWordsPerPage = kPageBytes / 8;
   uint8_t masks_of_words[kBlocksPerPage], masks_of_bytes[kBlocksPerPage], octet_masks[kWordsPerPage + 8];
   size_t of_words = 0, of_bytes = 0, octets = 0;
   Places<kWordsPerPage> words;
