@@ -1,10 +1,15 @@
+libhavenengine_la_LIBADD += $(BLKID_LIBS)
 libhavenengine_la_SOURCES += \
+	blkrep/blkid_probe.h \
 	blkrep/dirty_map.cc blkrep/dirty_map.h \
+	blkrep/disk_content.cc blkrep/disk_content.h \
 	blkrep/disk_replicator.cc blkrep/disk_replicator.h \
 	blkrep/journal.cc blkrep/journal.h \
 	blkrep/journal_format.cc blkrep/journal_format.h \
 	blkrep/journal_recovery.cc blkrep/journal_recovery.h \
 	blkrep/journal_segment.cc blkrep/journal_segment.h \
 	blkrep/journal_state.cc blkrep/journal_state.h \
+	blkrep/open_disk.cc blkrep/open_disk.h \
+	blkrep/printable.h \
 	blkrep/replica.cc blkrep/replica.h \
 	blkrep/request.h
