@@ -1,8 +1,12 @@
 libhavenengine_la_LIBADD += $(BLKID_LIBS)
 libhavenengine_la_SOURCES += \
 	blkrep/blkid_probe.h \
+	blkrep/block_device.cc blkrep/block_device.h \
+	blkrep/device_name.cc blkrep/device_name.h \
 	blkrep/dirty_map.cc blkrep/dirty_map.h \
+	blkrep/disk_bond.cc blkrep/disk_bond.h \
 	blkrep/disk_content.cc blkrep/disk_content.h \
+	blkrep/disk_mark.cc blkrep/disk_mark.h \
 	blkrep/disk_replicator.cc blkrep/disk_replicator.h \
 	blkrep/journal.cc blkrep/journal.h \
 	blkrep/journal_format.cc blkrep/journal_format.h \

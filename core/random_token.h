@@ -2,12 +2,16 @@
 #ifndef HAVEN_CORE_RANDOM_TOKEN_H
 #define HAVEN_CORE_RANDOM_TOKEN_H
 
+#include <string>
+
 #include "core/records.h"
 
 namespace haven {
 
 /// Octets that nobody can guess and that name one thing among all that there ever were. Any thread.
 wire::Token RandomToken();
+/// Its octets as 32 digits.
+std::string Hex(const wire::Token& token);
 
 }  // namespace haven
 

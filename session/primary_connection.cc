@@ -160,14 +160,4 @@ Result<wire::Token> HostToken() {
   return token;
 }
 
-std::string Hex(const wire::Token& token) {
-  static const char kDigits[] = "0123456789abcdef";
-  std::string hex;
-  for (uint8_t byte : token) {
-    hex += kDigits[byte >> 4];
-    hex += kDigits[byte & 15];
-  }
-  return hex;
-}
-
 }  // namespace haven::session

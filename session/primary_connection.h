@@ -65,7 +65,6 @@ Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, 
 
 /// Names this run of the host's system, for all processes of it. @return kEnvironment when it has no such name.
 Result<wire::Token> HostToken();
-std::string Hex(const wire::Token& token);
 
 }  // namespace haven::session
 

@@ -8,6 +8,7 @@ tests_unit_unit_tests_LDADD = libhavenqmp.la libhavenengine.la $(CPPUTEST_LIBS) 
 tests_unit_unit_tests_SOURCES = \
 	tests/unit/main.cc \
 	tests/unit/blkrep_dirty_map_test.cc \
+	tests/unit/blkrep_disk_bond_test.cc \
 	tests/unit/blkrep_disk_content_test.cc \
 	tests/unit/blkrep_disk_replicator_test.cc \
 	tests/unit/blkrep_journal_forged_test.cc \
@@ -16,6 +17,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/blkrep_journal_recovery_test.cc \
 	tests/unit/blkrep_journal_sync_test.cc \
 	tests/unit/blkrep_journal_test.cc \
+	tests/unit/blkrep_loop_device.h \
 	tests/unit/blkrep_replica_device_test.cc \
 	tests/unit/blkrep_replica_test.cc \
 	tests/unit/blkrep_support.h \

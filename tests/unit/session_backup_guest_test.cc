@@ -5,6 +5,7 @@
 
 #include <sys/socket.h>
 
+#include "core/random_token.h"
 #include "tests/unit/session_pair.h"
 
 #include <CppUTest/TestHarness.h>

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "blkrep/disk_bond.h"
+
+#include <fcntl.h>
+
+#include <optional>
+
+#include "blkrep/block_device.h"
+#include "blkrep/device_name.h"
+#include "blkrep/disk_mark.h"
+#include "blkrep/open_disk.h"
+#include "blkrep/printable.h"
+#include "core/random_token.h"
+
+namespace haven::blkrep {
+namespace {
+
+Result<DiskBond> FileBond(const OpenedDisk& file) {
+  auto mark = ReadMark(file.fd());
+  if (!mark.ok()) return mark.status();
+  const bool has_id = mark.value().state == DiskMark::State::kMarked;
+  if (!has_id && mark.value().state != DiskMark::State::kUnsupported) return DiskBond{};
+  return DiskBond{DiskBond::Kind::kFile, mark.value().id, file.st().st_ino, BirthOf(file.fd()), ""};
+}
+
+/// The file behind a loop device is what lasts.
+DiskBond LoopBond(const DiskBond& file, const LoopBacking& backing) {
+  if (file.kind == DiskBond::Kind::kNone) return {};
+  DiskBond bond;
+  bond.kind = DiskBond::Kind::kDevice;
+  bond.device = "loop:" + Hex(file.id) + ":" + std::to_string(file.inode) + ":" +
+                std::to_string(file.birth_ns) + ":" + std::to_string(backing.offset);
+  return bond;
+}
+
+Result<DiskBond> DeviceBond(const OpenedDisk& device) {
+  DiskBond bond;
+  bond.kind = DiskBond::Kind::kDevice;
+  bond.device = LastingDeviceName(device);
+  return bond;
+}
+
+Status RefuseForeignMark(const DiskMark& mark, const std::string& guest) {
+  const std::string remedy = ": use another file, or remove that mark (setfattr -x user.haven FILE)";
+  if (mark.state == DiskMark::State::kUnreadable)
+    return {StatusCode::kRefused, "its mark, the attribute user.haven, cannot be read" + remedy};
+  if (mark.guest == guest) return Status::Ok();
+  return {StatusCode::kRefused, "it is marked as a disk of guest " + Printable(mark.guest) + remedy};
+}
+
+Status MarkFile(const OpenedDisk& file, const std::string& guest) {
+  auto found = ReadMark(file.fd());
+  if (!found.ok()) return found.status();
+  DiskMark mark = found.value();
+  if (mark.state == DiskMark::State::kUnsupported) return Status::Ok();
+  const uint64_t inode = file.st().st_ino;
+  const int64_t birth_ns = BirthOf(file.fd());
+  const bool copied = mark.state == DiskMark::State::kMarked && !mark.IsBoundTo(inode, birth_ns);
+  if (mark.state != DiskMark::State::kNone && !copied) return RefuseForeignMark(mark, guest);
+  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), inode, birth_ns, guest});
+}
+
+/// @param guest  nullptr: nothing is written.
+Result<DiskBond> BondOf(const std::string& path, const std::string* guest) {
+  auto disk = OpenDisk(path, O_RDONLY);
+  if (!disk.ok()) return disk.status();
+  if (disk.value().device()) {
+    const auto backing = BackingOf(disk.value().st().st_rdev);
+    if (!backing) return DeviceBond(disk.value());
+    auto file = BondOf(backing->path, guest);
+    if (!file.ok()) return file.status().With(path);
+    return LoopBond(file.value(), *backing);
+  }
+  if (guest != nullptr) {
+    const Status marked = MarkFile(disk.value(), *guest);
+    if (!marked.ok()) return marked.With(path);
+  }
+  auto bond = FileBond(disk.value());
+  if (!bond.ok()) return bond.status().With(path);
+  return bond;
+}
+
+}  // namespace
+
+Result<DiskBond> ReadBond(const std::string& path) { return BondOf(path, nullptr); }
+
+Result<DiskBond> MakeBond(const std::string& path, const std::string& guest) { return BondOf(path, &guest); }
+
+}  // namespace haven::blkrep
