@@ -8,12 +8,16 @@ libhavenengine_la_SOURCES += \
 	blkrep/disk_content.cc blkrep/disk_content.h \
 	blkrep/disk_mark.cc blkrep/disk_mark.h \
 	blkrep/disk_replicator.cc blkrep/disk_replicator.h \
+	blkrep/disk_use.cc blkrep/disk_use.h \
+	blkrep/image_lock.cc blkrep/image_lock.h \
 	blkrep/journal.cc blkrep/journal.h \
 	blkrep/journal_format.cc blkrep/journal_format.h \
 	blkrep/journal_recovery.cc blkrep/journal_recovery.h \
 	blkrep/journal_segment.cc blkrep/journal_segment.h \
 	blkrep/journal_state.cc blkrep/journal_state.h \
+	blkrep/kernel_use.cc blkrep/kernel_use.h \
 	blkrep/open_disk.cc blkrep/open_disk.h \
+	blkrep/open_files.cc blkrep/open_files.h \
 	blkrep/printable.h \
 	blkrep/replica.cc blkrep/replica.h \
 	blkrep/request.h

@@ -11,6 +11,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/blkrep_disk_bond_test.cc \
 	tests/unit/blkrep_disk_content_test.cc \
 	tests/unit/blkrep_disk_replicator_test.cc \
+	tests/unit/blkrep_disk_use_test.cc \
+	tests/unit/blkrep_image_lock_test.cc \
 	tests/unit/blkrep_journal_forged_test.cc \
 	tests/unit/blkrep_journal_format_test.cc \
 	tests/unit/blkrep_journal_model_test.cc \
