@@ -20,4 +20,5 @@ libhavenengine_la_SOURCES += \
 	blkrep/open_files.cc blkrep/open_files.h \
 	blkrep/printable.h \
 	blkrep/replica.cc blkrep/replica.h \
+	blkrep/replica_disk.cc blkrep/replica_disk.h \
 	blkrep/request.h

@@ -5,14 +5,13 @@
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
+
+#include "blkrep/image_lock.h"
 
 namespace haven::blkrep {
 namespace {
@@ -117,76 +116,16 @@ Status Discard(int fd, bool device, const Request& request) {
   return Failed(error, "cannot discard " + Range(at, parts.middle));
 }
 
-Status SizeFile(int fd, uint64_t has, uint64_t wanted) {
-  if (has == wanted) return Status::Ok();
-  if (wanted > INT64_MAX || ftruncate(fd, static_cast<off_t>(wanted)) != 0)
-    return Failed(wanted > INT64_MAX ? EFBIG : errno,
-                  "cannot make it " + std::to_string(wanted) + " octets long");
-  // The length is part of the disk: it must not be younger than its content.
-  if (fsync(fd) != 0) return Failed(errno, "cannot sync");
-  return Status::Ok();
-}
-
-Status CheckDevice(int fd, uint64_t wanted) {
-  uint64_t has = 0;
-  if (ioctl(fd, BLKGETSIZE64, &has) != 0) return Failed(errno, "cannot get the device's size");
-  if (has >= wanted) return Status::Ok();
-  return Status(StatusCode::kInvalid, "the device has " + std::to_string(has) +
-                                          " octets, the guest's disk " + std::to_string(wanted) +
-                                          ": configure a larger one");
-}
-
-Status SyncFolder(const std::string& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Failed(errno, "cannot open the folder " + folder);
-  const bool failed = fsync(fd) != 0 && errno != EINVAL;
-  const int error = errno;
-  close(fd);
-  return failed ? Failed(error, "cannot sync the folder " + folder) : Status::Ok();
-}
-
-/// A file that is missing is created. @return the descriptor.
-Result<int> OpenOrCreate(const std::string& path) {
-  struct stat st;
-  if (stat(path.c_str(), &st) == 0) {
-    if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-      return Status(StatusCode::kInvalid, "it is neither a file nor a block device");
-    const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
-    if (fd < 0) return Failed(errno, "cannot open it");
-    return fd;
-  }
-  if (errno != ENOENT) return Failed(errno, "cannot examine it");
-  std::string folder = std::filesystem::path(path).parent_path().string();
-  if (folder.empty()) folder = ".";
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (error) return Failed(error.value(), "cannot create the folder " + folder);
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0) return Failed(errno, "cannot create it");
-  const Status synced = SyncFolder(folder);
-  if (synced.ok()) return fd;
-  close(fd);
-  return synced;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<Replica>> Replica::Open(const std::string& path, uint64_t bytes) {
-  const std::string fact = "the replica " + path;
-  Result<int> opened = OpenOrCreate(path);
-  if (!opened.ok()) return opened.status().With(fact);
-  const int fd = opened.value();
-  std::unique_ptr<Replica> replica(new Replica(fd, bytes, false));
-  struct stat st;
-  if (fstat(fd, &st) != 0) return Failed(errno, fact + ": cannot examine it");
-  replica->device_ = S_ISBLK(st.st_mode);
-  const Status fits = replica->device_ ? CheckDevice(fd, bytes)
-                                       : SizeFile(fd, static_cast<uint64_t>(st.st_size), bytes);
-  if (!fits.ok()) return fits.With(fact);
-  return replica;
+Result<std::unique_ptr<Replica>> Replica::Open(const std::string& path, uint64_t bytes,
+                                               const ReplicaOptions& options) {
+  auto disk = OpenReplicaDisk(path, bytes, options);
+  if (!disk.ok()) return disk.status();
+  return std::unique_ptr<Replica>(new Replica(std::move(disk.value()), bytes));
 }
 
-Replica::~Replica() { close(fd_); }
+Replica::~Replica() { ImageLock::Release(disk_.fd()); }
 
 Status Replica::Apply(const Request& request, ByteSpan data) {
   if (request.offset > bytes_ || request.bytes > bytes_ - request.offset) {
@@ -203,17 +142,17 @@ Status Replica::Apply(const Request& request, ByteSpan data) {
   if (request.bytes == 0) return Status::Ok();
   switch (request.kind) {
     case Request::Kind::kWrite:
-      return WriteAll(fd_, data, request.offset);
+      return WriteAll(disk_.fd(), data, request.offset);
     case Request::Kind::kZero:
-      return Zero(fd_, device_, request);
+      return Zero(disk_.fd(), disk_.device(), request);
     case Request::Kind::kDiscard:
-      return Discard(fd_, device_, request);
+      return Discard(disk_.fd(), disk_.device(), request);
   }
   return Status(StatusCode::kProtocol, "a disk request of an unknown kind");
 }
 
 Status Replica::Sync() {
-  if (fdatasync(fd_) == 0) return Status::Ok();
+  if (fdatasync(disk_.fd()) == 0) return Status::Ok();
   return Failed(errno, "cannot sync the replica");
 }
 

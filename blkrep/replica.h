@@ -6,6 +6,8 @@
 #include <span>
 #include <string>
 
+#include "blkrep/open_disk.h"
+#include "blkrep/replica_disk.h"
 #include "blkrep/request.h"
 #include "core/bytes.h"
 #include "core/status.h"
@@ -16,11 +18,10 @@ namespace haven::blkrep {
 /// Thread: one at a time.
 class Replica {
  public:
-  /// Opens `path`; a file that is missing is created with its folder, one of
-  /// another size is resized (only files: a block device must be large enough).
-  /// @return kInvalid if a device is too small or the path is neither file nor
-  ///         block device; kEnvironment with errno.
-  static Result<std::unique_ptr<Replica>> Open(const std::string& path, uint64_t bytes);
+  /// Opens `path` as OpenReplicaDisk() does. What is in it stays as it is.
+  static Result<std::unique_ptr<Replica>> Open(const std::string& path, uint64_t bytes,
+                                               const ReplicaOptions& options);
+  /// Gives up its locks.
   ~Replica();
 
   /// Bounds are checked: kProtocol if the request leaves the disk.
@@ -33,10 +34,9 @@ class Replica {
   uint64_t bytes() const { return bytes_; }
 
  private:
-  Replica(int fd, uint64_t bytes, bool device) : fd_(fd), bytes_(bytes), device_(device) {}
-  int fd_;
+  Replica(OpenedDisk disk, uint64_t bytes) : disk_(std::move(disk)), bytes_(bytes) {}
+  OpenedDisk disk_;
   uint64_t bytes_;
-  bool device_;
 };
 
 }  // namespace haven::blkrep

@@ -146,6 +146,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
   if (key == "share") return SetShare(guest, value);
   if (key == "arbiter") return SetArbiter(guest, value);
   if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
+  if (key == "create") return SetChoice(guest.create, value, "no", "yes");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
   if (key.compare(0, strlen(kDiskPrefix), kDiskPrefix) == 0) return SetDisk(guest, key, value);
   if (key == "ram-region") {
@@ -166,7 +167,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
     return number.status();
   }
-  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, disk-ack, promote, "
+  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, promote, "
                  "deadline-ms, arbiter, memory-limit-mb, share)");
 }
 

@@ -18,6 +18,7 @@ struct GuestConfig {
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
   bool durable = false;
+  bool create = false;  ///< replicas that are missing are made
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   std::string share;    ///< the group of guests that it shares pages with; empty: none

@@ -58,6 +58,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.ram_region = guest.ram_region;
   options.disks = guest.disks;
   options.durable = guest.durable;
+  options.create = guest.create;
   options.auto_promote = guest.auto_promote;
   options.arbiter = guest.arbiter;
   options.deadline = guest.deadline;
@@ -174,7 +175,11 @@ Status Daemon::AddGuest(const GuestConfig& config) {
   options.page_stores = &page_stores_;
   guest->backup = std::make_unique<session::BackupGuest>(options, guest->activator());
   // A guest that runs here owns its disks: nothing may be applied to them.
-  if (!guest->activator().Running()) HAVEN_RETURN_IF_ERROR(guest->backup->Recover());
+  if (!guest->activator().Running()) {
+    // No reason to leave the other guests without a backup: its next primary is told the same.
+    const Status recovered = guest->backup->Recover();
+    if (!recovered.ok()) Log("guest " + guest->name + ": " + recovered.message());
+  }
   guests_.push_back(std::move(guest));
   return Status::Ok();
 }

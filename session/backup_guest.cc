@@ -99,7 +99,8 @@ BackupGuest::~BackupGuest() {
 }
 
 StoreOptions BackupGuest::MakeStoreOptions() const {
-  return {options_.state_dir, options_.ram_region, options_.disks, options_.durable, options_.memory_limit_bytes};
+  return {options_.state_dir, options_.ram_region, options_.disks, options_.durable,
+          options_.create,    options_.memory_limit_bytes};
 }
 
 uint64_t BackupGuest::Features() const {
@@ -450,6 +451,7 @@ Status BackupGuest::Promote(Ask ask) {
     SetState(BackupState::kPrimaryLost, verdict.message());
     return verdict;
   }
+  store_->ReleaseReplicas();
   Status activated = activator_.Activate(store_->image());
   auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
   std::lock_guard lock(mutex_);

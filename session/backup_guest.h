@@ -53,6 +53,7 @@ struct BackupGuestOptions {
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool durable = false;
+  bool create = false;  ///< a replica that is missing is made
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   milliseconds deadline{1000};

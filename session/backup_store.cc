@@ -60,14 +60,15 @@ blkrep::Request ToRequest(wire::Type type, const wire::DiskRequest& r) {
 }  // namespace
 
 Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(const StoreOptions& options,
-                                                                                const wire::Layout& layout) {
+                                                                                const wire::Layout& layout,
+                                                                                const blkrep::ReplicaOptions& allowed) {
   std::vector<std::unique_ptr<blkrep::Replica>> replicas;
   for (const auto& disk : layout.disks) {
     auto path = options.disks.find(disk.name);
     if (path == options.disks.end()) {
       return Status(StatusCode::kRefused, "the backup's configuration names no replica for disk " + disk.name);
     }
-    auto replica = blkrep::Replica::Open(path->second, disk.bytes);
+    auto replica = blkrep::Replica::Open(path->second, disk.bytes, allowed);
     if (!replica.ok()) return replica.status().With("replica of disk " + disk.name);
     replicas.push_back(std::move(replica.value()));
   }
@@ -83,9 +84,9 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   store->image_ = std::move(image.value());
   store->workers_ = std::make_unique<memrep::WorkerPool>(options.threads);
   store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_, store->workers_.get());
-  // Before the replicas are opened, which gives them the sizes of this layout.
+  // With the disks of that run, which those of this layout need not be.
   HAVEN_RETURN_IF_ERROR(Recover(options));
-  auto replicas = OpenReplicas(options, layout);
+  auto replicas = OpenReplicas(options, layout, {.create = options.create});
   if (!replicas.ok()) return replicas.status();
   store->replicas_ = std::move(replicas.value());
   HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout));
@@ -108,7 +109,8 @@ Status BackupStore::Recover(const StoreOptions& options) {
   auto journal = blkrep::Journal::Open(JournalPath(options));
   if (!journal.ok()) return journal.status();
   if (journal.value()->LastCommitted() == kSyncEpoch) return journal.value()->DiscardUncommitted();
-  auto replicas = OpenReplicas(options, layout.value());
+  // Somebody may have made them longer since, for a disk that has grown.
+  auto replicas = OpenReplicas(options, layout.value(), {.longer = true});
   if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
   std::mutex unshared;
   HAVEN_RETURN_IF_ERROR(

@@ -22,6 +22,7 @@ struct StoreOptions {
   std::string ram_region;
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool durable = false;
+  bool create = false;  ///< a replica that is missing is made
   uint64_t memory_limit_bytes = 0;
   unsigned threads = memrep::UsualThreads();  ///< that decode and apply memory
 };
@@ -35,8 +36,9 @@ struct StoreOptions {
 class BackupStore {
  public:
   /// Makes the store for a guest of this shape. Replicas and journal are opened.
-  /// @return kRefused if a disk has no replica in the configuration or the
-  ///         memory is over the limit; kEnvironment with errno.
+  /// @return kRefused if a disk has no replica in the configuration, or one that
+  ///         may not be written (blkrep/replica_disk.h), or the memory is over the
+  ///         limit; kEnvironment with errno.
   static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout);
 
   /// Before the first memory record: pages are shared through this.
@@ -67,6 +69,10 @@ class BackupStore {
   ///         Recover() try to mend that from the journal.
   Status Finish();
 
+  /// After Finish(), before the guest is run here: its device model locks the
+  /// replicas then. No disk record is taken from now on.
+  void ReleaseReplicas() { replicas_.clear(); }
+
   /// Memory thread.
   memrep::EpochStaging::Times memory_times() const { return staging_->times(); }
   const memrep::GuestImage& image() const { return *image_; }
@@ -80,7 +86,8 @@ class BackupStore {
  private:
   BackupStore() = default;
   static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(const StoreOptions& options,
-                                                                            const wire::Layout& layout);
+                                                                            const wire::Layout& layout,
+                                                                            const blkrep::ReplicaOptions& allowed);
   static Status ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
 

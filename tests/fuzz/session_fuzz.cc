@@ -37,6 +37,7 @@ class Backup : private BackupSession::Events {
     options_.state_dir = folder + "/state";
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder + "/vda"}, {"vdb", folder + "/vdb"}};
+    options_.create = true;
     options_.memory_limit_bytes = kMemoryLimit;
     options_.threads = 1;
   }
@@ -67,6 +68,7 @@ class Backup : private BackupSession::Events {
       if (disk.bytes > kDiskLimit) return Status(StatusCode::kRefused, "too large for the fuzzer's file system");
     }
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
+    store_.reset();
     auto store = BackupStore::Create(options_, layout);
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
@@ -100,6 +102,8 @@ struct Folder {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
   static const Folder folder;
+  // Disks of another size would be refused.
+  for (const char* disk : {"/vda", "/vdb"}) unlink((folder.path + disk).c_str());
   Backup backup(folder.path);
   ByteReader in({octets, size});
   while (in.left() > wire::kHeaderBytes) {

@@ -159,7 +159,8 @@ class Backup {
     Check(opened.status());
     journal_ = std::move(opened.value());
     for (uint32_t disk = 0; disk < kDisks; disk++) {
-      auto replica = Replica::Open(DiskPath(disk), kDiskBytes);
+      replicas_[disk].reset();
+      auto replica = Replica::Open(DiskPath(disk), kDiskBytes, {.create = true});
       Check(replica.status());
       replicas_[disk] = std::move(replica.value());
     }

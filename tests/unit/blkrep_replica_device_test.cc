@@ -3,15 +3,8 @@
 // The replica on a block device: a loop device that the test makes, on a file
 // that it can read to see what arrived.
 
-#include <fcntl.h>
-#include <linux/loop.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "blkrep/replica.h"
+#include "tests/unit/blkrep_loop_device.h"
 #include "tests/unit/blkrep_support.h"
 
 #include <CppUTest/TestHarness.h>
@@ -24,53 +17,17 @@ namespace {
 
 constexpr uint64_t kDeviceBytes = 4 << 20;
 
-/// A loop device on a new file; detached with the object.
-class LoopDevice {
- public:
-  explicit LoopDevice(const std::string& file) {
-    WriteFile(file, Pattern(kDeviceBytes, 1));
-    const int backing = open(file.c_str(), O_RDWR | O_CLOEXEC);
-    const int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
-    // Somebody else may take the free one first.
-    for (int attempt = 0; control >= 0 && fd_ < 0 && attempt < 8; attempt++) Attach(control, backing);
-    if (control < 0) why_not_ = std::string("no /dev/loop-control: ") + strerror(errno);
-    if (control >= 0) close(control);
-    close(backing);
-  }
-  ~LoopDevice() {
-    if (fd_ < 0) return;
-    ioctl(fd_, LOOP_CLR_FD, 0);
-    close(fd_);
-  }
-  LoopDevice(const LoopDevice&) = delete;
-  LoopDevice& operator=(const LoopDevice&) = delete;
-
-  bool ok() const { return fd_ >= 0; }
-  const std::string& why_not() const { return why_not_; }
-  const std::string& path() const { return path_; }
-
- private:
-  void Attach(int control, int backing) {
-    const int number = ioctl(control, LOOP_CTL_GET_FREE);
-    path_ = "/dev/loop" + std::to_string(number);
-    const int fd = number < 0 ? -1 : open(path_.c_str(), O_RDWR | O_CLOEXEC);
-    if (fd >= 0 && ioctl(fd, LOOP_SET_FD, backing) == 0) {
-      fd_ = fd;
-      return;
-    }
-    why_not_ = "no loop device: " + std::string(strerror(errno));
-    if (fd >= 0) close(fd);
-  }
-
-  int fd_ = -1;
-  std::string path_, why_not_;
-};
-
 }  // namespace
 
 TEST_GROUP(ReplicaDevice) {
   TempFolder folder;
-  LoopDevice device{folder.File("backing")};
+  std::string backing = MakeFile(folder.File("backing"));
+  LoopDevice device{backing};
+
+  static std::string MakeFile(const std::string& path) {
+    WriteFile(path, Pattern(kDeviceBytes, 1));
+    return path;
+  }
 
   bool Skipped() {
     if (device.ok()) return false;
@@ -83,13 +40,13 @@ TEST_GROUP(ReplicaDevice) {
   }
   Bytes Content(Replica& replica) {
     CHECK(replica.Sync().ok());
-    return ReadFile(folder.File("backing"));
+    return ReadFile(backing);
   }
 };
 
 TEST(ReplicaDevice, WritesAndZeroesAtAnyAlignment) {
   if (Skipped()) return;
-  auto opened = Replica::Open(device.path(), kDeviceBytes);
+  auto opened = Replica::Open(device.path(), kDeviceBytes, {});
   CHECK_TEXT(opened.ok(), opened.status().message().c_str());
   Replica& replica = *opened.value();
   Bytes expected = Pattern(kDeviceBytes, 1);
@@ -112,7 +69,7 @@ TEST(ReplicaDevice, WritesAndZeroesAtAnyAlignment) {
 // whole sector of 4096 octets stays in any case.
 TEST(ReplicaDevice, DiscardsWholeSectorsOrNothing) {
   if (Skipped()) return;
-  auto opened = Replica::Open(device.path(), kDeviceBytes);
+  auto opened = Replica::Open(device.path(), kDeviceBytes, {});
   CHECK_TEXT(opened.ok(), opened.status().message().c_str());
   const Bytes untouched = Pattern(kDeviceBytes, 1);
   Bytes discarded = untouched;
@@ -126,8 +83,8 @@ TEST(ReplicaDevice, DiscardsWholeSectorsOrNothing) {
 
 TEST(ReplicaDevice, MayBeLargerThanTheDiskButNotSmaller) {
   if (Skipped()) return;
-  CHECK(Replica::Open(device.path(), kDeviceBytes - 4096).ok());
-  const auto opened = Replica::Open(device.path(), kDeviceBytes + 1);
+  CHECK(Replica::Open(device.path(), kDeviceBytes - 4096, {}).ok());
+  const auto opened = Replica::Open(device.path(), kDeviceBytes + 1, {});
   CHECK(opened.status().code() == StatusCode::kInvalid);
   STRCMP_CONTAINS("the device has 4194304 octets, the guest's disk 4194305",
                   opened.status().message().c_str());
@@ -135,9 +92,24 @@ TEST(ReplicaDevice, MayBeLargerThanTheDiskButNotSmaller) {
 
 TEST(ReplicaDevice, IsNotTouchedBehindTheDisk) {
   if (Skipped()) return;
-  auto opened = Replica::Open(device.path(), 8192);
+  auto opened = Replica::Open(device.path(), 8192, {});
   CHECK(opened.ok());
   CHECK(opened.value()->Apply({Request::Kind::kZero, true, 0, 8192, 1}, {}).code() ==
         StatusCode::kProtocol);
   CHECK(Content(*opened.value()) == Pattern(kDeviceBytes, 1));
+}
+
+TEST(ReplicaDevice, IsClaimedSoThatNoFileSystemCanBeMountedFromIt) {
+  if (Skipped()) return;
+  const auto claim = [this] {
+    const int fd = open(device.path().c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+  };
+  auto opened = Replica::Open(device.path(), kDeviceBytes, {});
+  CHECK(opened.ok());
+  CHECK_FALSE(claim());
+  CHECK(Replica::Open(device.path(), kDeviceBytes, {}).status().code() == StatusCode::kRefused);
+  opened.value().reset();
+  CHECK(claim());
 }

@@ -22,8 +22,8 @@ TEST_GROUP(Replica) {
   TempFolder in_memory{true};
   std::vector<std::string> Paths() { return {on_disk.File("a/b/r"), in_memory.File("a/b/r")}; }
 
-  std::unique_ptr<Replica> Open(const std::string& path, uint64_t bytes) {
-    auto opened = Replica::Open(path, bytes);
+  std::unique_ptr<Replica> Open(const std::string& path, uint64_t bytes, ReplicaOptions options = {.create = true}) {
+    auto opened = Replica::Open(path, bytes, options);
     CHECK_TEXT(opened.ok(), opened.status().message().c_str());
     return std::move(opened.value());
   }
@@ -38,20 +38,87 @@ TEST_GROUP(Replica) {
   }
 };
 
-TEST(Replica, IsCreatedWithItsFolderAndTheDisksSize) {
+TEST(Replica, IsMadeWithItsFolderAndTheDisksSizeWhereThatIsAllowed) {
   for (const std::string& path : Paths()) {
     Open(path, 3 * kMiB + 512);
     CHECK_EQUAL(3 * kMiB + 512, std::filesystem::file_size(path));
   }
 }
 
-TEST(Replica, TakesTheSizeOfTheDiskAndKeepsTheContent) {
+TEST(Replica, IsNotMadeWhereThatIsNotAllowed) {
+  const std::string path = Paths()[0];
+  const auto opened = Replica::Open(path, kMiB, {.resize = true, .longer = true});
+  CHECK(opened.status().code() == StatusCode::kRefused);
+  STRCMP_EQUAL(("the replica " + path + " does not exist: make it as large as the disk (truncate -s 1048576 " + path +
+                "), or write create = yes for this guest in havend's configuration").c_str(),
+               opened.status().message().c_str());
+  CHECK_FALSE(std::filesystem::exists(on_disk.File("a")));
+}
+
+TEST(Replica, OfNoOctetsCountsAsMissing) {
+  const std::string path = on_disk.File("empty");
+  WriteFile(path, {});
+  CHECK(Replica::Open(path, kMiB, {}).status().code() == StatusCode::kRefused);
+  CHECK_EQUAL(0, std::filesystem::file_size(path));
+  Open(path, kMiB);
+  CHECK_EQUAL(kMiB, std::filesystem::file_size(path));
+}
+
+TEST(Replica, OfAnotherSizeIsRefusedAndStaysAsItIs) {
+  const std::string path = on_disk.File("r");
+  WriteFile(path, Pattern(8192, 1));
+  for (uint64_t disk_bytes : {4096, 16384}) {
+    const auto opened = Replica::Open(path, disk_bytes, {.create = true});
+    CHECK(opened.status().code() == StatusCode::kRefused);
+    const std::string size = std::to_string(disk_bytes);
+    STRCMP_EQUAL(("the replica " + path + ": the file has 8192 octets, the guest's disk " + size +
+                  ": configure another path, or, if nothing else is in it, give it that size (truncate -s " + size +
+                  " " + path + ")").c_str(),
+                 opened.status().message().c_str());
+    CHECK(ReadFile(path) == Pattern(8192, 1));
+  }
+}
+
+TEST(Replica, MayBeLongerThanTheDiskWhereThatIsAllowedAndStaysSo) {
+  const std::string path = on_disk.File("r");
+  WriteFile(path, Pattern(8192, 1));
+  Open(path, 4096, {.longer = true});
+  CHECK_EQUAL(8192, std::filesystem::file_size(path));
+  CHECK(Replica::Open(path, 8193, {.longer = true}).status().code() == StatusCode::kRefused);
+}
+
+TEST(Replica, TakesTheSizeOfTheDiskWhereThatIsAllowedAndKeepsTheContent) {
   const std::string path = Paths()[0];
   Apply(*Open(path, kMiB), WriteOf(0, 4096), Pattern(4096, 1));
-  Open(path, 2 * kMiB);
+  Open(path, 2 * kMiB, {.resize = true});
   CHECK_EQUAL(2 * kMiB, std::filesystem::file_size(path));
-  Open(path, 4096);
+  Open(path, 4096, {.resize = true});
   CHECK(ReadFile(path) == Pattern(4096, 1));
+}
+
+TEST(Replica, IsNotChangedByBeingOpened) {
+  const std::string path = on_disk.File("r");
+  WriteFile(path, Pattern(8192, 1));
+  Open(path, 8192);
+  CHECK(ReadFile(path) == Pattern(8192, 1));
+}
+
+TEST(Replica, IsRefusedWhileItIsOpenAndFreeWhenItIsClosed) {
+  const std::string path = on_disk.File("r");
+  auto first = Open(path, 8192);
+  const auto second = Replica::Open(path, 8192, {});
+  CHECK(second.status().code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("is open in this process already", second.status().message().c_str());
+  first.reset();
+  Open(path, 8192, {});
+}
+
+TEST(Replica, IsNotMadeBehindALinkToWhatIsNotThere) {
+  const std::string link = on_disk.File("link"), target = on_disk.File("not-mounted/r");
+  std::filesystem::create_symlink(target, link);
+  const auto opened = Replica::Open(link, 8192, {.create = true});
+  CHECK(opened.status().code() == StatusCode::kEnvironment);
+  CHECK_FALSE(std::filesystem::exists(target));
 }
 
 TEST(Replica, HoldsWhatIsWritten) {
@@ -129,7 +196,7 @@ TEST(Replica, AcceptsRequestsOfNoOctets) {
 
 TEST(Replica, RefusesWhatIsNeitherFileNorDevice) {
   for (const char* path : {"/dev/null", "/tmp"}) {
-    const auto opened = Replica::Open(path, kMiB);
+    const auto opened = Replica::Open(path, kMiB, {.create = true});
     CHECK(opened.status().code() == StatusCode::kInvalid);
     STRCMP_CONTAINS("neither a file nor a block device", opened.status().message().c_str());
     STRCMP_CONTAINS(path, opened.status().message().c_str());
@@ -137,7 +204,7 @@ TEST(Replica, RefusesWhatIsNeitherFileNorDevice) {
 }
 
 TEST(Replica, SaysWhichFolderItCannotCreate) {
-  const auto opened = Replica::Open("/dev/null/r", kMiB);
+  const auto opened = Replica::Open("/dev/null/r", kMiB, {.create = true});
   CHECK(opened.status().code() == StatusCode::kEnvironment);
   STRCMP_CONTAINS("/dev/null/r", opened.status().message().c_str());
 }

@@ -43,7 +43,7 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   Result<Config> parsed = ParseConfig(
       "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = 64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
-      "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ndisk-ack = durable\npromote = auto\n"
+      "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\ndisk-ack = durable\npromote = auto\n"
       "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\nshare = web\n"
       "[guest db]\ncommand = /bin/false\n",
       "h.conf");
@@ -60,6 +60,7 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   STRCMP_EQUAL("c\"d", web.command[4].c_str());
   STRCMP_EQUAL("mem0", web.ram_region.c_str());
   STRCMP_EQUAL("/dev/vg/d1", web.disks.at("disk1").c_str());
+  CHECK_TRUE(web.create);
   CHECK_TRUE(web.durable);
   CHECK_TRUE(web.auto_promote);
   CHECK_EQUAL(250, web.deadline.count());
@@ -76,6 +77,7 @@ TEST(HavendConfig, HasSafeDefaults) {
   STRCMP_EQUAL("/run/haven", parsed.value().run_dir.c_str());
   const auto& guest = parsed.value().guests[0];
   CHECK_FALSE(guest.auto_promote);
+  CHECK_FALSE(guest.create);
   CHECK_FALSE(guest.durable);
   CHECK_EQUAL(1000, guest.deadline.count());
   STRCMP_EQUAL("pc.ram", guest.ram_region.c_str());

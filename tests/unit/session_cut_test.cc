@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include "blkrep/disk_use.h"
 #include "core/assert.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/session_recording.h"
@@ -26,6 +27,7 @@ class PassiveBackup : private BackupSession::Events {
     options_.state_dir = folder_.File("state");
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder_.File("vda")}, {"vdb", folder_.File("vdb")}};
+    options_.create = true;
     options_.memory_limit_bytes = 1 << 30;
   }
 
@@ -59,6 +61,7 @@ class PassiveBackup : private BackupSession::Events {
   }
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
+    store_.reset();
     auto store = BackupStore::Create(options_, layout);
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
@@ -219,16 +222,49 @@ TEST_GROUP(BackupStore) {
   }
 };
 
-TEST(BackupStore, RecoversAnOldRunBeforeItTakesADiskOfAnotherSize) {
+TEST(BackupStore, RecoversAnOldRunBeforeItLooksAtADiskOfAnotherSizeWhichItDoesNotResize) {
   for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
   backup.Die();
+  const std::string path = backup.paths()[0];
   wire::Layout larger = recording().layout;
+  const uint64_t old_bytes = larger.disks[0].bytes;
   larger.instance[0]++;
-  larger.disks[0].bytes = 8192;
+  larger.disks[0].bytes += 8192;
+  const Status refused = BackupStore::Create(backup.options(), larger).status();
+  CHECK(refused.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS(("octets, the guest's disk " + std::to_string(old_bytes + 8192)).c_str(), refused.message().c_str());
+  CHECK(blkrep::test::ReadFile(path) == recording().states[2].disks[0]);
+  // What the message says a person may do.
+  std::filesystem::resize_file(path, old_bytes + 8192);
   auto store = BackupStore::Create(backup.options(), larger);
   HAVEN_CHECK_OK(store.status());
-  CHECK_EQUAL(8192, blkrep::test::ReadFile(backup.paths()[0]).size());
   CHECK_EQUAL(0, store.value()->committed());
+}
+
+TEST(BackupStore, DoesNotMakeAReplicaThatIsMissingWhenItRecovers) {
+  for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
+  backup.Die();
+  const std::string path = backup.paths()[0];
+  std::filesystem::remove(path);
+  const Status refused = BackupStore::Recover(backup.options());
+  CHECK(refused.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("recovery of an earlier run: replica of disk vda: ", refused.message().c_str());
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST(BackupStore, TakesNoDiskRecordAfterItGaveTheReplicasAway) {
+  for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
+  HAVEN_CHECK_OK(backup.store()->Finish());
+  backup.store()->ReleaseReplicas();
+  HAVEN_CHECK_OK(blkrep::RefuseIfInUse(backup.paths()[0]));
+  Record record;
+  record.header.type = wire::Type::kDiskZero;
+  record.header.epoch = backup.store()->committed() + 1;
+  wire::DiskRequest request;
+  request.bytes = 512;
+  record.body = wire::Encode(request);
+  CHECK_FALSE(backup.store()->OnDiskRecord(record, request).ok());
+  HAVEN_CHECK_OK(backup.store()->Finish());
 }
 
 TEST(BackupStore, IsOfNoUseAfterAReplicaFailedToTakeACommittedEpoch) {

@@ -21,6 +21,7 @@ struct Pair {
     backup_options.name = "vm";
     backup_options.state_dir = folder.File("state");
     backup_options.disks = {{"vda", folder.File("vda")}, {"vdb", folder.File("vdb")}};
+    backup_options.create = true;
     backup_options.deadline = milliseconds(10000);
     activator.replica_paths = {folder.File("vda"), folder.File("vdb")};
     primary_options.connect = {"vm", "127.0.0.1", listener.port(), milliseconds(10000)};
