@@ -12,24 +12,12 @@
 
 #include "core/assert.h"
 #include "core/crc32c.h"
+#include "core/sync_folder.h"
 
 namespace haven::blkrep::journal {
 namespace {
 
 constexpr size_t kReadBytes = 256 * 1024;
-
-/// A new file's name must survive a crash of the host as its content does.
-Status SyncFolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Status::FromErrno(errno, "cannot open the folder " + folder);
-  // EINVAL: a file system without anything to sync for folders.
-  const bool failed = fsync(fd) != 0 && errno != EINVAL;
-  const int error = errno;
-  close(fd);
-  return failed ? Status::FromErrno(error, "cannot sync the folder " + folder) : Status::Ok();
-}
 
 /// pwritev until all is written. @return 0 or errno.
 int WriteAll(int fd, ByteSpan first, ByteSpan second, uint64_t at) {

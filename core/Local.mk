@@ -13,4 +13,5 @@ libhavenengine_la_SOURCES = \
 	core/random_token.cc core/random_token.h \
 	core/records.cc core/records.h \
 	core/status.cc core/status.h \
+	core/sync_folder.cc core/sync_folder.h \
 	core/wire.h

@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/sync_folder.h"
+
 namespace haven::havend {
 
 namespace {
@@ -19,22 +21,40 @@ namespace {
 constexpr char kWaiting[] = "waiting";
 constexpr char kRunning[] = "running";
 
+std::string BootId() {
+  std::ifstream in("/proc/sys/kernel/random/boot_id");
+  std::string id;
+  in >> id;
+  return id;
+}
+
+/// Writes the whole of a fresh file to stable storage. @return 0 or errno.
+int WriteAndSync(int fd, const std::string& text) {
+  ssize_t wrote = write(fd, text.data(), text.size());
+  if (wrote < 0) return errno;
+  if (wrote != static_cast<ssize_t>(text.size())) return ENOSPC;
+  return fsync(fd) == 0 ? 0 : errno;
+}
+
 }  // namespace
+
+PidRecord RecordOf(pid_t pid, bool runs_guest) {
+  return {pid, ProcessStartTime(pid), runs_guest, BootId()};
+}
 
 Status WritePidFile(const std::string& path, const PidRecord& record) {
   const std::string fresh = path + ".new";
   int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot write " + fresh);
   std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +
-                     (record.runs_guest ? kRunning : kWaiting) + "\n";
-  bool whole = write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
-  int error = errno;
+                     (record.runs_guest ? kRunning : kWaiting) + " " + record.boot_id + "\n";
+  int error = WriteAndSync(fd, text);
   close(fd);
-  if (!whole) return Status::FromErrno(error, "cannot write " + fresh);
+  if (error != 0) return Status::FromErrno(error, "cannot write " + fresh);
   if (rename(fresh.c_str(), path.c_str()) != 0) {
     return Status::FromErrno(errno, "cannot replace " + path);
   }
-  return Status::Ok();
+  return SyncFolderOf(path);
 }
 
 std::optional<PidRecord> ReadPidFile(const std::string& path) {
@@ -44,6 +64,7 @@ std::optional<PidRecord> ReadPidFile(const std::string& path) {
   if (!(in >> record.pid >> record.start_time >> state) || record.pid <= 1) return std::nullopt;
   if (state != kWaiting && state != kRunning) return std::nullopt;
   record.runs_guest = state == kRunning;
+  in >> record.boot_id;
   return record;
 }
 
@@ -66,6 +87,7 @@ unsigned long long ProcessStartTime(pid_t pid) {
 }
 
 int OpenRecordedProcess(const PidRecord& record) {
+  if (!record.boot_id.empty() && record.boot_id != BootId()) return -1;
   int pidfd = static_cast<int>(syscall(SYS_pidfd_open, record.pid, 0));
   if (pidfd < 0) return -1;
   // Looked at after the open: from here on the pid cannot pass to another process.

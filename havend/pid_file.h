@@ -14,14 +14,19 @@ namespace haven::havend {
 /// process outlives havend.
 struct PidRecord {
   pid_t pid = 0;
-  /// Clock ticks after boot; with the pid it names one process for ever.
-  unsigned long long start_time = 0;
-  bool runs_guest = false;  ///< false: waits for a promotion, may be ended
+  unsigned long long start_time = 0;  ///< clock ticks after boot
+  bool runs_guest = false;            ///< false: waits for a promotion, may be ended
+  /// The kernel's name for this boot; with pid and start time it names one
+  /// process for ever. Empty: of whatever boot.
+  std::string boot_id;
 
   bool operator==(const PidRecord&) const = default;
 };
 
-/// Replaces the file in one step. @return kEnvironment naming the path.
+/// The record of a process of this boot.
+PidRecord RecordOf(pid_t pid, bool runs_guest);
+
+/// Replaces the file in one step; afterwards it is on stable storage. @return kEnvironment naming the path.
 Status WritePidFile(const std::string& path, const PidRecord& record);
 
 /// @return nothing when there is no file or it is not one of ours.

@@ -33,12 +33,19 @@ TEST_GROUP(HavendPidFile) {
 
 TEST(HavendPidFile, ReadsWhatItWrote) {
   for (bool runs : {false, true}) {
-    PidRecord record{4711, 123456789ull, runs};
-    CHECK_TRUE(WritePidFile(path, record).ok());
-    auto read = ReadPidFile(path);
-    CHECK_TRUE(read.has_value());
-    CHECK(record == *read);
+    for (const char* boot : {"", "0a1b-2c"}) {
+      PidRecord record{4711, 123456789ull, runs, boot};
+      CHECK_TRUE(WritePidFile(path, record).ok());
+      auto read = ReadPidFile(path);
+      CHECK_TRUE(read.has_value());
+      CHECK(record == *read);
+    }
   }
+}
+
+TEST(HavendPidFile, SaysWhichRecordCannotBeWritten) {
+  haven::Status status = WritePidFile(path + ".d/qemu.pid", {4711, 1, false});
+  STRCMP_CONTAINS((path + ".d/qemu.pid").c_str(), status.message().c_str());
 }
 
 TEST(HavendPidFile, TakesNothingElseForARecord) {
@@ -56,6 +63,18 @@ TEST(HavendPidFile, DoesNotTakeAnotherProcessWithTheSamePidForTheRecordedOne) {
   CHECK(pidfd >= 0);
   close(pidfd);
   CHECK_EQUAL(-1, OpenRecordedProcess({getpid(), started + 1, false}));
+}
+
+TEST(HavendPidFile, DoesNotTakeAProcessOfThisBootForOneOfAnother) {
+  PidRecord record = RecordOf(getpid(), true);
+  CHECK_EQUAL(ProcessStartTime(getpid()), record.start_time);
+  CHECK_TRUE(record.runs_guest);
+  CHECK_EQUAL(36u, record.boot_id.size());
+  int pidfd = OpenRecordedProcess(record);
+  CHECK(pidfd >= 0);
+  close(pidfd);
+  record.boot_id[0] = record.boot_id[0] == '0' ? '1' : '0';
+  CHECK_EQUAL(-1, OpenRecordedProcess(record));
 }
 
 TEST(HavendPidFile, EndsTheRecordedProcess) {

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/sync_folder.h"
+
+#include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace haven {
+
+Status SyncFolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return Status::FromErrno(errno, "cannot open the folder " + folder);
+  // EINVAL: a file system without anything to sync for folders.
+  const bool failed = fsync(fd) != 0 && errno != EINVAL;
+  const int error = errno;
+  close(fd);
+  return failed ? Status::FromErrno(error, "cannot sync the folder " + folder) : Status::Ok();
+}
+
+}  // namespace haven
