@@ -2,25 +2,31 @@
 #ifndef HAVEN_HAVEND_QEMU_ARGUMENTS_H
 #define HAVEN_HAVEND_QEMU_ARGUMENTS_H
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include <cstdint>
-
 namespace haven::havend {
+
+/// The memory of a guest that will come.
+struct IncomingMemory {
+  std::string region;  ///< QEMU's name of the RAM block
+  int fd = -1;         ///< memfd, inherited
+  uint64_t bytes = 0;
+};
 
 /// What havend adds to the configured command of a guest.
 struct QemuArguments {
-  std::string ram_region;
-  int ram_fd = -1;  ///< memfd of the guest's memory, inherited
-  uint64_t ram_bytes = 0;
+  std::optional<IncomingMemory> memory;  ///< none: a machine that is switched on
   int control_fd = -1;   ///< a connected socket for havend's own monitor, inherited
   std::string qmp_path;  ///< the public monitor of the guest
 };
 
-/// @return the argv of a QEMU that waits for the guest's state.
-std::vector<std::string> WaitingQemuCommand(const std::vector<std::string>& configured,
-                                            const QemuArguments& arguments);
+/// @return the argv of a QEMU that waits for the guest's state, or for the word
+///         to switch the machine on.
+std::vector<std::string> QemuCommand(const std::vector<std::string>& configured,
+                                     const QemuArguments& arguments);
 
 }  // namespace haven::havend
 

@@ -16,6 +16,19 @@ namespace {
 
 constexpr milliseconds kLastRestartDelay{60000};
 
+/// Two guests of one name on one host would fight for the monitor and the disks.
+Status RefuseIfNameIsTaken(const QemuOptions& options) {
+  if (!qmp::LineSocket::Connect(options.qmp_path).ok()) return Status::Ok();
+  return Status(StatusCode::kRefused, "a guest named " + options.name + " already runs on this host (" +
+                                          options.qmp_path + " answers): end it first");
+}
+
+/// Why two tries failed.
+Status Both(const Status& first, const Status& second) {
+  if (first.message() == second.message()) return second;
+  return Status(second.code(), second.message() + "; at the first try: " + first.message());
+}
+
 }  // namespace
 
 QemuProcess::QemuProcess(QemuOptions options)
@@ -59,8 +72,15 @@ Status QemuProcess::RefuseIfRunning() {
                                           std::to_string(pid) + ": end it first");
 }
 
-Status QemuProcess::Prepare(const memrep::GuestImage& image) {
+Status QemuProcess::MayStart() {
   HAVEN_RETURN_IF_ERROR(RefuseIfRunning());
+  std::lock_guard<std::mutex> lock(mutex_);
+  const bool ours = qemu_ != nullptr && !qemu_->process().WaitForEnd(milliseconds(0));
+  return ours ? Status::Ok() : RefuseIfNameIsTaken(options_);
+}
+
+Status QemuProcess::Prepare(const memrep::GuestImage& image) {
+  HAVEN_RETURN_IF_ERROR(MayStart());
   Discard();
   StopWatching();
   std::lock_guard<std::mutex> lock(mutex_);
@@ -75,6 +95,7 @@ Status QemuProcess::Prepare(const memrep::GuestImage& image) {
 }
 
 Status QemuProcess::StartLocked() {
+  HAVEN_RETURN_IF_ERROR(RefuseIfNameIsTaken(options_));
   auto started = WaitingQemu::Start(options_, *image_);
   if (!started.ok()) return started.status();
   qemu_ = std::move(started.value());
@@ -89,29 +110,52 @@ Status QemuProcess::Activate(const memrep::GuestImage& image) {
   StopWatching();
   std::lock_guard<std::mutex> lock(mutex_);
   image_ = &image;
-  Status status = ActivateLocked();
-  if (phase_ == Phase::kRunning) {
-    // Also when it failed after the guest may have run: never a second time.
-    StartWatching(qemu_->process().pidfd());
-  } else {
-    EndWaitingLocked();
-  }
-  return status;
+  return ActivateLocked();
 }
 
 Status QemuProcess::ActivateLocked() {
+  Reached reached;
+  Status first = RunLocked(reached);
+  if (first.ok() || reached != Reached::kNothing) {
+    SettleLocked(reached);
+    return first;
+  }
+  Log("guest " + options_.name + ": " + first.message() + "; trying once more, with a fresh process");
+  EndProcessLocked();
+  Status second = RunLocked(reached);
+  SettleLocked(reached);
+  return second.ok() ? second : Both(first, second);
+}
+
+Status QemuProcess::RunLocked(Reached& reached) {
+  reached = Reached::kNothing;
   if (qemu_ == nullptr || qemu_->process().WaitForEnd(milliseconds(0))) {
     Log("guest " + options_.name + ": no process waits for it, starting one");
     HAVEN_RETURN_IF_ERROR(StartLocked());
   }
-  bool ran = false;
-  Status status = qemu_->Run(*image_, ran);
-  if (ran) {
-    phase_ = Phase::kRunning;
-    running_pid_ = qemu_->process().pid();
-    image_ = nullptr;
-  }
+  return qemu_->Run(*image_, reached);
+}
+
+Status QemuProcess::Boot() {
+  HAVEN_RETURN_IF_ERROR(MayStart());
+  Discard();
+  StopWatching();
+  std::lock_guard<std::mutex> lock(mutex_);
+  auto started = WaitingQemu::StartOff(options_);
+  if (!started.ok()) return started.status();
+  qemu_ = std::move(started.value());
+  Reached reached;
+  Status status = qemu_->Boot(reached);
+  SettleLocked(reached);
   return status;
+}
+
+void QemuProcess::SettleLocked(Reached reached) {
+  if (reached != Reached::kGuest) return EndWaitingLocked();
+  phase_ = Phase::kRunning;
+  running_pid_ = qemu_->process().pid();
+  image_ = nullptr;
+  StartWatching(qemu_->process().pidfd());
 }
 
 void QemuProcess::Discard() {
@@ -129,6 +173,10 @@ void QemuProcess::Discard() {
 void QemuProcess::EndWaitingLocked() {
   image_ = nullptr;
   phase_ = Phase::kIdle;
+  EndProcessLocked();
+}
+
+void QemuProcess::EndProcessLocked() {
   if (qemu_ == nullptr) return;
   qemu_->process().Kill();
   qemu_.reset();

@@ -13,8 +13,9 @@
 namespace haven::havend {
 
 /// The Activator of the embedded accelerator: keeps a QEMU waiting for each
-/// image and starts it again when it dies; after Activate() the process
-/// belongs to nobody and havend may end without harm to the guest.
+/// image and starts it again when it dies; a load that fails is tried once
+/// more with a fresh process. After Activate() or Boot() the process belongs to
+/// nobody and havend may end without harm to the guest.
 /// Calls one at a time, from any thread, as Activator says.
 class QemuProcess : public session::Activator {
  public:
@@ -26,8 +27,10 @@ class QemuProcess : public session::Activator {
   /// finds the guest that an earlier havend promoted.
   Status Recover();
 
+  Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
+  Status Boot() override;
   void Discard() override;
   bool Running() override { return RunningPid() != 0; }
 
@@ -40,6 +43,11 @@ class QemuProcess : public session::Activator {
   Status RefuseIfRunning();
   Status StartLocked();
   Status ActivateLocked();
+  Status RunLocked(Reached& reached);
+  /// After a Run() or Boot(): watches a guest that may run, which is never
+  /// started a second time; ends the process otherwise.
+  void SettleLocked(Reached reached);
+  void EndProcessLocked();
   void EndWaitingLocked();
   /// Ends the watching thread. Not under mutex_, which that thread takes.
   void StopWatching();

@@ -53,14 +53,6 @@ const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image,
   return nullptr;
 }
 
-/// Two guests of one name on one host would fight for the monitor and the disks.
-Status RefuseIfNameIsTaken(const QemuOptions& options) {
-  if (!qmp::LineSocket::Connect(options.qmp_path).ok()) return Status::Ok();
-  return Status(StatusCode::kRefused,
-                "a guest named " + options.name + " already runs on this host (" +
-                    options.qmp_path + " answers): end it before it can be protected to here");
-}
-
 /// The switch learns of the move within milliseconds, also if the first
 /// announcements are lost.
 Json AnnounceParameters(const char* prefix) {
@@ -89,19 +81,33 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& optio
     return Status(StatusCode::kRefused, "the primary has no memory region " + options.ram_region +
                                             ": set ram-region to the name of its main memory");
   }
-  HAVEN_RETURN_IF_ERROR(RefuseIfNameIsTaken(options));
+  QemuArguments arguments;
+  arguments.memory = IncomingMemory{options.ram_region, ram->fd, ram->bytes};
+  auto qemu = Spawn(options, arguments);
+  if (!qemu.ok()) return qemu;
+  Status ready = qemu.value()->GetReadyToLoad();
+  return ready.ok() ? std::move(qemu) : qemu.value()->EndBecause(ready);
+}
+
+Result<std::unique_ptr<WaitingQemu>> WaitingQemu::StartOff(const QemuOptions& options) {
+  return Spawn(options, {});
+}
+
+Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Spawn(const QemuOptions& options, QemuArguments arguments) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
     return Status::FromErrno(errno, "cannot make a socket pair");
   }
   ScopedFd theirs{pair[1]};
+  arguments.control_fd = theirs.fd;
+  arguments.qmp_path = options.qmp_path;
   ChildSpec spec;
-  spec.argv = WaitingQemuCommand(options.command, {options.ram_region, ram->fd, ram->bytes,
-                                                   theirs.fd, options.qmp_path});
-  spec.inherited = {ram->fd, theirs.fd};
+  spec.argv = QemuCommand(options.command, arguments);
+  spec.inherited = {theirs.fd};
+  if (arguments.memory) spec.inherited.push_back(arguments.memory->fd);
   spec.output_path = options.LogPath();
   auto child = ChildProcess::Spawn(spec, [&options](pid_t pid) {
-    return WritePidFile(options.PidPath(), {pid, ProcessStartTime(pid), false});
+    return WritePidFile(options.PidPath(), RecordOf(pid, false));
   });
   if (!child.ok()) {
     close(pair[0]);
@@ -110,20 +116,20 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& optio
   std::unique_ptr<WaitingQemu> qemu(new WaitingQemu(options, std::move(child.value())));
   close(theirs.fd);  // so that the end of the process is the end of the connection
   theirs.fd = -1;
-  Status status = qemu->Handshake(pair[0]);
-  if (!status.ok()) {
-    status = qemu->Explain(status);
-    qemu->process_->Kill();
-    unlink(options.PidPath().c_str());
-    return status.With("the waiting QEMU did not start");
-  }
+  auto client = qmp::Client::Start(qmp::LineSocket(pair[0]), kStartTimeout);
+  if (!client.ok()) return qemu->EndBecause(client.status());
+  qemu->qmp_ = std::move(client.value());
   return Result<std::unique_ptr<WaitingQemu>>(std::move(qemu));
 }
 
-Status WaitingQemu::Handshake(int control_fd) {
-  auto client = qmp::Client::Start(qmp::LineSocket(control_fd), kStartTimeout);
-  if (!client.ok()) return client.status();
-  qmp_ = std::move(client.value());
+Status WaitingQemu::EndBecause(Status status) {
+  status = Explain(status);
+  process_->Kill();
+  unlink(options_.PidPath().c_str());
+  return status.With("the waiting QEMU did not start");
+}
+
+Status WaitingQemu::GetReadyToLoad() {
   Json events = Json::Object().Set("capability", "events").Set("state", true);
   Json list = Json::Array();
   list.Append(events);
@@ -139,10 +145,32 @@ Status WaitingQemu::Handshake(int control_fd) {
   if (machine_.size() > suffix.size() && machine_.ends_with(suffix)) {
     machine_.resize(machine_.size() - suffix.size());
   }
-  return Status::Ok();
+  // Once more before the load; one that cannot do it must be found now.
+  return Forget();
 }
 
-Status WaitingQemu::Run(const memrep::GuestImage& image, bool& ran) {
+Status WaitingQemu::Forget() {
+  Status status = qmp_->Execute("haven-incoming-forget").status();
+  if (status.code() != StatusCode::kRefused || qmp_->error_class() != "CommandNotFound") return status;
+  return Status(StatusCode::kRefused, options_.command[0] + " is not the qemu-dm of this havend: install the " +
+                                          "one that was built with it, or correct the guest's command");
+}
+
+Status WaitingQemu::Run(const memrep::GuestImage& image, Reached& reached) {
+  reached = Reached::kNothing;
+  Status status = Load(image);
+  if (!status.ok()) return Explain(status).With("QEMU did not accept the guest's state");
+  status = Keep(reached);
+  if (!status.ok()) return Explain(status).With("QEMU did not keep the guest's memory");
+  return LetRun(image.guest_paused(), reached);
+}
+
+Status WaitingQemu::Boot(Reached& reached) {
+  reached = Reached::kNothing;
+  return LetRun(false, reached);
+}
+
+Status WaitingQemu::Load(const memrep::GuestImage& image) {
   std::vector<StreamRegion> regions;
   for (const auto& region : image.regions()) {
     if (region.name == options_.ram_region) continue;
@@ -150,22 +178,9 @@ Status WaitingQemu::Run(const memrep::GuestImage& image, bool& ran) {
   }
   Result<Bytes> stream = ComposeIncomingStream(machine_, regions, image.device_state());
   if (!stream.ok()) return stream.status();
-  Status status = SendStream(stream.value());
-  if (status.ok()) status = WaitUntilLoaded();
-  if (!status.ok()) return Explain(status).With("QEMU did not accept the guest's state");
-  // On disk before the guest runs: a later havend must never end this process.
-  const pid_t pid = process_->pid();
-  HAVEN_RETURN_IF_ERROR(WritePidFile(options_.PidPath(), {pid, ProcessStartTime(pid), true}));
-  if (image.guest_paused()) {
-    Log("guest " + options_.name + ": stays paused, as an administrator had left it; its monitor is " +
-        options_.qmp_path);
-    ran = true;
-  } else {
-    status = Resume(ran);
-    if (!status.ok()) return Explain(status).With("the guest does not run");
-  }
-  qmp_.reset();
-  return Status::Ok();
+  HAVEN_RETURN_IF_ERROR(Forget());
+  HAVEN_RETURN_IF_ERROR(SendStream(stream.value()));
+  return WaitUntilLoaded();
 }
 
 Status WaitingQemu::SendStream(const Bytes& stream) {
@@ -192,12 +207,36 @@ Status WaitingQemu::WaitUntilLoaded() {
   }
 }
 
-Status WaitingQemu::Resume(bool& ran) {
-  ran = true;
+Status WaitingQemu::Keep(Reached& reached) {
+  reached = Reached::kMemory;
+  Result<Json> kept = qmp_->Execute("haven-incoming-keep", {}, kLoadTimeout);
+  if (!kept.ok()) return kept.status();
+  if (kept.value()["written-bytes"].Int(-1) == 0) reached = Reached::kNothing;
+  return Status::Ok();
+}
+
+Status WaitingQemu::LetRun(bool paused, Reached& reached) {
+  // On disk before the guest runs: a later havend must never end this process.
+  HAVEN_RETURN_IF_ERROR(WritePidFile(options_.PidPath(), RecordOf(process_->pid(), true)));
+  if (paused) {
+    Log("guest " + options_.name + ": stays paused, as an administrator had left it; its monitor is " +
+        options_.qmp_path);
+    reached = Reached::kGuest;
+  } else {
+    Status status = Resume(reached);
+    if (!status.ok()) return Explain(status).With("the guest does not run");
+  }
+  qmp_.reset();
+  return Status::Ok();
+}
+
+Status WaitingQemu::Resume(Reached& reached) {
+  const Reached before = reached;
+  reached = Reached::kGuest;
   Result<Json> done = qmp_->Execute("cont");
-  // An answer that says no means that nothing was executed.
   if (!done.ok()) {
-    ran = done.status().code() != StatusCode::kRefused;
+    // An answer that says no means that nothing was executed.
+    if (done.status().code() == StatusCode::kRefused) reached = before;
     return done.status();
   }
   Result<Json> state = qmp_->Execute("query-status");

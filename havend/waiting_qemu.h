@@ -8,6 +8,7 @@
 
 #include "core/status.h"
 #include "havend/child_process.h"
+#include "havend/qemu_arguments.h"
 #include "memrep/guest_image.h"
 #include "qmp/client.h"
 
@@ -26,22 +27,31 @@ struct QemuOptions {
   std::string LogPath() const { return state_dir + "/qemu.log"; }
 };
 
-/// A QEMU that shares a guest image's memory and waits for the rest of the
-/// guest's state. One thread at a time.
+/// What a QEMU has come to, whatever was returned.
+enum class Reached {
+  kNothing,  ///< the image is untouched: another process may start from it
+  kMemory,   ///< the image may have been written to
+  kGuest,    ///< the guest may have executed something
+};
+
+/// A QEMU that sees a guest image's memory and waits for the rest of the
+/// guest's state, or waits to be switched on. One thread at a time.
 class WaitingQemu {
  public:
   /// Starts it and waits until it answers; what can be done ahead of a
   /// failover is done. @param image  outlives the process, or its memory does.
   static Result<std::unique_ptr<WaitingQemu>> Start(const QemuOptions& options,
                                                     const memrep::GuestImage& image);
+  /// Starts one that has nothing but its disks, for Boot().
+  static Result<std::unique_ptr<WaitingQemu>> StartOff(const QemuOptions& options);
   /// Leaves the process alone.
   ~WaitingQemu() = default;
 
   /// Loads the state and lets the guest run (not if an administrator had
   /// paused it); from then on the process belongs to nobody.
-  /// @param ran  becomes true when the guest may have executed something:
-  ///        then the image is spent, whatever is returned.
-  Status Run(const memrep::GuestImage& image, bool& ran);
+  Status Run(const memrep::GuestImage& image, Reached& reached);
+  /// Switches the machine on; from then on the process belongs to nobody.
+  Status Boot(Reached& reached);
 
   ChildProcess& process() { return *process_; }
   const std::string& machine() const { return machine_; }
@@ -49,10 +59,17 @@ class WaitingQemu {
  private:
   WaitingQemu(const QemuOptions& options, std::unique_ptr<ChildProcess> process)
       : options_(options), process_(std::move(process)) {}
-  Status Handshake(int control_fd);
+  static Result<std::unique_ptr<WaitingQemu>> Spawn(const QemuOptions& options, QemuArguments arguments);
+  Status GetReadyToLoad();
+  Status Forget();
+  Status Load(const memrep::GuestImage& image);
   Status SendStream(const Bytes& stream);
   Status WaitUntilLoaded();
-  Status Resume(bool& ran);
+  Status Keep(Reached& reached);
+  Status LetRun(bool paused, Reached& reached);
+  Status Resume(Reached& reached);
+  /// The process is ended; `status` is why.
+  Status EndBecause(Status status);
   /// `status`, or what the process said when it died.
   Status Explain(Status status);
 

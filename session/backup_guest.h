@@ -22,6 +22,9 @@ namespace haven::session {
 class Activator {
  public:
   virtual ~Activator() = default;
+  /// Whether a guest may be started here: nothing else runs under its name. Touches nothing.
+  /// @return kRefused with what runs, and what to do.
+  virtual Status MayStart() = 0;
   /// A new image was laid out (all zero): start what waits for it. The image
   /// stays valid until Discard() or, after a successful Activate(), for ever.
   virtual Status Prepare(const memrep::GuestImage& image) = 0;
@@ -30,6 +33,8 @@ class Activator {
   virtual void Committed(const memrep::GuestImage& image) { (void)image; }
   /// Run the guest from the image now; Ok when it runs.
   virtual Status Activate(const memrep::GuestImage& image) = 0;
+  /// Starts the guest from its disks alone, as a machine that is switched on. Nothing waits for an image. Ok when it runs.
+  virtual Status Boot() = 0;
   /// Nobody waits for this image any more.
   virtual void Discard() = 0;
   /// Whether a guest that Activate() started still runs.

@@ -67,14 +67,17 @@ Status XlReceiver::TryDeviceModel() {
                                     version.status().message() + "; see " + options_.LogPath()};
 }
 
+Status XlReceiver::MayStart() {
+  if (!DomainExists(domain_)) return Status::Ok();
+  return {StatusCode::kRefused, "domain " + domain_ + " runs on this host already: end it first (xl destroy " +
+                                    domain_ + ")"};
+}
+
 Status XlReceiver::Prepare(const memrep::GuestImage& image) {
   HAVEN_RETURN_IF_ERROR(StreamFeed::CheckImage(image));
   HAVEN_RETURN_IF_ERROR(TryDeviceModel());
+  HAVEN_RETURN_IF_ERROR(MayStart());
   Discard();
-  if (DomainExists(domain_)) {
-    return {StatusCode::kRefused, "domain " + domain_ + " runs on this host already: end it first (xl destroy " +
-                                      domain_ + ")"};
-  }
   image.TrackChanges();
   std::lock_guard lock(mutex_);
   order_ = Order::kFeed;
@@ -107,6 +110,16 @@ Status XlReceiver::Activate(const memrep::GuestImage& image) {
   if (status.ok()) return status;
   DestroyIncoming();
   return status;
+}
+
+Status XlReceiver::Boot() {
+  HAVEN_RETURN_IF_ERROR(MayStart());
+  Discard();
+  auto created = Xl({"create", options_.config_path});
+  if (!created.ok()) return created.status().With("the domain does not start");
+  std::lock_guard lock(mutex_);
+  running_ = true;
+  return Status::Ok();
 }
 
 void XlReceiver::StopThread() {
@@ -167,6 +180,23 @@ Status XlReceiver::FeedOne(const memrep::GuestImage& image) {
   return reader_->WaitForSuccess(kRunTimeout, interrupt_);
 }
 
+void XlReceiver::StartOver() {
+  reader_.reset();
+  feed_.reset();
+  DestroyIncoming();
+}
+
+Status XlReceiver::Run(const memrep::GuestImage& image) {
+  Status first = FeedOne(image);
+  // Under its own name the domain may have run.
+  if (first.ok() || first.code() == StatusCode::kTryAgain || DomainExists(domain_)) return first;
+  options_.log("guest " + options_.name + ": " + first.message() + "; trying once more, with a fresh xl");
+  StartOver();
+  Status second = FeedOne(image);
+  if (second.ok() || second.message() == first.message()) return second;
+  return {second.code(), second.message() + "; at the first try: " + first.message()};
+}
+
 void XlReceiver::Feed(const memrep::GuestImage& image) {
   while (AwaitWork()) {
     bool run;
@@ -175,7 +205,7 @@ void XlReceiver::Feed(const memrep::GuestImage& image) {
       run = order_ == Order::kRun;
     }
     const bool first = feed_ == nullptr;
-    Status status = FeedOne(image);
+    Status status = run ? Run(image) : FeedOne(image);
     if (status.ok() && first && !run) {
       options_.log("guest " + options_.name + ": epoch " + std::to_string(feed_->epoch()) + " is in the domain that waits");
     }
@@ -191,9 +221,7 @@ void XlReceiver::Feed(const memrep::GuestImage& image) {
     if (!status.ok()) {
       lock.unlock();
       options_.log("guest " + options_.name + ": " + status.message() + "; starting the domain that waits again");
-      reader_.reset();
-      feed_.reset();
-      DestroyIncoming();
+      StartOver();
       lock.lock();
     }
     changed_.wait_for(lock, status.ok() ? options_.feed_interval : kRestartDelay,

@@ -41,9 +41,11 @@ class XlReceiver : public session::Activator {
   /// finds the domain if that runs here.
   Status Recover();
 
+  Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   void Committed(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
+  Status Boot() override;
   void Discard() override;
   bool Running() override;
 
@@ -58,6 +60,10 @@ class XlReceiver : public session::Activator {
   void DestroyIncoming();
   void Feed(const memrep::GuestImage& image);
   Status FeedOne(const memrep::GuestImage& image);
+  /// Lets the domain run; what fails before it runs is tried once more, with a fresh xl.
+  Status Run(const memrep::GuestImage& image);
+  /// The domain that waits, and its xl, are gone; the next FeedOne() begins anew.
+  void StartOver();
   Status Begin(const memrep::GuestImage& image);
   /// @return whether there is something to do but to end.
   bool AwaitWork();

@@ -1,9 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A device model that does nothing but talk: answers havend's monitor as a
-waiting QEMU does, and says on the FIFO of -say what happens to it."""
+waiting QEMU does, and says on the FIFO of -say what happens to it.
+
+It maps the memory as its share= says, and writes to it as its options say:
+    -write-early          over the first page, once, while it waits
+    -write-late           "DEVS" into the second page, as a device may that is loaded
+    -fail-load-once FILE  over all of it, and fails to load, unless FILE exists; makes FILE
+"""
 import array
 import json
+import mmap
 import os
 import re
 import signal
@@ -17,10 +24,35 @@ class FakeQemu:
         self.arguments = arguments
         self.events = open(arguments[arguments.index("-say") + 1], "w", buffering=1)
         control = int(re.search(r"id=haven-control,fd=(\d+)", line).group(1))
-        self.memory = int(re.search(r"mem-path=/proc/self/fd/(\d+)", line).group(1))
+        self.memory = self.file = None
+        if "-object" in arguments:
+            self.map_memory(line)
         self.socket = socket.socket(fileno=control)
         self.stream = b""
         self.running = False
+
+    def map_memory(self, line: str) -> None:
+        size, share, self.file = re.search(r"size=(\d+),share=(\w+),mem-path=/proc/self/fd/(\d+)", line).groups()
+        self.file, self.size = int(self.file), int(size)
+        flags = mmap.MAP_SHARED if share == "on" else mmap.MAP_PRIVATE
+        self.memory = mmap.mmap(self.file, self.size, flags)
+
+    def forget(self) -> None:
+        self.memory.madvise(mmap.MADV_DONTNEED)
+        if "-write-early" in self.arguments:
+            self.arguments.remove("-write-early")
+            self.memory[0:4096] = b"W" * 4096
+
+    def keep(self) -> dict:
+        if "-refuse-keep" in self.arguments:
+            return {"error": {"class": "GenericError", "desc": "no space"}}
+        written = 0
+        for at in range(0, self.size, 4096):
+            page = self.memory[at:at + 4096]
+            if page != os.pread(self.file, 4096, at):
+                os.pwrite(self.file, page, at)
+                written += 4096
+        return {"return": {"written-bytes": written}}
 
     def say(self, text: str) -> None:
         self.events.write(text + "\n")
@@ -40,7 +72,18 @@ class FakeQemu:
             self.stream = file.read()
         if not self.stream.startswith(b"QEVM\0\0\0\3\7\0\0\0\7fake-pc"):
             self.fail("fake: the stream does not begin with its configuration")
-        self.say("memory " + os.pread(self.memory, 4, 0).decode())
+        self.say("memory " + self.memory[0:4].decode())
+        if "-fail-load-once" in self.arguments:
+            self.fail_once(self.arguments[self.arguments.index("-fail-load-once") + 1])
+        if "-write-late" in self.arguments:
+            self.memory[4096:4100] = b"DEVS"
+
+    def fail_once(self, marker: str) -> None:
+        if os.path.exists(marker):
+            return
+        open(marker, "w").close()
+        self.memory[:] = b"X" * self.size
+        self.fail("fake: load of migration failed at first")
 
     def answer(self, command: str, passed: list[int]) -> dict:
         if command == "getfd":
@@ -49,6 +92,12 @@ class FakeQemu:
             self.load(self.passed)
             self.send({"event": "MIGRATION", "data": {"status": "active"}})
             self.send({"event": "MIGRATION", "data": {"status": "completed"}})
+        elif command == "haven-incoming-forget":
+            if "-stock" in self.arguments:
+                return {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}
+            self.forget()
+        elif command == "haven-incoming-keep":
+            return self.keep()
         elif command == "qom-get":
             return {"return": "fake-pc-machine"}
         elif command == "cont":

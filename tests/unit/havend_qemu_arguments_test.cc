@@ -3,20 +3,37 @@
 
 #include <CppUTest/TestHarness.h>
 
-using haven::havend::WaitingQemuCommand;
+using namespace haven::havend;
+
+namespace {
+
+std::string Joined(const std::vector<std::string>& argv) {
+  std::string line;
+  for (const std::string& word : argv) line += word + "\n";
+  return line;
+}
+
+}  // namespace
 
 TEST_GROUP(HavendQemuArguments){};
 
 TEST(HavendQemuArguments, AddsMemoryMonitorsAndWaitingToTheConfiguredCommand) {
-  auto argv = WaitingQemuCommand({"/q", "-machine", "pc"}, {"pc.ram", 7, 1u << 28, 9, "/run/h/w,1.qmp"});
-  std::string line;
-  for (const std::string& word : argv) line += word + "\n";
+  auto argv = QemuCommand({"/q", "-machine", "pc"},
+                          {IncomingMemory{"pc.ram", 7, 1u << 28}, 9, "/run/h/w,1.qmp"});
   STRCMP_EQUAL(
       "/q\n-machine\npc\n-S\n-incoming\ndefer\n-object\n"
-      "memory-backend-file,id=pc.ram,size=268435456,share=on,mem-path=/proc/self/fd/7,"
+      "memory-backend-file,id=pc.ram,size=268435456,share=off,mem-path=/proc/self/fd/7,"
       "x-use-canonical-path-for-ramblock-id=off\n"
       "-machine\nmemory-backend=pc.ram\n"
       "-chardev\nsocket,id=haven-control,fd=9\n-mon\nchardev=haven-control,mode=control\n"
       "-qmp\nunix:/run/h/w,,1.qmp,server=on,wait=off\n",
-      line.c_str());
+      Joined(argv).c_str());
+}
+
+TEST(HavendQemuArguments, AddsOnlyMonitorsForAMachineThatIsSwitchedOn) {
+  STRCMP_EQUAL(
+      "/q\n-machine\npc\n-S\n"
+      "-chardev\nsocket,id=haven-control,fd=9\n-mon\nchardev=haven-control,mode=control\n"
+      "-qmp\nunix:/w.qmp,server=on,wait=off\n",
+      Joined(QemuCommand({"/q", "-machine", "pc"}, {std::nullopt, 9, "/w.qmp"})).c_str());
 }

@@ -9,7 +9,9 @@
 #include <optional>
 #include <poll.h>
 #include <string>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +54,19 @@ void Commit(GuestImage& image, uint32_t flags) {
   staging.Apply(1, end);
   memcpy(image.regions()[0].data, "RAM!", 4);
 }
+
+/// Something that answers at `path` as the monitor of a guest does.
+struct ScopedSocket {
+  explicit ScopedSocket(const std::string& path) : fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path.c_str());
+    CHECK_EQUAL(0, bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)));
+    CHECK_EQUAL(0, listen(fd, 4));
+  }
+  ~ScopedSocket() { close(fd); }
+  int fd;
+};
 
 }  // namespace
 
@@ -98,9 +113,18 @@ TEST_GROUP(HavendQemuProcess) {
       if (got > 0) heard.append(text, static_cast<size_t>(got));
     }
   }
+  /// Whether no device model has said anything more.
+  bool Silent() {
+    pollfd poller{fifo, POLLIN, 0};
+    return heard.empty() && poll(&poller, 1, 0) == 0;
+  }
+  std::string Memory() const {
+    const GuestImage::Region& ram = image->regions()[0];
+    return {reinterpret_cast<const char*>(ram.data), ram.bytes};
+  }
   PidRecord Recorded() { return ReadPidFile(options.PidPath()).value_or(PidRecord{}); }
   void End(pid_t pid) {
-    int pidfd = OpenRecordedProcess({pid, ProcessStartTime(pid), false});
+    int pidfd = OpenRecordedProcess(RecordOf(pid, false));
     CHECK(pidfd >= 0);
     CHECK_TRUE(EndProcess(pidfd).ok());
     close(pidfd);
@@ -142,10 +166,8 @@ TEST(HavendQemuProcess, LeavesAGuestPausedThatAnAdministratorHadPaused) {
   STRCMP_EQUAL("starts", Hear().c_str());
   STRCMP_EQUAL("memory RAM!", Hear().c_str());
   CHECK_TRUE(qemu.Running());
-  const pid_t pid = qemu.RunningPid();
-  pollfd poller{fifo, POLLIN, 0};
-  CHECK_EQUAL(0, poll(&poller, 1, 0));
-  End(pid);
+  CHECK_TRUE(Silent());
+  End(qemu.RunningPid());
 }
 
 TEST(HavendQemuProcess, StartsAnotherWhenTheWaitingProcessDies) {
@@ -179,7 +201,7 @@ TEST(HavendQemuProcess, EndsWhatAnEarlierDaemonLeftWaiting) {
   if (stale == 0) {
     for (;;) pause();
   }
-  CHECK_TRUE(WritePidFile(options.PidPath(), {stale, ProcessStartTime(stale), false}).ok());
+  CHECK_TRUE(WritePidFile(options.PidPath(), RecordOf(stale, false)).ok());
   QemuProcess qemu(options);
   CHECK_TRUE(qemu.Recover().ok());
   int status = 0;
@@ -193,7 +215,7 @@ TEST(HavendQemuProcess, FindsTheGuestThatAnEarlierDaemonPromotedAndStartsNoSecon
   if (guest == 0) {
     for (;;) pause();
   }
-  CHECK_TRUE(WritePidFile(options.PidPath(), {guest, ProcessStartTime(guest), true}).ok());
+  CHECK_TRUE(WritePidFile(options.PidPath(), RecordOf(guest, true)).ok());
   QemuProcess qemu(options);
   CHECK_TRUE(qemu.Recover().ok());
   CHECK_EQUAL(guest, qemu.RunningPid());
@@ -251,4 +273,132 @@ TEST(HavendQemuProcess, RefusesAGuestWithoutTheConfiguredMainMemory) {
   Status status = qemu.Prepare(*image);
   CHECK(status.code() == StatusCode::kRefused);
   STRCMP_CONTAINS("no memory region mem0", status.message().c_str());
+}
+
+TEST(HavendQemuProcess, TriesOnceMoreWithAFreshProcessAndUntouchedMemory) {
+  options.command.insert(options.command.end(), {"-fail-load-once", std::string(folder) + "/failed"});
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  const pid_t first = Recorded().pid;
+  Commit(*image, 0);
+  const std::string before = Memory();
+  Status status = qemu.Activate(*image);
+  CHECK_TRUE_TEXT(status.ok(), status.message().c_str());
+  for (const char* line : {"starts", "memory RAM!", "starts", "memory RAM!", "runs"}) STRCMP_EQUAL(line, Hear().c_str());
+  CHECK(before == Memory());
+  CHECK_TRUE(Recorded().runs_guest);
+  CHECK(first != qemu.RunningPid());
+  CHECK_EQUAL(Recorded().pid, qemu.RunningPid());
+  End(qemu.RunningPid());
+}
+
+TEST(HavendQemuProcess, SaysBothReasonsWhenTheSecondTryFailsOtherwise) {
+  options.command.insert(options.command.end(), {"-fail-load-once", std::string(folder) + "/failed", "-refuse-cont"});
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  Commit(*image, 0);
+  Status status = qemu.Activate(*image);
+  STRCMP_CONTAINS("the guest does not run: a disk is locked; at the first try: QEMU did not accept",
+                  status.message().c_str());
+  STRCMP_CONTAINS("load of migration failed at first", status.message().c_str());
+  CHECK_FALSE(ReadPidFile(options.PidPath()).has_value());
+}
+
+TEST(HavendQemuProcess, DoesNotTakeForTheGuestsWhatAWaitingProcessWrote) {
+  options.command.push_back("-write-early");
+  QemuProcess qemu(options);
+  Commit(*image, 0);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  CHECK_TRUE(qemu.Activate(*image).ok());
+  for (const char* line : {"starts", "memory RAM!", "runs"}) STRCMP_EQUAL(line, Hear().c_str());
+  End(qemu.RunningPid());
+}
+
+TEST(HavendQemuProcess, HasInTheImageWhatALoadThatSucceededWrote) {
+  options.command.push_back("-write-late");
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  Commit(*image, 0);
+  CHECK_TRUE(qemu.Activate(*image).ok());
+  MEMCMP_EQUAL("RAM!", image->regions()[0].data, 4);
+  MEMCMP_EQUAL("DEVS", image->regions()[0].data + kPageBytes, 4);
+  End(qemu.RunningPid());
+}
+
+TEST(HavendQemuProcess, TriesNotAgainFromAnImageThatMayHaveBeenWrittenTo) {
+  for (const char* refuse : {"-refuse-keep", "-refuse-cont"}) {
+    image = MakeImage();
+    QemuOptions with = options;
+    with.command.insert(with.command.end(), {"-write-late", refuse});
+    QemuProcess qemu(with);
+    CHECK_TRUE(qemu.Prepare(*image).ok());
+    Commit(*image, 0);
+    CHECK_FALSE(qemu.Activate(*image).ok());
+    STRCMP_EQUAL("starts", Hear().c_str());
+    STRCMP_EQUAL("memory RAM!", Hear().c_str());
+    CHECK_TRUE(Silent());
+    CHECK_FALSE(qemu.Running());
+  }
+}
+
+TEST(HavendQemuProcess, RefusesADeviceModelThatCannotForget) {
+  options.command.push_back("-stock");
+  QemuProcess qemu(options);
+  Status status = qemu.Prepare(*image);
+  CHECK(status.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("havend_fake_qemu.py is not the qemu-dm of this havend: install", status.message().c_str());
+}
+
+TEST(HavendQemuProcess, SwitchesAMachineOnThatHasOnlyItsDisks) {
+  pid_t pid;
+  {
+    QemuProcess qemu(options);
+    Status status = qemu.Boot();
+    CHECK_TRUE_TEXT(status.ok(), status.message().c_str());
+    STRCMP_EQUAL("starts", Hear().c_str());
+    STRCMP_EQUAL("runs", Hear().c_str());
+    pid = qemu.RunningPid();
+    CHECK_TRUE(Recorded().runs_guest);
+    CHECK_EQUAL(Recorded().pid, pid);
+    CHECK(qemu.MayStart().code() == StatusCode::kRefused);
+    CHECK(qemu.Boot().code() == StatusCode::kRefused);
+  }
+  CHECK(ProcessStartTime(pid) != 0);
+  EndAndReap(pid);
+}
+
+TEST(HavendQemuProcess, SwitchesOnInsteadOfWaiting) {
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  const pid_t waited = Recorded().pid;
+  CHECK_TRUE(qemu.Boot().ok());
+  for (const char* line : {"starts", "starts", "runs"}) STRCMP_EQUAL(line, Hear().c_str());
+  CHECK_EQUAL(0ull, ProcessStartTime(waited));
+  End(qemu.RunningPid());
+}
+
+TEST(HavendQemuProcess, SaysWhyAMachineDoesNotSwitchOnAndLeavesNothing) {
+  options.command.push_back("-refuse-cont");
+  QemuProcess qemu(options);
+  Status status = qemu.Boot();
+  STRCMP_CONTAINS("the guest does not run: a disk is locked", status.message().c_str());
+  CHECK_FALSE(qemu.Running());
+  CHECK_FALSE(ReadPidFile(options.PidPath()).has_value());
+}
+
+TEST(HavendQemuProcess, MayStartWhatOnlyItsOwnWaitingProcessHasTheNameOf) {
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.MayStart().ok());
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  const pid_t pid = Recorded().pid;
+  auto listening = std::make_unique<ScopedSocket>(options.qmp_path);
+  CHECK_TRUE(qemu.MayStart().ok());
+  CHECK_EQUAL(pid, Recorded().pid);
+  qemu.Discard();  // which takes the name away
+  listening = std::make_unique<ScopedSocket>(options.qmp_path);
+  Status status = qemu.MayStart();
+  CHECK(status.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("web1.qmp answers): end it first", status.message().c_str());
+  CHECK(qemu.Boot().code() == StatusCode::kRefused);
+  CHECK(qemu.Prepare(*image).code() == StatusCode::kRefused);
 }

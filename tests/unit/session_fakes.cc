@@ -285,6 +285,11 @@ GuestState StateOf(const memrep::GuestImage& image, const std::vector<std::strin
   return state;
 }
 
+Status FakeActivator::MayStart() {
+  std::lock_guard lock(mutex_);
+  return may_start;
+}
+
 Status FakeActivator::Prepare(const memrep::GuestImage& image) {
   std::lock_guard lock(mutex_);
   HAVEN_ASSERT(image_ == nullptr);
@@ -301,6 +306,14 @@ Status FakeActivator::Activate(const memrep::GuestImage& image) {
   HAVEN_RETURN_IF_ERROR(activate_fails);
   started_ = StateOf(image, replica_paths);
   started_paused_ = image.guest_paused();
+  running_ = true;
+  return Status::Ok();
+}
+
+Status FakeActivator::Boot() {
+  std::lock_guard lock(mutex_);
+  boots_++;
+  HAVEN_RETURN_IF_ERROR(boot_fails);
   running_ = true;
   return Status::Ok();
 }
@@ -333,6 +346,11 @@ int FakeActivator::activations() const {
 int FakeActivator::prepared() const {
   std::lock_guard lock(mutex_);
   return prepared_;
+}
+
+int FakeActivator::boots() const {
+  std::lock_guard lock(mutex_);
+  return boots_;
 }
 
 void FakeActivator::PowerOff() {

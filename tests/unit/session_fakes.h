@@ -138,25 +138,28 @@ class FakeGuest : public Guest {
 /// Takes the place of the process that waits for the guest.
 class FakeActivator : public Activator {
  public:
+  Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
+  Status Boot() override;
   void Discard() override;
   bool Running() override;
 
   std::vector<std::string> replica_paths;  ///< what Activate() reads the disks from
-  Status prepare_fails, activate_fails;    ///< set before they are called
+  Status may_start, prepare_fails, activate_fails, boot_fails;  ///< set before they are called
 
   GuestState started() const;  ///< what Activate() found
   bool started_paused() const;  ///< whether Activate() was to leave it paused
   int activations() const;
   int prepared() const;
+  int boots() const;
   void PowerOff();
 
  private:
   mutable std::mutex mutex_;
   const memrep::GuestImage* image_ = nullptr;
   GuestState started_;
-  int activations_ = 0, prepared_ = 0;
+  int activations_ = 0, prepared_ = 0, boots_ = 0;
   bool running_ = false, started_paused_ = false;
 };
 

@@ -5,7 +5,8 @@
 It restores a checkpointed stream as the stock one does, from the format's
 specification and without HAVEN's code: pages count when their checkpoint is
 complete, an END record lets the last checkpoint run. State is files in
-$FAKE_XL: `own.json`, `domains/NAME`; the result goes to `restored.json`.
+$FAKE_XL: `own.json`, `domains/NAME`; the result goes to `restored.json`. The
+files `broken`, `fail_once` and `fail_late` there tell it to fail.
 
 With $FAKE_XL_STOCK set, a stream that breaks off lets the last checkpoint run,
 too, as for the stock one. Without, that is an error: HAVEN must not let it come
@@ -92,6 +93,7 @@ def restore():
         assert not staged, "pages after the last checkpoint"
     except EOFError:
         assert checkpoints, "the stream broke off before the first checkpoint"
+    fail_if_told(config["c_info"]["name"])
     result = {
         "checkpoints": checkpoints,
         "emulator": emulator.decode(),
@@ -105,12 +107,27 @@ def restore():
     os.rename(domain(incoming), domain(config["c_info"]["name"]))
 
 
+def fail_if_told(name):
+    """Once: before the domain runs, or when it has got its name."""
+    for marker, renamed in (("fail_once", False), ("fail_late", True)):
+        path = os.path.join(HOME, marker)
+        if os.path.exists(path):
+            os.unlink(path)
+            if renamed:
+                os.rename(domain(name + "--incoming"), domain(name))
+            sys.exit("told to fail")
+
+
 def main():
     command, arguments = sys.argv[1], sys.argv[2:]
     with open(os.path.join(HOME, "calls"), "a") as calls:
         calls.write(" ".join(sys.argv[1:]) + "\n")
-    if command == "create":
+    if command == "create" and arguments[0] == "-n":
         print(open(arguments[-1]).read())
+    elif command == "create":
+        if os.path.exists(os.path.join(HOME, "broken")):
+            sys.exit("told to fail")
+        open(domain(json.load(open(arguments[0]))["c_info"]["name"]), "w").close()
     elif command == "domid":
         sys.exit(0 if os.path.exists(domain(arguments[0])) else 1)
     elif command == "destroy":

@@ -105,6 +105,13 @@ TEST_GROUP(XlReceiver) {
     pages_in_epoch = records_in_epoch = 0;
     receiver->Committed(*image);
   }
+  /// How often xl was called with `command`.
+  int Calls(const std::string& command) {
+    std::stringstream calls(ReadFile(folder / "calls"));
+    int count = 0;
+    for (std::string line; std::getline(calls, line);) count += line.starts_with(command);
+    return count;
+  }
   /// As a failover does it. @return what the stand-in restored.
   std::string Activated() {
     Status status = receiver->Activate(*image);
@@ -240,4 +247,45 @@ TEST(XlReceiver, RefusesAHostileStateWithoutRunningAnything) {
   Status status = receiver->Activate(*image);
   CHECK_TRUE(status.code() == StatusCode::kProtocol);
   CHECK_FALSE(Exists(folder / "domains/g1"));
+}
+
+TEST(XlReceiver, FeedsAFreshXlWhenTheFirstOneFailed) {
+  CHECK_TRUE(receiver->Prepare(*image).ok());
+  AddPage(kSyncEpoch, 3, 0x33);
+  AddPage(1, 5, 0x51);
+  CommitState(1, "first", {{0, 8}});
+  std::ofstream(folder / "fail_once") << "";
+  std::string restored = Activated();
+  STRCMP_CONTAINS("\"emulator\": \"first\"", restored.c_str());
+  STRCMP_CONTAINS("\"3\": 51, ", restored.c_str());
+  STRCMP_CONTAINS("\"5\": 81", restored.c_str());
+  CHECK_EQUAL(2, Calls("migrate-receive"));
+  CHECK_FALSE(Exists(folder / "domains/g1--incoming"));
+  CHECK_TRUE(receiver->Running());
+}
+
+TEST(XlReceiver, TriesNotAgainWhenTheDomainMayHaveRun) {
+  CHECK_TRUE(receiver->Prepare(*image).ok());
+  AddPage(1, 5, 0x51);
+  CommitState(1, "first", {{0, 8}});
+  std::ofstream(folder / "fail_late") << "";
+  CHECK_FALSE(receiver->Activate(*image).ok());
+  CHECK_EQUAL(1, Calls("migrate-receive"));
+  CHECK_TRUE(Exists(folder / "domains/g1"));
+}
+
+TEST(XlReceiver, CreatesADomainThatHasOnlyItsDisks) {
+  CHECK_TRUE(receiver->Prepare(*image).ok());
+  CHECK_TRUE(receiver->Boot().ok());
+  CHECK_TRUE(Exists(folder / "domains/g1"));
+  CHECK_FALSE(Exists(folder / "domains/g1--incoming"));
+  CHECK_TRUE(receiver->Running());
+  CHECK(receiver->MayStart().code() == StatusCode::kRefused);
+  CHECK(receiver->Boot().code() == StatusCode::kRefused);
+}
+
+TEST(XlReceiver, SaysWhyADomainIsNotCreated) {
+  std::ofstream(folder / "broken") << "";
+  STRCMP_CONTAINS("the domain does not start", receiver->Boot().message().c_str());
+  CHECK_FALSE(receiver->Running());
 }

@@ -27,6 +27,7 @@ class Host:
         self._qemu: Optional[subprocess.Popen] = None
         self._generation = 0
         self.disk_paths: dict[str, Path] = {}
+        self.launcher: list[str] = []  # how havend starts the device model; its command follows
         for path in (self.run_dir, self.state_dir):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -142,7 +143,7 @@ class Host:
 
     def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
                        deadline_ms: int = 1000, disk_ack: str = "received", share: str = "") -> list[str]:
-        return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.qemu_argv(environment))}",
+        return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.launcher + self.qemu_argv(environment))}",
                 "ram-region = pc.ram",
                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
                 f"disk-ack = {disk_ack}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
@@ -168,6 +169,9 @@ class Host:
 
     def havend_alive(self) -> bool:
         return bool(self._havend and self._havend.poll() is None)
+
+    def havend_log(self) -> str:
+        return (self._processes.log_folder / f"{self.name}.havend.log").read_text()
 
     # --- the haven command on this host ---
 
