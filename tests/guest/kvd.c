@@ -136,6 +136,32 @@ static void Stalls(const char *arguments, FILE *out) {
   StallReset((unsigned)strtoul(arguments, NULL, 10));
 }
 
+static void Disk(const char *arguments, FILE *out) {
+  char operation[16], disk[32];
+  unsigned long long offset, bytes, seed = 0;
+  uint64_t hash = 0;
+  if (sscanf(arguments, "%15s %31s %llu %llu %llu", operation, disk, &offset, &bytes, &seed) < 4) {
+    Answer(out, "disk: an operation, a disk, an offset and a length are needed");
+    return;
+  }
+  const char *problem = AreaRun(operation, disk, offset, bytes, seed, &hash);
+  if (problem) {
+    Answer(out, problem);
+  } else {
+    fprintf(out, "{\"ok\":true,\"hash\":\"%016llx\"}\n", (unsigned long long)hash);
+  }
+}
+
+static void Trim(const char *arguments, FILE *out) {
+  uint64_t trimmed;
+  const char *problem = AreaTrim("/data", (unsigned)strtoul(arguments, NULL, 10), &trimmed);
+  if (problem) {
+    Answer(out, problem);
+  } else {
+    fprintf(out, "{\"ok\":true,\"trimmed\":%llu}\n", (unsigned long long)trimmed);
+  }
+}
+
 // Leaves disk0 in the state in which a file system check must find nothing.
 static void Finish(const char *arguments, FILE *out) {
   (void)arguments;
@@ -175,6 +201,7 @@ static const struct {
 } kCommands[] = {
     {"status", Status},        {"hash", HashAt},     {"load", Load},
     {"verify", Verify},        {"stalls", Stalls},   {"finish", Finish},
+    {"disk", Disk},            {"trim", Trim},
     {"poweroff", PowerOff},    {"reboot", Reboot},
 };
 

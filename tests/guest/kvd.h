@@ -72,6 +72,15 @@ void StallHistogram(FILE *out);
 // Looks every `period` microseconds from now on; 0: every 5000.
 void StallReset(unsigned period);
 
+// --- area.c: parts of any disk, and the discards of disk0's file system ---
+
+// `operation` is write (zeros if `seed` is 0), read (gives *hash), discard, zero, or punch
+// (zero, and the disk may deallocate). Returns NULL, or why not.
+const char *AreaRun(const char *operation, const char *disk, uint64_t offset, uint64_t bytes,
+                    uint64_t seed, uint64_t *hash);
+// Each round writes and deletes files in the folder, then has all that is free discarded.
+const char *AreaTrim(const char *folder, unsigned rounds, uint64_t *trimmed);
+
 // --- shared ---
 
 uint64_t NowMicroseconds(void);

@@ -18,6 +18,8 @@ class Disk:
     name: str
     mib: int
     formats: dict[str, str] = field(default_factory=dict)  # host -> raw | qcow2
+    options: str = "discard=unmap"  # of -drive, on both hosts
+    created: str = ""  # how, if not raw: qemu-img's -o
 
     def format_on(self, host: str) -> str:
         return self.formats.get(host, "raw")
@@ -47,7 +49,7 @@ class GuestSpec:
         for number, disk in enumerate(self.disks):
             device = f"ide-hd,bus=ide.0,unit={number}" if self.ide else "virtio-blk-pci"
             words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
-                                f"format={disk.format_on(host)},if=none,cache=none,discard=unmap",
+                                f"format={disk.format_on(host)},if=none,cache=none,{disk.options}",
                       "-device", f"{device},drive={disk.name}"]
         words += ["-netdev", f"tap,id=net0,ifname=tap{self.number},script=no,downscript=no",
                   "-device", f"{self.nic},netdev=net0,mac=52:54:00:77:00:{10 + self.number},romfile="]
@@ -63,7 +65,8 @@ def make_disk(path: Path, disk: Disk, format_name: str, with_filesystem: bool) -
         subprocess.run([paths.tool("mke2fs"), "-q", "-F", "-t", "ext4", "-E", "nodiscard", str(raw)],
                        check=True)
     if format_name != "raw":
-        subprocess.run([paths.qemu_img(), "convert", "-O", format_name, str(raw), str(path)],
+        options = ["-o", disk.created] if disk.created else []
+        subprocess.run([paths.qemu_img(), "convert", "-O", format_name, *options, str(raw), str(path)],
                        check=True)
         raw.unlink()
 
