@@ -83,6 +83,20 @@ void coroutine_fn haven_block_unlock_range(HavenDisk *disk, BlockReq *req)
     qemu_co_mutex_unlock(&disk->lock);
 }
 
+/*
+ * The clusters that hold the range.  A format that zeroes a part of one may
+ * free all of it, and must not do so while another part is being written.
+ */
+static void coroutine_fn lock_clusters(BlockDriverState *bs, BlockReq *req,
+                                       int64_t offset, int64_t bytes)
+{
+    int64_t cluster = bs->bl.pdiscard_alignment;
+    int64_t begin = QEMU_ALIGN_DOWN(offset, cluster);
+    int64_t end = QEMU_ALIGN_UP(offset + bytes, cluster);
+
+    haven_block_lock_range(disk_of(bs), req, begin, end - begin);
+}
+
 static int coroutine_fn blkrep_co_preadv(BlockDriverState *bs, int64_t offset,
                                          int64_t bytes, QEMUIOVector *qiov,
                                          BdrvRequestFlags flags)
@@ -124,7 +138,7 @@ static int coroutine_fn blkrep_co_pwrite_zeroes(BlockDriverState *bs,
     int ret;
 
     haven_wait_init(&wait, bs);
-    haven_block_lock_range(disk, &req, offset, bytes);
+    lock_clusters(bs, &req, offset, bytes);
     if (disk->session) {
         pending = haven_disk_zero(disk->session, disk->index, offset, bytes,
                                   !!(flags & BDRV_REQ_MAY_UNMAP),
@@ -140,19 +154,11 @@ static int coroutine_fn blkrep_co_pdiscard(BlockDriverState *bs,
                                            int64_t offset, int64_t bytes)
 {
     HavenDisk *disk = disk_of(bs);
-    HavenWait wait;
     BlockReq req;
-    int pending = 0;
     int ret;
 
-    haven_wait_init(&wait, bs);
-    haven_block_lock_range(disk, &req, offset, bytes);
-    if (disk->session) {
-        pending = haven_disk_discard(disk->session, disk->index, offset, bytes,
-                                     haven_wait_done, &wait);
-    }
-    ret = bdrv_co_pdiscard(bs->backing, offset, bytes);
-    haven_wait_for(&wait, pending);
+    lock_clusters(bs, &req, offset, bytes);
+    ret = haven_block_discard(disk, offset, bytes);
     haven_block_unlock_range(disk, &req);
     return ret;
 }
@@ -179,6 +185,13 @@ static int coroutine_fn blkrep_co_flush(BlockDriverState *bs)
 }
 
 /* --- Graph ------------------------------------------------------------- */
+
+/* The others come from the node. */
+static void blkrep_refresh_limits(BlockDriverState *bs, Error **errp)
+{
+    bs->bl.pdiscard_alignment = MAX(bs->bl.pdiscard_alignment,
+                                    HAVEN_DISCARD_ALIGNMENT);
+}
 
 static void blkrep_refresh_filename(BlockDriverState *bs)
 {
@@ -212,6 +225,7 @@ static BlockDriver bdrv_blkrep = {
     .bdrv_co_pwrite_zeroes      = blkrep_co_pwrite_zeroes,
     .bdrv_co_pdiscard           = blkrep_co_pdiscard,
     .bdrv_co_flush              = blkrep_co_flush,
+    .bdrv_refresh_limits        = blkrep_refresh_limits,
     .bdrv_refresh_filename      = blkrep_refresh_filename,
     .bdrv_child_perm            = blkrep_child_perm,
 
@@ -230,7 +244,9 @@ static BlockDriverState *new_filter(HavenDisk *disk, BlockDriverState *node,
     BlockDriverState *bs;
     HavenBlockState *s;
 
-    bs = bdrv_new_open_driver(&bdrv_blkrep, NULL, BDRV_O_RDWR, errp);
+    /* Without UNMAP the block layer drops discards before they reach us. */
+    bs = bdrv_new_open_driver(&bdrv_blkrep, NULL, BDRV_O_RDWR |
+                              (node->open_flags & BDRV_O_UNMAP), errp);
     if (!bs) {
         return NULL;
     }
@@ -241,13 +257,19 @@ static BlockDriverState *new_filter(HavenDisk *disk, BlockDriverState *node,
     bs->implicit = true;        /* query-block goes on to show the disk */
     bs->never_freeze = true;    /* so that it can always be removed */
     bs->total_sectors = node->total_sectors;
+    /* Else the node would find zeros of which the backup does not know. */
+    bs->detect_zeroes = node->detect_zeroes;
     bs->supported_write_flags = BDRV_REQ_WRITE_UNCHANGED;
     /*
      * Not NO_FALLBACK: a local "not supported" would come after the backup
-     * has zeroed the range.
+     * has zeroed the range.  A device asks for MAY_UNMAP whatever its disk's
+     * discard= says.
      */
-    bs->supported_zero_flags = BDRV_REQ_WRITE_UNCHANGED |
-        (BDRV_REQ_MAY_UNMAP & node->supported_zero_flags);
+    bs->supported_zero_flags = BDRV_REQ_WRITE_UNCHANGED;
+    if (node->open_flags & BDRV_O_UNMAP) {
+        bs->supported_zero_flags |= BDRV_REQ_MAY_UNMAP &
+            node->supported_zero_flags;
+    }
     return bs;
 }
 
@@ -269,6 +291,9 @@ bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp)
     aio_context_acquire(ctx);
     bdrv_drained_begin(node);
     ret = bdrv_append(bs, node, errp);
+    if (ret >= 0) {
+        bdrv_refresh_limits(bs, NULL, NULL);
+    }
     bdrv_drained_end(node);
     if (ret < 0) {
         error_prepend(errp, "haven: cannot replicate disk %s: ", disk->name);

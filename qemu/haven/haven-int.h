@@ -84,6 +84,11 @@ void haven_wait_done(void *wait);                 /* any thread */
 /* @pending: what the library's call returned. */
 void coroutine_fn haven_wait_for(HavenWait *wait, int pending);
 
+/* haven-discard.c: on the node, then on the backup; the range is locked. */
+#define HAVEN_DISCARD_ALIGNMENT 4096    /* blocks of most file systems */
+int coroutine_fn haven_block_discard(HavenDisk *disk, int64_t offset,
+                                     int64_t bytes);
+
 /* haven-copy.c */
 void haven_copy_start(HavenDisk *disk);
 void haven_copy_stop(HavenDisk *disk);

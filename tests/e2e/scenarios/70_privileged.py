@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 from haven_e2e import paths, sandbox
-from haven_e2e.guest import GuestSpec
+from haven_e2e.guest import MIB, GuestSpec
 from haven_e2e.lab import Lab
-from haven_e2e.processes import Failure, Skip
+from haven_e2e.processes import Failure, Skip, wait_until
 from haven_e2e.scenario import Notes, case
 
 
@@ -22,22 +22,37 @@ def loop_device(path: Path) -> str:
     return done.stdout.strip()
 
 
+def discards_reach(lab: Lab, files: dict[str, Path]) -> None:
+    """A part of disk1 that the load does not use; `files`: what holds it, on each host."""
+    part = f"/dev/vdb {8 * MIB} {8 * MIB}"
+    for operation, full in (("write", True), ("discard", False)):
+        lab.the_client().control(f"disk {operation} {part} 1")
+
+        def followed() -> bool:
+            os.sync()  # a device's cache is not in its file yet
+            return all((path.stat().st_blocks * 512 >= 8 * MIB) == full for path in files.values())
+        wait_until(f"disk1 is {'full' if full else 'empty'} again on both hosts", followed, 15, 0.5)
+
+
 @case("block devices as disks, on both hosts")
 def block_devices(lab: Lab, t: Notes) -> None:
     devices: list[str] = []
+    files: dict[str, Path] = {}
 
     def on_devices(filled: bool, host: object) -> None:
         host.make_disks(filled=filled)  # type: ignore[attr-defined]
+        files[host.name] = host.disk_paths["disk1"]  # type: ignore[attr-defined]
         for name, path in host.disk_paths.items():  # type: ignore[attr-defined]
             devices.append(loop_device(path))
             host.disk_paths[name] = Path(devices[-1])  # type: ignore[attr-defined]
     try:
         on_devices(True, lab.primary)
         lab.boot(fresh_disks=False)
-        lab.the_client().load()
         on_devices(False, lab.backup)
         lab.prepare_backup(fresh_disks=False)
         lab.protect()
+        discards_reach(lab, files)
+        lab.the_client().load()
         lab.wait_for_epochs(10)
         failover_ms = lab.expect_failover(lab.primary.kill_qemu())
         report = lab.check_everything()
