@@ -31,19 +31,20 @@ class Runner:
     def count(self, result: str) -> int:
         return sum(row["result"] == result for row in self.rows)
 
-    def wanted(self, scenario: str, name: str) -> bool:
+    def wanted(self, scenario: str, name: str, short: bool) -> bool:
         patterns = self._options.only
-        return not patterns or any(pattern in f"{scenario}/{name}" for pattern in patterns)
+        return ((short or not self._options.short)
+                and (not patterns or any(pattern in f"{scenario}/{name}" for pattern in patterns)))
 
     def run_case(self, scenario: str, case: Case) -> None:
-        if not self.wanted(scenario, case.name):
+        if not self.wanted(scenario, case.name, case.short):
             return
         lab = self._attempt(scenario, case.name, case.seconds, None, lambda: Lab(case.spec()),
                             case.run)
         self._close(lab)
 
     def run_chain(self, scenario: str, chain: Chain) -> None:
-        names = [name for name in chain.names if self.wanted(scenario, name)]
+        names = [name for name in chain.names if self.wanted(scenario, name, chain.short)]
         lab: Optional[Lab] = None
         for name, following in zip(names, [*names[1:], None]):
             def begin(first: str = name) -> Lab:
@@ -147,6 +148,8 @@ def _options() -> argparse.Namespace:
                                      "a guest and its client in name spaces of their own")
     parser.add_argument("--only", action="append", metavar="TEXT",
                         help="only cases whose scenario/name contains TEXT (may be repeated)")
+    parser.add_argument("--short", action="store_true",
+                        help="only what scripts/check runs without --full")
     parser.add_argument("--list", action="store_true", help="print the names and end")
     parser.add_argument("--json", action="store_true", help="one JSON object a case")
     parser.add_argument("--jobs", type=int, default=1, choices=[1],
@@ -161,9 +164,11 @@ def main() -> int:
     scenarios = _scenarios()
     runner = Runner(options)
     if options.list:
-        for name, cases, chains in scenarios:
-            for case in [*cases] + [case for chain in chains for case in chain.names]:
-                print(f"{name}/{case.name if isinstance(case, Case) else case}")
+        for scenario, cases, chains in scenarios:
+            for name, short in [*((case.name, case.short) for case in cases),
+                                *((name, chain.short) for chain in chains for name in chain.names)]:
+                if runner.wanted(scenario, name, short):
+                    print(f"{scenario}/{name}")
         return 0
     sandbox.enter()
     for name, cases, chains in scenarios:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a scenario file is made of.
 
-    @case("a sentence", seconds=60)
+    @case("a sentence", seconds=60, short=True)              # short: also in the short run
     def some_name(lab: Lab, t: Notes) -> None: ...       # a lab of its own
 
     class ManyPoints(Chain):                             # cases that share one guest
@@ -34,17 +34,19 @@ class Case:
     run: Callable[[Lab, Notes], None]
     spec: Callable[[], GuestSpec]
     seconds: float
+    short: bool
 
 
 def case(name: str, *, spec: Callable[[], GuestSpec] = GuestSpec, seconds: float = 120,
-         ) -> Callable[[Callable[[Lab, Notes], None]], Case]:
-    return lambda function: Case(name, function, spec, seconds)
+         short: bool = False) -> Callable[[Callable[[Lab, Notes], None]], Case]:
+    return lambda function: Case(name, function, spec, seconds, short)
 
 
 class Chain:
     names: list[str] = []
     end_name: Optional[str] = None
     seconds: float = 120
+    short = False
     spec: Callable[[], GuestSpec] = GuestSpec
 
     def begin(self, lab: Lab, first: str) -> None:

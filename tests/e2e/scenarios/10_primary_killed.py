@@ -6,17 +6,13 @@ connection. The primary kills itself with SIGKILL at the point. Each time: the b
 takes over by itself, the client's connection goes on, everything acknowledged is there,
 no output was seen that the surviving state does not contain, and memory and both disks
 agree. Then the survivor is protected towards the other host, which starts with empty
-disks, and dies at the next point: one guest goes through all of them."""
+disks, and dies at the next point: one guest goes through all of them. How long the client waited is
+shown; `scripts/bench embedded` measures it on a machine that does nothing else."""
 from typing import Optional
 
 from haven_e2e.demo import POINTS
-from haven_e2e.lab import DEADLINE_MS, Lab
-from haven_e2e.processes import Failure
+from haven_e2e.lab import Lab
 from haven_e2e.scenario import Chain, Notes
-
-# Detection plus promotion; the issue's target of deadline + 300 ms is measured by the
-# bench on a quiet machine, here the guest, both hosts and the client share two cores.
-ALLOWED_MS = DEADLINE_MS + 2000
 
 
 def kill_at(point: Optional[str]) -> dict[str, str]:
@@ -26,6 +22,7 @@ def kill_at(point: Optional[str]) -> dict[str, str]:
 class KillPrimary(Chain):
     names = POINTS
     end_name = "the disk of the last survivor is clean"
+    short = True
 
     def begin(self, lab: Lab, first: str) -> None:
         lab.boot(kill_at(first))
@@ -42,8 +39,6 @@ class KillPrimary(Chain):
         client.wait_for_progress(50, 20)
         report = lab.check_everything()
         t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
-        if failover_ms > ALLOWED_MS:
-            raise Failure(f"the client waited {failover_ms:.0f} ms, more than {ALLOWED_MS} ms")
 
     def end(self, lab: Lab) -> None:
         lab.shut_down_and_fsck()
