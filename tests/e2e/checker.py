@@ -7,7 +7,8 @@ chained hash that the guest has to answer. It also listens to the guest's datagr
 whose counters only ever grow. What it reports as a violation:
   - a reply whose hash or count does not extend the chain, or an error reply
   - the connection reset, closed, or silent for longer than --stall seconds
-  - a datagram whose counter was seen before (output of a state that did not survive)
+  - a datagram whose counter was seen before, or is older than one that has been there for
+    a while (output of a state that did not survive)
   - a guest that does not have an operation which it acknowledged (`reconcile`)
 
 Alone:      checker.py --host 10.77.0.10 --seconds 10        one JSON object at the end
@@ -15,6 +16,7 @@ In a test:  checker.py --host 10.77.0.10 --commands          one JSON object per
             read from stdin: stats | control LINE | pause | resume | reconcile | quit
 """
 import argparse
+import bisect
 import errno
 import json
 import os
@@ -66,15 +68,47 @@ class Control:
                     raise
 
 
+class Stream:
+    """The counters of one kind of datagram, as they arrive.
+
+    A guest with several CPUs may let datagrams overtake each other: some wait for the answer
+    of its neighbour discovery, while the next is sent at once. Each of these comes once, and
+    late by little. Of a state that did not survive, numbers come again, or, when the first
+    one was lost, numbers that were overtaken before the silence of a failover."""
+
+    OVERTAKEN_S = 0.1  # no failover is as quick
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._seen: set[int] = set()
+        self._rising: list[int] = []  # each number that was higher than all before it
+        self._times: list[float] = []  # and when it came
+
+    def received(self) -> int:
+        return len(self._seen)
+
+    def arrived(self, number: int, now: float) -> Optional[str]:
+        """None, or what is wrong with datagram `number`, which came at the time `now`."""
+        overtaken = bisect.bisect(self._rising, number)
+        again = number in self._seen
+        self._seen.add(number)
+        if again or (overtaken < len(self._rising) and now - self._times[overtaken] > self.OVERTAKEN_S):
+            return (f"{self._name} datagram {number} arrived {'again ' if again else ''}after "
+                    f"{self._rising[-1]}: it comes from a state that did not survive")
+        if overtaken == len(self._rising):
+            self._rising.append(number)
+            self._times.append(now)
+        return None
+
+
 class Datagrams(threading.Thread):
-    """Receives the guest's chatter; every stream's counter must grow."""
+    """Receives the guest's chatter."""
 
     def __init__(self, violation: Any) -> None:
         super().__init__(daemon=True)
         self._violation = violation
-        self.last: dict[str, int] = {}
-        self.received: dict[str, int] = {}
-        self._sockets: dict[int, tuple[str, socket.socket]] = {}
+        self._streams: dict[str, Stream] = {}
+        self._sockets: dict[int, tuple[Stream, socket.socket]] = {}
         self._open("udp4", socket.socket(socket.AF_INET, socket.SOCK_DGRAM), ("", CHATTER_PORT))
         six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -88,22 +122,22 @@ class Datagrams(threading.Thread):
     def _open(self, name: str, sock: socket.socket, address: Any) -> None:
         if address:
             sock.bind(address)
-        self._sockets[sock.fileno()] = (name, sock)
-        self.received[name] = 0
+        self._streams[name] = Stream(name)
+        self._sockets[sock.fileno()] = (self._streams[name], sock)
+
+    def received(self) -> dict[str, int]:
+        return {name: stream.received() for name, stream in self._streams.items()}
 
     def run(self) -> None:
         while True:
             for fd in select.select(list(self._sockets), [], [])[0]:
-                name, sock = self._sockets[fd]
+                stream, sock = self._sockets[fd]
                 words = sock.recv(2048).split()
                 if len(words) < 3 or words[0] != b"chatter":
                     continue
-                counter, previous = int(words[1]), self.last.get(name, 0)
-                self.received[name] += 1
-                if counter <= previous:
-                    self._violation(f"{name} datagram {counter} arrived after {previous}: it comes "
-                                    "from a state that did not survive")
-                self.last[name] = counter
+                wrong = stream.arrived(int(words[1]), time.monotonic())
+                if wrong:
+                    self._violation(wrong)
 
 
 class Checker:
@@ -237,7 +271,7 @@ class Checker:
                 "latency_p50_us": at(0.5), "latency_p99_us": at(0.99), "last_reply": last,
                 "longest_gap_ms": round(gap * 1000, 1), "gap_begin": begin, "gap_end": end,
                 "connected": self.connected(), "violations": self.violations,
-                "datagrams": dict(self.datagrams.received)}
+                "datagrams": self.datagrams.received()}
 
     def pause(self) -> bool:
         """Stops sending; true once every operation sent is answered."""
