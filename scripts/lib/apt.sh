@@ -3,26 +3,45 @@
 # shellcheck shell=bash
 
 PACKAGE_LIST=$ROOT/scripts/lib/packages
+TESTBED_PACKAGE_LIST=$ROOT/scripts/lib/testbed-packages
 QEMU_SRC_DIR=$CACHE/qemu-src
+LOCK_SECONDS=600 # how long another package manager may keep us waiting
 
+# missing_packages LIST...: what the lists name and the machine does not have.
 missing_packages() {
   local wanted installed
-  wanted=$(grep -vE '^(#|$)' "$PACKAGE_LIST" | sort -u)
+  wanted=$(grep -hvE '^(#|$)' "$@" | sort -u)
   installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' 2>/dev/null |
     sed -n 's/^ii  *//p' | sort -u)
   comm -23 <(echo "$wanted") <(echo "$installed")
 }
 
+# apt_get ARGUMENT...: apt-get as root. Another package manager may be at work, as on a
+# machine that has just started: apt waits for dpkg's lock itself, but not for that of the lists.
+apt_get() {
+  local status said until=$((SECONDS + LOCK_SECONDS))
+  said=$(mktemp)
+  while :; do
+    status=0
+    as_root env DEBIAN_FRONTEND=noninteractive LC_ALL=C apt-get -o "DPkg::Lock::Timeout=$LOCK_SECONDS" "$@" \
+      2>"$said" || status=$?
+    cat "$said" >&2
+    if [ "$status" -eq 0 ] || [ "$SECONDS" -ge "$until" ] || ! grep -q '^E: Could not get lock' "$said"; then break; fi
+    sleep 2
+  done
+  rm -f "$said"
+  return "$status"
+}
+
 install_packages() {
-  local packages=("$@")
-  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends)
-  if ! apt-get install -s --no-install-recommends "${packages[@]}" >/dev/null 2>&1; then
-    as_root apt-get update
+  local install=(install -y --no-install-recommends "$@")
+  if ! apt-get install -s --no-install-recommends "$@" >/dev/null 2>&1; then
+    apt_get update
   fi
   # Package lists that are old name files that the mirror no longer has.
-  as_root "${install[@]}" "${packages[@]}" || {
-    as_root apt-get update
-    as_root "${install[@]}" "${packages[@]}"
+  apt_get "${install[@]}" || {
+    apt_get update
+    apt_get "${install[@]}"
   }
 }
 
@@ -38,7 +57,7 @@ fetch_qemu_source() {
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/download"
   private_sources >"$apt/sources.list"
   if [ ! -s "$apt/sources.list" ]; then
-    as_root apt-get update
+    apt_get update
     private_sources >"$apt/sources.list"
   fi
   [ -s "$apt/sources.list" ] || {

@@ -121,7 +121,7 @@ class Host:
         when = wait_for_death(pid, seconds)
         if when is None:
             raise Failure(f"the device model on {self.name} lives on after {seconds:g} s; it should "
-                          "have killed itself (HAVEN_KILL_AT)")
+                          "have killed itself (HAVEN_KILL_AT, in a build with --enable-failpoints)")
         return when
 
     # --- havend ---
