@@ -42,16 +42,16 @@ def down() -> int:
     return 0
 
 
-def run(wanted: list[str]) -> int:
-    known = runner.names()
+def run(wanted: list[str], short: bool) -> int:
+    known = runner.names(short)
     for name in wanted:
         if not runner.exists(name):
-            sys.exit(f"xen-testbed: there is no scenario {name}; there are: {' '.join(known)}")
+            sys.exit(f"xen-testbed: there is no scenario {name}; there are: {' '.join(runner.names())}")
     with up() as session:  # the testbed ends with the last one, unless it was told to stay
         service.request(session, do="session")
         status = 0
         for name in wanted or known:
-            status |= service.request(up(), do="run", name=name)
+            status |= service.request(up(), do="run", name=name, short=short)
     return status
 
 
@@ -94,8 +94,10 @@ def main() -> int:
     verbs.add_parser("serve")
     verbs.add_parser("up")
     verbs.add_parser("down")
-    verbs.add_parser("list")
-    verbs.add_parser("run").add_argument("scenario", nargs="*")
+    short = argparse.ArgumentParser(add_help=False)
+    short.add_argument("--short", action="store_true")
+    verbs.add_parser("list", parents=[short])
+    verbs.add_parser("run", parents=[short]).add_argument("scenario", nargs="*")
     verbs.add_parser("console").add_argument("host", choices=["hostA", "hostB"])
     execute = verbs.add_parser("exec")
     execute.add_argument("host", choices=["hostA", "hostB"])
@@ -108,9 +110,9 @@ def main() -> int:
     elif asked.verb == "down":
         return down()
     elif asked.verb == "list":
-        print("\n".join(runner.names()))
+        print("\n".join(runner.names(asked.short)))
     elif asked.verb == "run":
-        return run(asked.scenario)
+        return run(asked.scenario, asked.short)
     elif asked.verb == "console":
         return console(asked.host)
     else:

@@ -79,6 +79,7 @@ class Testbed:
         self.links: Optional[Links] = None
         self.hosts: dict[str, Host] = {}
         self.used = False
+        self.short = False  # scenarios leave out what is shown by the full run
         self.client: Optional[Client] = None
 
     @property
@@ -142,7 +143,7 @@ class Testbed:
 
     def connect(self, **options: Any) -> Client:
         """The client: one TCP connection to kvd from now on."""
-        self.client = Client(self.processes, **{"rate": 20, "stall": 60, "patience": 150, **options})
+        self.client = Client(self.processes, **{"rate": 20, "stall": 300, "patience": 150, **options})
         return self.client
 
     def disconnect(self) -> None:

@@ -89,23 +89,24 @@ class Protection:
         t(protect_s=round(time.monotonic() - begin, 1))
 
     def all_of_it(self, t: Notes, **load: int) -> None:
-        """Backup, guest, client, protection, load; protected for some seconds."""
+        """Backup, guest, client, protection, load; protected for some epochs."""
         self.start_backup()
         self.boot(t)
         self.protect(t)
         self.bed.the_client().load(**{**LOAD, **load})
-        self.run_for(10, t)
+        self.run_epochs(5, t)
 
-    def run_for(self, seconds: float, t: Notes) -> None:
-        """Protected all the time, with an epoch after the other."""
-        before = status(self.bed.a)
-        time.sleep(seconds)
-        after = self.require("protected")
-        epochs = int(after["epoch"]) - int(before["epoch"])
-        if epochs <= 0:
-            raise Failure(f"no epoch was committed in {seconds:g} s")
-        t(epochs_per_s=round(epochs / seconds, 2), pause_p50_us=after["pause_p50_us"],
-          pause_p99_us=after["pause_p99_us"])
+    def run_epochs(self, more: int, t: Notes) -> None:
+        """Protected all the time, until `more` further epochs are committed."""
+        begin, first = time.monotonic(), int(status(self.bed.a)["epoch"])
+        after: dict[str, Any] = {}
+
+        def committed() -> bool:
+            after.update(self.require("protected"))
+            return int(after["epoch"]) >= first + more
+        wait_until(f"{more} further epochs are committed", committed, steps.PATIENCE, 1)
+        t(epochs_per_s=round((int(after["epoch"]) - first) / (time.monotonic() - begin), 2),
+          pause_p50_us=after["pause_p50_us"], pause_p99_us=after["pause_p99_us"])
 
     def require(self, state: str) -> dict[str, Any]:
         now = status(self.bed.a)

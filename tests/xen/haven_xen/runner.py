@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Runs one scenario on a testbed. A scenario is a file in tests/xen/scenarios with
     SECONDS = ...                                how long it may take
+    SHORT = True                                 it is also in the short run, where bed.short says
+                                                 that it leaves out what it can show without
     def run(bed: Testbed, t: Notes) -> None      raises Failure or Skip
 Its result is one line of JSON: name, result (ok, FAIL, skip), seconds, reason, figures."""
 import importlib.util
@@ -23,8 +25,10 @@ class TooLong(BaseException):
     """The scenario went on for longer than it may; no Exception, so that nothing swallows it."""
 
 
-def names() -> list[str]:
-    return sorted(path.stem for path in places.SCENARIOS.glob("*.py"))
+def names(short: bool = False) -> list[str]:
+    """Of all scenarios, or of those of the short run."""
+    found = sorted(path.stem for path in places.SCENARIOS.glob("*.py"))
+    return [name for name in found if not short or getattr(load(name), "SHORT", False)]
 
 
 def exists(name: str) -> bool:

@@ -87,7 +87,7 @@ class Service:
                 self._session(connection)
             elif asked["do"] == "run":
                 with self._one_scenario:
-                    _send(connection, self._scenario(asked["name"], fds, connection))
+                    _send(connection, self._scenario(asked, fds, connection))
             else:
                 _send(connection, self._command(asked["host"], asked["command"], fds))
         except (ValueError, KeyError, BrokenPipeError) as error:
@@ -106,7 +106,9 @@ class Service:
         if not self._sessions and not self._stays:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _scenario(self, name: str, fds: list[int], connection: socket.socket) -> int:
+    def _scenario(self, asked: dict[str, Any], fds: list[int], connection: socket.socket) -> int:
+        name = asked["name"]
+        self.bed.short = asked["short"]
         try:
             self.bed.reset(places.LOGS / name)
         except Failure as failure:

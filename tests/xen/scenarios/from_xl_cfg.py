@@ -25,7 +25,7 @@ def run(bed: Testbed, t: Notes) -> None:
     protection.boot(t)
     protection.wait_for(bed.a, "protected")
     bed.the_client().load(**LOAD)
-    protection.run_for(5, t)
+    protection.run_epochs(5, t)
     _console_echoes(bed.a, guest, "are you there")
     bed.the_client().verify_guest()
     steps.still_answers(bed)

@@ -33,7 +33,7 @@ def run(bed: Testbed, t: Notes) -> None:
     wait_until("hostB has one domain", lambda: bed.b.xl("list").count("\n") == 3, steps.PATIENCE, 1)
     if list(bed.b.states()) != [f"{protection.guest.name}--incoming"]:
         raise Failure(f"domains on hostB: {sorted(bed.b.states())}")
-    protection.run_for(5, t)
+    protection.run_epochs(5, t)
 
     killed = time.monotonic()
     bed.a.kill()

@@ -13,6 +13,7 @@ from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
 SECONDS = 900
+SHORT = True
 
 
 def run(bed: Testbed, t: Notes) -> None:

@@ -35,7 +35,7 @@ def run(bed: Testbed, t: Notes) -> None:
     left = [name for name in bed.a.agent.check("ls /sys/class/net").split() if name.startswith("haven")]
     if left != [f"haven{bed.a.domid(guest.name)}.0"]:
         raise Failure(f"plugs on hostA: {left}")
-    protection.run_for(5, t)
+    protection.run_epochs(5, t)
     bed.a.xl("shutdown", guest.name)
     bed.disconnect()
     bed.a.wait_gone(guest.name, steps.PATIENCE)
