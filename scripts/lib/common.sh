@@ -31,8 +31,8 @@ as_root() {
   fi
 }
 
-# What a long command is doing: the last line of its log, ninja's [12/345] included.
-last_line() { tail -c 2048 "$1" | tr '\r' '\n' | grep -v '^ *$' | tail -n 1 | cut -c 1-60; }
+# What a long command is doing: the last line of its log, whatever bytes it has, ninja's [12/345] included.
+last_line() { tail -c 2048 "$1" | tr '\r' '\n' | grep -av '^ *$' | tail -n 1 | cut -c 1-60; }
 
 # logged NAME CMD...: runs CMD with its output in LOGS/NAME.log and shows what it is at:
 # on a terminal all the time, else twice a minute. When it fails, the tail of the log.

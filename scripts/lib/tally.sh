@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Counts of tests from what the test programs print: "PASSED FAILED".
+# From what test programs print: counts, "PASSED FAILED", and times, a line "SECONDS NAME" a test.
 # shellcheck shell=bash
 
 # tally_make_check BUILD: over all test programs of automake's `make check`. A CppUTest
 # program counts with each of its tests, any other one as one test.
 tally_make_check() {
   find "$1" -name '*.trs' -not -path '*/root/*' | sort | while read -r trs; do
-    log=${trs%.trs}.log
-    summary=$(grep -aE '^(OK|Errors) \(.*tests' "$log" 2>/dev/null | tail -n 1 || true)
+    summary=$(cpputest_summary "${trs%.trs}.log")
     result=$(sed -n 's/^:global-test-result: *//p' "$trs")
     if [ -n "$summary" ]; then
       echo "$summary" | awk -v result="$result" '{
@@ -29,16 +28,31 @@ tally_make_check() {
   done | awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 
+# times_make_check BUILD NAME: of its CppUTest programs; no other one says how long it took.
+times_make_check() {
+  find "$1" -name '*.trs' -not -path '*/root/*' | while read -r trs; do
+    milliseconds=$(cpputest_summary "${trs%.trs}.log" | sed -n 's/.*, \([0-9]*\) ms).*/\1/p')
+    [ -z "$milliseconds" ] || echo "$((milliseconds / 1000)) $2: ${trs:${#1}+1:-4}"
+  done
+}
+
+# The last line of a CppUTest program.
+cpputest_summary() { grep -aE '^(OK|Errors) \(.*tests' "$1" 2>/dev/null | tail -n 1 || true; }
+
 # tally_xen FILE WANTED: of the lines of JSON of xen-testbed, which were to be WANTED; one
 # that is missing failed, one that was skipped is neither.
 tally_xen() {
   local ok skipped
-  ok=$(grep -c '"result": "ok"' "$1" || true)
-  skipped=$(grep -c '"result": "skip"' "$1" || true)
+  ok=$(grep -ac '"result": "ok"' "$1" || true)
+  skipped=$(grep -ac '"result": "skip"' "$1" || true)
   echo "$ok $(($2 - ok - skipped))"
 }
 
+times_xen() { sed -nE 's/^\{"name": "([^"]*)".*"seconds": ([0-9.]+).*/\2 xen: \1/p' "$1"; }
+
 # tally_e2e FILE: from the last line of tests/e2e/run; a run that did not end failed.
 tally_e2e() {
-  sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1 | grep . || echo "0 1"
+  sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1 | grep -a . || echo "0 1"
 }
+
+times_e2e() { sed -nE 's/^(ok  |FAIL) (.*[^ ]) +([0-9.]+) s .*/\3 e2e: \2/p' "$1"; }
