@@ -9,6 +9,7 @@ from typing import Any, Optional
 from . import network, paths
 from .processes import Failure, Processes
 
+BOOT_S = 200  # on a machine that does much else; 3 when it does not
 # For load(): the guest does nothing by itself.
 QUIET = {"memory_pages_s": 0, "memory_pages": 0, "disk_threads": 0, "disk_ops_s": 0, "chatter_s": 0}
 
@@ -19,9 +20,10 @@ class Client:
         self._patience = patience
         self._process = processes.start(
             "checker", [sys.executable, paths.CHECKER, "--host", network.GUEST4, "--commands",
-                        "--window", window, "--rate", rate, "--stall", stall, "--patience", patience],
+                        "--connect", BOOT_S, "--window", window, "--rate", rate, "--stall", stall,
+                        "--patience", patience],
             netns="client", pipes=True)
-        self.local_port = self._answer("start", 90)["local_port"]
+        self.local_port = self._answer("start", BOOT_S + 30)["local_port"]
 
     def ask(self, command: str) -> dict[str, Any]:
         assert self._process.stdin

@@ -37,7 +37,7 @@ class Case:
     short: bool
 
 
-def case(name: str, *, spec: Callable[[], GuestSpec] = GuestSpec, seconds: float = 120,
+def case(name: str, *, spec: Callable[[], GuestSpec] = GuestSpec, seconds: float = 300,
          short: bool = False) -> Callable[[Callable[[Lab, Notes], None]], Case]:
     return lambda function: Case(name, function, spec, seconds, short)
 
@@ -45,7 +45,7 @@ def case(name: str, *, spec: Callable[[], GuestSpec] = GuestSpec, seconds: float
 class Chain:
     names: list[str] = []
     end_name: Optional[str] = None
-    seconds: float = 120
+    seconds: float = 300
     short = False
     spec: Callable[[], GuestSpec] = GuestSpec
 

@@ -188,7 +188,7 @@ def frozen_backup(lab: Lab, t: Notes) -> None:
     t(gap_ms=round(gap_ms), lost=report["lost"])
 
 
-@case("a replication link of 50 Mbit/s slows the guest and loses nothing", seconds=180)
+@case("a replication link of 50 Mbit/s slows the guest and loses nothing")
 def slow_link(lab: Lab, t: Notes) -> None:
     lab.boot()
     client = lab.the_client()
@@ -204,7 +204,7 @@ def slow_link(lab: Lab, t: Notes) -> None:
     t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
 
 
-@case("what goes over a link of 100 Mbit/s is compressed", seconds=180)
+@case("what goes over a link of 100 Mbit/s is compressed")
 def slow_link_compressed(lab: Lab, t: Notes) -> None:
     lab.boot()
     lab.the_client().load(**{**QUIET, "chatter_s": 20})
