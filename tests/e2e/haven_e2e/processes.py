@@ -110,7 +110,7 @@ def in_netns(netns: Optional[str], argv: Sequence[object]) -> list[str]:
     return [paths.tool("nsenter"), f"--net=/run/netns/{netns}", "--", *words]
 
 
-def kill_pid(pid: int, seconds: float = 5) -> float:
+def kill_pid(pid: int, seconds: float = 60) -> float:
     """SIGKILL; returns the time of it once the process is gone."""
     when = time.monotonic()
     try:
