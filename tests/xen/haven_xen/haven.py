@@ -40,7 +40,7 @@ def haven(host: Host, *words: object, seconds: float = 600) -> str:
 
 
 def status(host: Host, name: str = "web1") -> dict[str, Any]:
-    return dict(json.loads(haven(host, "status", name, "--json", seconds=60))["guests"][0])
+    return dict(json.loads(haven(host, "status", name, "--json", seconds=steps.PATIENCE))["guests"][0])
 
 
 @dataclass
