@@ -7,6 +7,7 @@ libhavenengine_la_SOURCES = \
 	core/bytes.cc core/bytes.h \
 	core/clock.cc core/clock.h \
 	core/crc32c.cc core/crc32c.h \
+	core/durable_file.cc core/durable_file.h \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \
 	core/link.cc core/link.h \

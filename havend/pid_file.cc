@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/sync_folder.h"
+#include "core/durable_file.h"
 
 namespace haven::havend {
 
@@ -28,14 +28,6 @@ std::string BootId() {
   return id;
 }
 
-/// Writes the whole of a fresh file to stable storage. @return 0 or errno.
-int WriteAndSync(int fd, const std::string& text) {
-  ssize_t wrote = write(fd, text.data(), text.size());
-  if (wrote < 0) return errno;
-  if (wrote != static_cast<ssize_t>(text.size())) return ENOSPC;
-  return fsync(fd) == 0 ? 0 : errno;
-}
-
 }  // namespace
 
 PidRecord RecordOf(pid_t pid, bool runs_guest) {
@@ -43,18 +35,9 @@ PidRecord RecordOf(pid_t pid, bool runs_guest) {
 }
 
 Status WritePidFile(const std::string& path, const PidRecord& record) {
-  const std::string fresh = path + ".new";
-  int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-  if (fd < 0) return Status::FromErrno(errno, "cannot write " + fresh);
-  std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +
-                     (record.runs_guest ? kRunning : kWaiting) + " " + record.boot_id + "\n";
-  int error = WriteAndSync(fd, text);
-  close(fd);
-  if (error != 0) return Status::FromErrno(error, "cannot write " + fresh);
-  if (rename(fresh.c_str(), path.c_str()) != 0) {
-    return Status::FromErrno(errno, "cannot replace " + path);
-  }
-  return SyncFolderOf(path);
+  const std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +
+                           (record.runs_guest ? kRunning : kWaiting) + " " + record.boot_id + "\n";
+  return ReplaceFileDurably(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
 std::optional<PidRecord> ReadPidFile(const std::string& path) {

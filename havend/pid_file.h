@@ -18,7 +18,7 @@ struct PidRecord {
   bool runs_guest = false;            ///< false: waits for a promotion, may be ended
   /// The kernel's name for this boot; with pid and start time it names one
   /// process for ever. Empty: of whatever boot.
-  std::string boot_id;
+  std::string boot_id{};
 
   bool operator==(const PidRecord&) const = default;
 };

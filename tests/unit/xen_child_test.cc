@@ -56,7 +56,7 @@ TEST(XenChild, StartsAProgramWithoutASecondCopyOfItsMemory) {
   static int copies;  // a handler cannot be taken back
   pthread_atfork([] { copies++; }, nullptr, nullptr);
   CHECK_TRUE(RunProgram({"/bin/true", ""}, folder / "log", kLong).ok());
-  Spawn("true")->WaitForSuccess(kLong, interrupt);
+  CHECK(Spawn("true")->WaitForSuccess(kLong, interrupt).ok());
   LONGS_EQUAL(0, copies);
 }
 

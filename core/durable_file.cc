@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/durable_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "core/sync_folder.h"
+
+namespace haven {
+namespace {
+
+/// @return 0 or errno.
+int WriteAndSync(int fd, ByteSpan content) {
+  while (!content.empty()) {
+    const ssize_t n = write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return n < 0 ? errno : ENOSPC;
+    content = content.subspan(static_cast<size_t>(n));
+  }
+  return fsync(fd) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+Status ReplaceFileDurably(const std::string& path, ByteSpan content) {
+  const std::string fresh = path + ".new";
+  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return Status::FromErrno(errno, "cannot write " + fresh);
+  int error = WriteAndSync(fd, content);
+  if (close(fd) != 0 && error == 0) error = errno;
+  if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
+  if (error != 0) {
+    unlink(fresh.c_str());
+    return Status::FromErrno(error, "cannot write " + path);
+  }
+  return SyncFolderOf(path);
+}
+
+}  // namespace haven
