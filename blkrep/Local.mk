@@ -9,6 +9,7 @@ libhavenengine_la_SOURCES += \
 	blkrep/disk_mark.cc blkrep/disk_mark.h \
 	blkrep/disk_replicator.cc blkrep/disk_replicator.h \
 	blkrep/disk_use.cc blkrep/disk_use.h \
+	blkrep/guest_record.cc blkrep/guest_record.h \
 	blkrep/image_lock.cc blkrep/image_lock.h \
 	blkrep/journal.cc blkrep/journal.h \
 	blkrep/journal_format.cc blkrep/journal_format.h \

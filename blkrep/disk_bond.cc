@@ -48,7 +48,13 @@ Status RefuseForeignMark(const DiskMark& mark, const std::string& guest) {
   return {StatusCode::kRefused, "it is marked as a disk of guest " + Printable(mark.guest) + remedy};
 }
 
-Status MarkFile(const OpenedDisk& file, const std::string& guest) {
+/// Who wants to have a disk.
+struct Owner {
+  const std::string& guest;
+  Claim claim;
+};
+
+Status MarkFile(const OpenedDisk& file, const Owner& owner) {
   auto found = ReadMark(file.fd());
   if (!found.ok()) return found.status();
   DiskMark mark = found.value();
@@ -56,23 +62,26 @@ Status MarkFile(const OpenedDisk& file, const std::string& guest) {
   const uint64_t inode = file.st().st_ino;
   const int64_t birth_ns = BirthOf(file.fd());
   const bool copied = mark.state == DiskMark::State::kMarked && !mark.IsBoundTo(inode, birth_ns);
-  if (mark.state != DiskMark::State::kNone && !copied) return RefuseForeignMark(mark, guest);
-  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), inode, birth_ns, guest});
+  if (mark.state != DiskMark::State::kNone && !copied) {
+    const Status free = RefuseForeignMark(mark, owner.guest);
+    if (free.ok() || owner.claim == Claim::kUnlessMarked) return free;
+  }
+  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), inode, birth_ns, owner.guest});
 }
 
-/// @param guest  nullptr: nothing is written.
-Result<DiskBond> BondOf(const std::string& path, const std::string* guest) {
+/// @param owner  nullptr: nothing is written.
+Result<DiskBond> BondOf(const std::string& path, const Owner* owner) {
   auto disk = OpenDisk(path, O_RDONLY);
   if (!disk.ok()) return disk.status();
   if (disk.value().device()) {
     const auto backing = BackingOf(disk.value().st().st_rdev);
     if (!backing) return DeviceBond(disk.value());
-    auto file = BondOf(backing->path, guest);
+    auto file = BondOf(backing->path, owner);
     if (!file.ok()) return file.status().With(path);
     return LoopBond(file.value(), *backing);
   }
-  if (guest != nullptr) {
-    const Status marked = MarkFile(disk.value(), *guest);
+  if (owner != nullptr) {
+    const Status marked = MarkFile(disk.value(), *owner);
     if (!marked.ok()) return marked.With(path);
   }
   auto bond = FileBond(disk.value());
@@ -84,6 +93,19 @@ Result<DiskBond> BondOf(const std::string& path, const std::string* guest) {
 
 Result<DiskBond> ReadBond(const std::string& path) { return BondOf(path, nullptr); }
 
-Result<DiskBond> MakeBond(const std::string& path, const std::string& guest) { return BondOf(path, &guest); }
+Result<DiskBond> MakeBond(const std::string& path, const std::string& guest, Claim claim) {
+  const Owner owner{guest, claim};
+  return BondOf(path, &owner);
+}
+
+std::string ToText(const DiskBond& bond) {
+  switch (bond.kind) {
+    case DiskBond::Kind::kNone: return "";
+    case DiskBond::Kind::kDevice: return "device " + bond.device;
+    case DiskBond::Kind::kFile:
+      return "file " + Hex(bond.id) + " " + std::to_string(bond.inode) + " " + std::to_string(bond.birth_ns);
+  }
+  return "";
+}
 
 }  // namespace haven::blkrep

@@ -30,11 +30,16 @@ struct DiskBond {
 /// @return kInvalid if it is neither file nor block device; kEnvironment with errno.
 Result<DiskBond> ReadBond(const std::string& path);
 
-/// The same, and gives a file its mark first, durably, if it has none or that of
+/// One line that two equal bonds have in common, and no others; empty: kNone.
+std::string ToText(const DiskBond& bond);
+
+/// Whether the mark of another guest stands in the way.
+enum class Claim { kUnlessMarked, kWhosever };
+/// As ReadBond(), and gives a file its mark first, durably, if it has none or that of
 /// the file it is a copy of.
 /// @return kRefused if the file carries the mark of another guest, or one that
-///         cannot be read: it may be somebody's.
-Result<DiskBond> MakeBond(const std::string& path, const std::string& guest);
+///         cannot be read: it may be somebody's. With kWhosever it gets a new one.
+Result<DiskBond> MakeBond(const std::string& path, const std::string& guest, Claim claim = Claim::kUnlessMarked);
 
 }  // namespace haven::blkrep
 

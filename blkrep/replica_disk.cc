@@ -10,18 +10,10 @@
 
 #include "blkrep/disk_use.h"
 #include "blkrep/image_lock.h"
+#include "core/sync_folder.h"
 
 namespace haven::blkrep {
 namespace {
-
-Status SyncFolder(const std::string& folder) {
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return Status::FromErrno(errno, "cannot open the folder " + folder);
-  const bool failed = fsync(fd) != 0 && errno != EINVAL;
-  const int error = errno;
-  close(fd);
-  return failed ? Status::FromErrno(error, "cannot sync the folder " + folder) : Status::Ok();
-}
 
 Status MakeFile(const std::string& path) {
   std::string folder = std::filesystem::path(path).parent_path().string();
@@ -33,7 +25,7 @@ Status MakeFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot create it");
   close(fd);
-  return SyncFolder(folder);
+  return SyncFolderOf(path);
 }
 
 Status MakeIfAllowed(const std::string& path, uint64_t bytes, bool create) {

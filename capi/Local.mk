@@ -2,9 +2,10 @@ lib_LTLIBRARIES += libhaven.la
 include_HEADERS += capi/haven.h capi/haven_xen.h capi/haven_xen_pv.h
 libhaven_la_SOURCES = \
 	capi/haven.cc capi/haven.h \
+	capi/haven_gate.cc \
 	capi/haven_xen.cc capi/haven_xen.h \
 	capi/haven_xen_pv.cc capi/haven_xen_pv.h \
-	capi/report.h
+	capi/report.h capi/state_dir.h
 # Added to by xen/Local.mk.
 capi_libhaven_cppflags =
 libhaven_la_CPPFLAGS = $(AM_CPPFLAGS) $(capi_libhaven_cppflags)

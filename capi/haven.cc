@@ -9,6 +9,8 @@
 #include <exception>
 #include <memory>
 
+#include "capi/state_dir.h"
+#include "core/random_token.h"
 #include "session/primary_session.h"
 
 using haven::Status;
@@ -76,6 +78,8 @@ haven_status ToC(const session::PrimaryStatus& from) {
   to.decode_us = static_cast<uint64_t>(from.decode_last.count());
   to.apply_us = static_cast<uint64_t>(from.apply_last.count());
   to.encoder_shared_pages = encoder.shared;
+  CopyText(to.newer, sizeof(to.newer), from.newer);
+  CopyText(to.reason, sizeof(to.reason), from.message);
   return to;
 }
 
@@ -189,7 +193,26 @@ Status ReadEncoderOptions(const haven_options& from, uint64_t memory_bytes, have
   return Status::Ok();
 }
 
-haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes) {
+/// One process runs one guest: this run of it.
+const haven::wire::Token& ThisLife() {
+  static const haven::wire::Token life = haven::RandomToken();
+  return life;
+}
+
+Status ReadPlace(const haven_options& from, const haven_disk* disks, size_t disk_count, session::PrimaryOptions& to) {
+  if (from.on_start < HAVEN_START_WAIT || from.on_start > HAVEN_START_ANYWAY) return Invalid("there is no such policy for the guest's start");
+  to.state_dir = haven::StateDir(from.state_dir) + "/" + from.guest;
+  to.life = ThisLife();
+  to.start_wait_s = from.start_wait_s;
+  to.on_start = static_cast<blkrep::GuestRecord::OnStart>(from.on_start);
+  for (size_t i = 0; from.disk_paths != nullptr && i < disk_count; i++) {
+    if (from.disk_paths[i] != nullptr) to.disk_paths[disks[i].name] = from.disk_paths[i];
+  }
+  return Status::Ok();
+}
+
+haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes, const haven_disk* disks,
+                                                   size_t disk_count) {
   haven_options from{};  // what an older caller does not know is 0
   memcpy(&from, given, std::min(given->size, sizeof(from)));
   if (from.guest == nullptr || *from.guest == '\0') return Invalid("a guest name is required");
@@ -207,8 +230,8 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
   to.connect.share = from.share != 0;
   if (from.threads > 64) return Invalid("the encoder may use at most 64 threads");
   if (from.threads != 0) to.threads = from.threads;
-  Status encoder = ReadEncoderOptions(from, memory_bytes, to.encoder);
-  if (!encoder.ok()) return encoder;
+  HAVEN_RETURN_IF_ERROR(ReadEncoderOptions(from, memory_bytes, to.encoder));
+  HAVEN_RETURN_IF_ERROR(ReadPlace(from, disks, disk_count, to));
   return to;
 }
 
@@ -242,15 +265,16 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
   uint64_t memory_bytes = 0;
   for (size_t i = 0; i < region_count; i++) memory_bytes += regions[i].bytes;
   if (options->size < offsetof(haven_options, encoder_stages) || ops->size < offsetof(haven_guest_ops, make_ready)) status = Invalid("the caller was built for another libhaven");
-  auto parsed = status.ok() ? ReadOptions(options, memory_bytes) : haven::Result<session::PrimaryOptions>(status);
+  auto parsed = status.ok() ? ReadOptions(options, memory_bytes, disks, disk_count) : haven::Result<session::PrimaryOptions>(status);
   status = parsed.ok() ? CheckRegions(regions, region_count) : parsed.status();
   if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
+  std::vector<blkrep::DiskReplicator::Disk> list;
+  for (size_t i = 0; status.ok() && i < disk_count; i++) list.push_back({disks[i].name, disks[i].bytes});
+  if (status.ok()) status = session::PrimarySession::CheckState(parsed.value(), list);
   if (!status.ok()) {
     CopyText(error->message, sizeof(error->message), status.message());
     return nullptr;
   }
-  std::vector<blkrep::DiskReplicator::Disk> list;
-  for (size_t i = 0; i < disk_count; i++) list.push_back({disks[i].name, disks[i].bytes});
   return new haven_session(std::move(parsed.value()), *ops, opaque, regions, region_count, std::move(list));
 } catch (const std::exception& e) {
   CopyText(error->message, sizeof(error->message), std::string("cannot start the session: ") + e.what());

@@ -55,6 +55,7 @@ enum haven_state {
     HAVEN_REFUSED = 4,      /* the backup said no; message says why; not retried */
     HAVEN_LOST = 5,         /* the backup runs the guest; this copy is halted */
     HAVEN_STOPPED = 6,      /* haven_session_stop() */
+    HAVEN_HELD = 7,         /* of a gate, see haven_gate_close(): the guest is not started yet */
 };
 
 /* What to do with the guest while no backup answers. */
@@ -93,6 +94,9 @@ struct haven_status {
      * it wrote the epoch before into its image. */
     uint64_t decode_us, apply_us;
     uint64_t encoder_shared_pages; /* references to pages of other guests */
+    char newer[16];      /* whose copy is newer, as of the last comparison: primary, backup,
+                            equal, diverged, unknown; empty: there was none */
+    char reason[1024];   /* message, in full */
 };
 
 /* What the device model does for the session.
@@ -192,7 +196,52 @@ struct haven_options {
     int share;                       /* not 0: equal pages are shared with other guests
                                         of this host that share them, too, if the backup
                                         lets both; they have to trust each other */
+    const char *state_dir;           /* of all guests: each has a folder with the record
+                                        that says how new its copy is; NULL: /var/lib/haven */
+    const char *const *disk_paths;   /* of each disk the file or block device on this host
+                                        that holds it, or NULL; NULL: of none */
+    uint32_t start_wait_s;           /* when this guest is started again: how long its backup
+                                        is asked whether that copy is newer, before: */
+    int on_start;                    /* enum haven_on_start */
 };
+
+/* What becomes of a guest that is started while its backup does not answer. */
+enum haven_on_start {
+    HAVEN_START_WAIT = 0,    /* it is not started until the backup answers, or a person decides */
+    HAVEN_START_ARBITER = 1, /* the arbiter decides */
+    HAVEN_START_ANYWAY = 2,
+};
+
+/* --- The start gate ----------------------------------------------------------
+ *
+ * A copy of a guest that had a backup may be an old one: nothing of it may run
+ * before that is known. */
+
+typedef struct haven_gate haven_gate;
+
+struct haven_gate_options {
+    size_t size;
+    const char *guest;             /* its name; others are found on its disks */
+    const char *state_dir;         /* as in haven_options */
+    const char *const *disk_paths; /* of its writable disks on this host */
+    size_t disk_count;
+    /* Main thread. The guest may run now (open 1), or what it waits for. */
+    void (*changed)(void *opaque, int open, const char *message);
+    /* As in haven_guest_ops. */
+    void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
+    void *opaque;
+};
+
+/* Main thread, before the guest's first instruction. Asks the backup until the
+ * guest may run, and tells by changed(). All arguments are copied.
+ * @return NULL if the guest may run at once. */
+HAVEN_EXPORT haven_gate *haven_gate_close(const struct haven_gate_options *options);
+/* Main thread; not from changed(). No call of changed() follows. */
+HAVEN_EXPORT void haven_gate_free(haven_gate *);
+/* Main thread. A person's words: this copy counts, whatever the backup has; the
+ * guest is started. Or: it is thrown away. @return 0, or -1 with `error` filled. */
+HAVEN_EXPORT int haven_gate_adopt(haven_gate *, struct haven_error *error);
+HAVEN_EXPORT int haven_gate_discard(haven_gate *, struct haven_error *error);
 
 /* The version this library was built with. Any thread. */
 HAVEN_EXPORT int haven_abi_version(void);

@@ -57,6 +57,14 @@ int haven_xen_created(uint32_t domid) try {
   return 0;
 }
 
+int haven_xen_hold(uint32_t domid, int hold, haven_error* error) try {
+  auto hypervisor = xen::OpenLibxc(domid);
+  if (!hypervisor.ok()) return Report(hypervisor.status(), error);
+  return Report(hold ? xen::PauseForGood(*hypervisor.value()) : xen::TakePausesBack(*hypervisor.value()), error);
+} catch (const std::exception& e) {
+  return Report(Status(haven::StatusCode::kEnvironment, e.what()), error);
+}
+
 haven_xen* haven_xen_open(uint32_t domid, const haven_xen_frames* likely, size_t count, haven_error* error) try {
   std::vector<xen::PageRun> runs;
   for (size_t i = 0; i < count; i++) runs.push_back({likely[i].first, likely[i].count});
@@ -103,6 +111,7 @@ void haven_xen_moved(haven_xen* x, const haven_xen_frames* frames) { x->memory->
 #else
 
 int haven_xen_created(uint32_t) { return 0; }
+int haven_xen_hold(uint32_t, int, haven_error* error) { return NoXen(error); }
 haven_xen* haven_xen_open(uint32_t, const haven_xen_frames*, size_t, haven_error* error) {
   NoXen(error);
   return nullptr;

@@ -29,6 +29,9 @@ struct haven_xen_frames {
  * backup could not start it; else 0. */
 HAVEN_EXPORT int haven_xen_created(uint32_t domid);
 
+/* The domain does not run while it is held, whatever an "xl unpause" or two say. 0 or -1 with `error` filled. */
+HAVEN_EXPORT int haven_xen_hold(uint32_t domid, int hold, struct haven_error *error);
+
 /* Maps the memory of a domain, and has another process stop the domain for good
  * should this one die before haven_xen_close(). `likely` says where its memory is expected; the
  * rest of the space is searched only when that is not all of it. */

@@ -4,6 +4,7 @@ libhavencli_la_LIBADD = libhavenqmp.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLI
 libhavencli_la_SOURCES = \
 	cli/arguments.cc cli/arguments.h \
 	cli/commands.h \
+	cli/decide.cc \
 	cli/failover.cc \
 	cli/format.cc cli/format.h \
 	cli/guest_query.cc cli/guest_query.h \

@@ -79,6 +79,10 @@ Status SetOnBackupLoss(Arguments& arguments, const std::string& value) {
   return SetOneOf(arguments.on_backup_loss, value, {"continue", "pause"});
 }
 
+Status SetOnStart(Arguments& arguments, const std::string& value) {
+  return SetOneOf(arguments.on_start, value, {"wait", "arbiter", "start"});
+}
+
 /// MIB or PERCENT%.
 Status SetCache(Arguments& arguments, const std::string& value) {
   arguments.encoder.cache_mib = arguments.encoder.cache_percent = 0;
@@ -131,6 +135,8 @@ const std::map<std::string, Option>& Options() {
       {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
       {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
       {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},
+      {"--start-wait", {"protect ", true, NumberOption(&Arguments::start_wait_s, 0, 86400)}},
+      {"--on-start", {"protect ", true, SetOnStart}},
       {"--encoder", {"protect ", true, SetEncoder}},
       {"--compression", {"protect ", true, SetCompression}},
       {"--block-bytes", {"protect ", true, SetBlockBytes}},
@@ -143,14 +149,16 @@ const std::map<std::string, Option>& Options() {
       {"--json", {"status ", false, Flag(&Arguments::json, true)}},
       {"--force", {"failover ", false, Flag(&Arguments::force, true)}},
       {"--planned", {"failover ", false, Flag(&Arguments::planned, true)}},
-      {"--qmp", {"protect status unprotect ", true, Text(&Arguments::qmp)}},
-      {"--run-dir", {"protect status failover unprotect ", true, Text(&Arguments::run_dir)}},
+      {"--cold", {"failover ", false, Flag(&Arguments::cold, true)}},
+      {"--yes", {"failover discard adopt ", false, Flag(&Arguments::yes, true)}},
+      {"--qmp", {"protect status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
+      {"--run-dir", {"protect status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
   };
   return options;
 }
 
 bool IsCommand(const std::string& word) {
-  return word == "protect" || word == "status" || word == "failover" || word == "unprotect";
+  return word == "protect" || word == "status" || word == "failover" || word == "unprotect" || word == "discard" || word == "adopt";
 }
 
 /// Handles the option at words[at], and moves `at` to its last word.
@@ -187,6 +195,7 @@ Status CheckGuest(const Arguments& arguments) {
   if (arguments.command == "protect" && arguments.host.empty()) {
     return Invalid("haven protect needs --to HOST[:PORT], the host that runs havend");
   }
+  if (arguments.cold && arguments.planned) return Invalid("--cold and --planned exclude each other");
   if (arguments.planned && arguments.force) return Invalid("--planned and --force exclude each other");
   return Status::Ok();
 }
@@ -207,7 +216,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words,
   Arguments arguments;
   bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
   arguments.run_dir = given ? environment_run_dir : "/run/haven";
-  if (words.empty()) return Invalid("no command is given (protect, status, failover, unprotect)");
+  if (words.empty()) return Invalid("no command is given (protect, status, failover, unprotect, discard, adopt)");
   bool options_end = false;
   for (size_t at = 0; at < words.size(); at++) {
     const std::string& word = words[at];
@@ -221,7 +230,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words,
         return arguments;
       }
       if (!IsCommand(word)) {
-        return Invalid("'" + word + "' is no command (protect, status, failover, unprotect)");
+        return Invalid("'" + word + "' is no command (protect, status, failover, unprotect, discard, adopt)");
       }
       arguments.command = word;
     } else if (!options_end && word == "--") {

@@ -14,7 +14,7 @@ constexpr char kDefaultPort[] = "7789";
 
 /// What the command line says.
 struct Arguments {
-  std::string command;  ///< protect, status, failover, unprotect; empty with help or version
+  std::string command;  ///< protect, status, failover, unprotect, discard, adopt; empty with help or version
   bool help = false;
   bool version = false;
   std::string guest;  ///< empty: all (status only)
@@ -38,6 +38,10 @@ struct Arguments {
   bool json = false;
   bool force = false;
   bool planned = false;
+  bool cold = false;
+  bool yes = false;
+  uint32_t start_wait_s = 60;
+  std::string on_start;  ///< empty: the device model's default
 
   std::string QmpPath() const { return qmp.empty() ? run_dir + "/" + guest + ".qmp" : qmp; }
   std::string ControlPath() const { return run_dir + "/havend.sock"; }

@@ -14,6 +14,11 @@ Status Protect(const Arguments& arguments);
 Status Unprotect(const Arguments& arguments);
 Status ShowStatus(const Arguments& arguments);
 Status Failover(const Arguments& arguments);
+Status Discard(const Arguments& arguments);
+Status Adopt(const Arguments& arguments);
+
+/// Says what is about to be lost, and asks unless --yes. @return kRefused when it is not confirmed.
+Status Confirm(const Arguments& arguments, const std::string& what);
 
 }  // namespace haven::cli
 

@@ -8,7 +8,25 @@ namespace haven::cli {
 
 using qmp::Json;
 
+namespace {
+
+Status FailoverCold(const Arguments& arguments) {
+  auto request = [&](bool describe) {
+    Json json = Json::Object().Set("command", "failover").Set("guest", arguments.guest).Set("cold", true);
+    return json.Set("force", arguments.force).Set("describe", describe);
+  };
+  Result<Json> described = AskHavend(arguments.ControlPath(), request(true));
+  if (!described.ok()) return described.status();
+  HAVEN_RETURN_IF_ERROR(Confirm(arguments, arguments.guest + ": " + described.value()["what"].String() + "."));
+  Result<Json> answer = AskHavend(arguments.ControlPath(), request(false));
+  if (answer.ok()) printf("%s boots here, from its replicas\n", arguments.guest.c_str());
+  return answer.status();
+}
+
+}  // namespace
+
 Status Failover(const Arguments& arguments) {
+  if (arguments.cold) return FailoverCold(arguments);
   const char* command = arguments.planned ? "handover" : "failover";
   Json request = Json::Object().Set("command", command).Set("guest", arguments.guest);
   if (!arguments.planned) request.Set("force", arguments.force);

@@ -100,6 +100,15 @@ std::string FormatGuests(const std::vector<Json>& guests) {
   return FormatTable(rows) + reasons;
 }
 
+std::string FormatNewer(const Json& guest) {
+  const std::string newer = Printable(guest["newer"].String());
+  const std::string generation = Printable(guest["generation"].String());
+  if (newer.empty() && generation.empty()) return "";
+  std::string text = "newer copy: " + (newer.empty() ? "not compared yet" : newer == "equal" ? "both are equal" : newer);
+  if (!generation.empty()) text += ", generation here: " + generation;
+  return text + "\n";
+}
+
 std::string FormatLastEpoch(const Json& guest) {
   if (!guest.Has("encoder_bytes") || Number(guest, "epochs") == 0) return "";
   const uint64_t pages = Number(guest, "dirty_pages_last");

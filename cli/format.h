@@ -28,6 +28,9 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows);
 /// The table of `haven status`, then a line for each guest that has a message.
 std::string FormatGuests(const std::vector<qmp::Json>& guests);
 
+/// Whose copy is newer, as of the last comparison of both sides, on one line; empty when there was none.
+std::string FormatNewer(const qmp::Json& guest);
+
 /// What became of the memory of a primary's last epoch, on some lines; empty
 /// before there was one.
 std::string FormatLastEpoch(const qmp::Json& guest);

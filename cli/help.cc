@@ -13,9 +13,12 @@ constexpr char kAll[] =
     "  haven protect GUEST --to HOST    begin to replicate the guest to HOST\n"
     "  haven unprotect GUEST            end that\n"
     "On the host that keeps the copy:\n"
-    "  haven failover GUEST             run the guest here (--planned: hand it over)\n"
+    "  haven failover GUEST             run the guest here (--planned: hand it over;\n"
+    "                                   --cold: boot it from its replicas)\n"
     "On both:\n"
     "  haven status [GUEST]             show what is protected, and how well\n"
+    "  haven discard GUEST              throw away the copy on this host\n"
+    "  haven adopt GUEST                say that this guest is right, and the other copy is not\n"
     "\n"
     "haven COMMAND --help tells more; see also haven(1).\n";
 
@@ -40,6 +43,11 @@ constexpr char kProtect[] =
     "                             (default continue)\n"
     "      --arbiter COMMAND      must exit with 0 before output leaves after the backup\n"
     "                             was lost (default: none)\n"
+    "      --start-wait S         when this guest is started again, for how long its backup is\n"
+    "                             asked whether that copy is newer (default 60)\n"
+    "      --on-start wait|arbiter|start\n"
+    "                             what becomes of it if the backup does not answer\n"
+    "                             (default arbiter if there is one, else wait)\n"
     "      --encoder all|none|blocks|sharing|compression\n"
     "                             parts of the memory encoder that work (default all)\n"
     "      --compression adaptive|zlib|lz4|zstd\n"
@@ -71,8 +79,27 @@ constexpr char kFailover[] =
     "\n"
     "      --planned              hand the guest over from its primary, which is up: it stops\n"
     "                             there, and nothing is lost\n"
+    "      --cold                 boot the guest from its replicas, when the checkpoint is gone\n"
+    "                             with havend or its host; says first what that loses\n"
+    "      --yes                  with --cold: do not ask\n"
     "      --force                also when the primary still answers; it is told that it\n"
     "                             lost the guest\n";
+
+constexpr char kDiscard[] =
+    "Usage: haven discard GUEST [OPTIONS]\n"
+    "Throws away what this host has of the guest: on a backup the checkpoint and the replicas,\n"
+    "on a primary that is not started or has lost, its disks. They may be overwritten then.\n"
+    "Says first what that is.\n"
+    "\n"
+    "      --yes                  do not ask\n";
+
+constexpr char kAdopt[] =
+    "Usage: haven adopt GUEST [OPTIONS]\n"
+    "On a primary that is not started, since its backup may be newer: says that this copy\n"
+    "counts, and starts it. On a backup: says that the next primary is right, whatever is in\n"
+    "the replicas here: they are overwritten, and follow the size of its disks.\n"
+    "\n"
+    "      --yes                  do not ask\n";
 
 constexpr char kUnprotect[] =
     "Usage: haven unprotect GUEST [OPTIONS]\n"
@@ -84,6 +111,8 @@ constexpr char kUnprotect[] =
 std::string HelpText(const std::string& command) {
   if (command == "protect") return std::string(kProtect) + kQmp + kRunDir;
   if (command == "status") return std::string(kStatus) + kQmp + kRunDir;
+  if (command == "discard") return std::string(kDiscard) + kQmp + kRunDir;
+  if (command == "adopt") return std::string(kAdopt) + kQmp + kRunDir;
   if (command == "failover") return std::string(kFailover) + kRunDir;
   if (command == "unprotect") return std::string(kUnprotect) + kQmp + kRunDir;
   return kAll;

@@ -24,6 +24,8 @@ Status Run(const Arguments& arguments) {
   if (arguments.command == "protect") return Protect(arguments);
   if (arguments.command == "unprotect") return Unprotect(arguments);
   if (arguments.command == "failover") return Failover(arguments);
+  if (arguments.command == "discard") return Discard(arguments);
+  if (arguments.command == "adopt") return Adopt(arguments);
   return ShowStatus(arguments);
 }
 

@@ -76,24 +76,33 @@ std::string ReasonOf(const Json& status, const char* otherwise) {
 /// @return Ok when protected. @param undo  haven-stop makes sense now.
 Status WaitUntilProtected(const Arguments& arguments, bool& undo) {
   constexpr milliseconds kPollPeriod{250};
+  /// What breaks it off so often does not pass: a full disk, say.
+  constexpr int kMostBrokenOff = 5;
   Progress progress(arguments.guest);
   Instant answered = SteadyClock::now();
+  std::string before;
+  int broken_off = 0;
   for (;;) {
     Result<Json> status = AskGuest(arguments.QmpPath(), "query-haven");
     undo = status.ok();
     if (!status.ok()) return status.status();
     const std::string state = status.value()["state"].String();
     const Instant now = SteadyClock::now();
-    if (state == "protected" || state == "refused" || state == "lost" || state == "stopped") {
+    if (state == "protected" || state == "refused" || state == "held" || state == "lost" || state == "stopped") {
       progress.End();
     }
     if (state == "protected") return Status::Ok();
     if (state == "refused") return Failed(ReasonOf(status.value(), "the backup refused"));
-    if (state == "lost" || state == "stopped") {
+    if (state == "lost" || state == "stopped" || state == "held") {
       undo = false;
       return Failed(ReasonOf(status.value(), "the protection was ended by someone else"));
     }
     progress.Show(status.value(), now);
+    if (state == "unprotected" && before == "syncing" && ++broken_off == kMostBrokenOff) {
+      progress.End();
+      return Failed("the first copy was broken off " + std::to_string(broken_off) + " times: " + ReasonOf(status.value(), "for no reason that is known"));
+    }
+    before = state;
     if (state == "syncing") answered = now;
     if (now - answered > std::chrono::seconds(arguments.timeout_s)) {
       progress.End();
@@ -124,6 +133,8 @@ Status Protect(const Arguments& arguments) {
   Json start = Json::Object().Set("guest", arguments.guest).Set("host", arguments.host);
   start.Set("port", arguments.port).Set("interval-ms", arguments.interval_ms);
   start.Set("deadline-ms", arguments.deadline_ms).Set("on-backup-loss", arguments.on_backup_loss);
+  start.Set("start-wait", arguments.start_wait_s);
+  if (!arguments.on_start.empty()) start.Set("on-start", arguments.on_start);
   if (!arguments.arbiter.empty()) start.Set("arbiter", arguments.arbiter);
   Json encoder = EncoderOptions(arguments.encoder);
   // A device model that does not know of it protects with the defaults.

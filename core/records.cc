@@ -72,6 +72,7 @@ const char* TypeName(Type type) {
     case Type::kHello: return "HELLO";
     case Type::kHelloReply: return "HELLO_REPLY";
     case Type::kError: return "ERROR";
+    case Type::kIdentity: return "IDENTITY";
     case Type::kLayout: return "LAYOUT";
     case Type::kLayoutReply: return "LAYOUT_REPLY";
     case Type::kHeartbeat: return "HEARTBEAT";
@@ -158,7 +159,7 @@ Result<Hello> DecodeHello(ByteSpan in) {
   hello.guest = r.String();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "HELLO"));
   if (reserved) return Malformed("HELLO", "reserved bits are set");
-  if (connection < 1 || connection > 3) return Malformed("HELLO", "unknown kind of connection");
+  if (connection < 1 || connection > 4) return Malformed("HELLO", "unknown kind of connection");
   if (hello.version_min > hello.version_max) return Malformed("HELLO", "versions are in the wrong order");
   if (!IsName(hello.guest)) return Malformed("HELLO", "the guest's name is not allowed");
   hello.connection = static_cast<Connection>(connection);
@@ -191,6 +192,39 @@ Result<HelloReply> DecodeHelloReply(ByteSpan in) {
   }
   if ((reply.features & ~kFeaturesKnown) != 0) return Malformed("HELLO_REPLY", "features that were not offered");
   return reply;
+}
+
+Bytes Encode(const Identity& identity) {
+  Bytes out;
+  ByteWriter w(out);
+  w.U8(static_cast<uint8_t>(identity.role));
+  w.U8(0);
+  w.U16(identity.flags);
+  w.U32(0);
+  w.Raw(identity.life);
+  w.U64(identity.epoch);
+  w.U64(identity.committed_s);
+  WriteLineage(w, identity.lineage);
+  return out;
+}
+
+Result<Identity> DecodeIdentity(ByteSpan in) {
+  ByteReader r(in);
+  Identity identity;
+  const uint8_t role = r.U8();
+  bool reserved = r.U8() != 0;
+  identity.flags = r.U16();
+  reserved = r.U32() != 0 || reserved;
+  identity.life = ReadToken(r);
+  identity.epoch = r.U64();
+  identity.committed_s = r.U64();
+  const std::string why_not = ReadLineage(r, identity.lineage);
+  if (!why_not.empty()) return Malformed("IDENTITY", why_not);
+  HAVEN_RETURN_IF_ERROR(CheckEnd(r, "IDENTITY"));
+  if (reserved || (identity.flags & ~kIdentityFlagsKnown) != 0) return Malformed("IDENTITY", "reserved bits are set");
+  if (role > static_cast<uint8_t>(Role::kBackup)) return Malformed("IDENTITY", "unknown role");
+  identity.role = static_cast<Role>(role);
+  return identity;
 }
 
 Bytes Encode(const ErrorBody& error) {

@@ -8,6 +8,7 @@
 
 #include "core/bytes.h"
 #include "core/epoch.h"
+#include "core/lineage.h"
 #include "core/status.h"
 #include "core/wire.h"
 
@@ -57,6 +58,18 @@ struct HelloReply {
   uint64_t features = 0;
   Token token{};
   uint32_t deadline_ms = 0;
+};
+
+/// IDENTITY: which data of the guest a side has. Nothing is copied before both have compared.
+struct Identity {
+  Role role = Role::kNone;
+  uint16_t flags = 0;      ///< kIdentity...
+  Token life{};            ///< names the run of the guest that the data is of
+  Epoch epoch = 0;         ///< the last that is known to be committed
+  uint64_t committed_s = 0;  ///< when, seconds since 1970; 0: not known
+  Lineage lineage;         ///< empty: no generation
+
+  bool Has(uint16_t flag) const { return (flags & flag) != 0; }
 };
 
 struct ErrorBody {
@@ -156,6 +169,7 @@ struct EpochEnd {
 
 Bytes Encode(const Hello&);
 Bytes Encode(const HelloReply&);
+Bytes Encode(const Identity&);
 Bytes Encode(const ErrorBody&);
 Bytes Encode(const Layout&);
 Bytes Encode(const LayoutReply&);
@@ -171,6 +185,7 @@ Bytes Encode(const EpochEnd&);
 
 Result<Hello> DecodeHello(ByteSpan);
 Result<HelloReply> DecodeHelloReply(ByteSpan);
+Result<Identity> DecodeIdentity(ByteSpan);
 Result<ErrorBody> DecodeError(ByteSpan);
 Result<Layout> DecodeLayout(ByteSpan);
 Result<LayoutReply> DecodeLayoutReply(ByteSpan);

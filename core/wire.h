@@ -11,8 +11,8 @@
 namespace haven::wire {
 
 constexpr uint32_t kMagic = 0x314E5648;  // "HVN1" on the wire
-constexpr uint16_t kVersionMin = 1;
-constexpr uint16_t kVersionMax = 1;
+constexpr uint16_t kVersionMin = 2;
+constexpr uint16_t kVersionMax = 2;
 
 constexpr uint32_t kHeaderBytes = 32;
 constexpr uint32_t kMaxBodyBytes = 4u << 20;
@@ -33,6 +33,8 @@ enum class Type : uint16_t {
   kHello = 1,
   kHelloReply = 2,
   kError = 3,
+  // control and query connection
+  kIdentity = 4,
   // control connection
   kLayout = 8,
   kLayoutReply = 9,
@@ -54,8 +56,8 @@ enum class Type : uint16_t {
   kEpochEnd = 34,
 };
 
-/// Which of a session's three connections this is.
-enum class Connection : uint8_t { kControl = 1, kDisk = 2, kMemory = 3 };
+/// Which of a session's three connections this is; or a question outside of any session.
+enum class Connection : uint8_t { kControl = 1, kDisk = 2, kMemory = 3, kQuery = 4 };
 
 // Feature bits of HELLO: the session uses the intersection.
 constexpr uint64_t kFeatureZeroPages = 1u << 0;
@@ -75,7 +77,7 @@ enum class Error : uint16_t {
   kProtocol = 1,      ///< a record was malformed or out of order
   kVersion = 2,       ///< no common version
   kUnknownGuest = 3,  ///< the backup's configuration has no such guest
-  kLayout = 4,        ///< memory or disks do not fit the backup's configuration
+  kLayout = 4,        ///< memory or disks do not fit, or what the backup holds may be newer or not ours
   kPromoted = 5,      ///< the backup runs the guest: the primary has lost
   kBusy = 6,          ///< another primary is connected
   kEnvironment = 7,   ///< the sender's system failed (disk full, ...)
@@ -104,6 +106,19 @@ enum class Compression : uint8_t { kZlib = 1, kLz4 = 2, kZstd = 3 };
 
 /// Why the primary ends a session for good (GOODBYE).
 enum class Goodbye : uint16_t { kUnprotect = 1, kGuestPoweredOff = 2, kHandedOver = 3 };
+
+/// What a side is to its copy of the guest (IDENTITY).
+enum class Role : uint8_t { kNone = 0, kPrimary = 1, kBackup = 2 };
+
+// Flags of IDENTITY.
+constexpr uint16_t kIdentityFresh = 1u << 0;       ///< the generation was made just now: no copy has it yet
+constexpr uint16_t kIdentityLifeEnded = 1u << 1;   ///< the life ended in a way that the sender knows
+constexpr uint16_t kIdentityCheckpoint = 1u << 2;  ///< backup: holds a checkpoint to go on from
+constexpr uint16_t kIdentityRunning = 1u << 3;     ///< the guest runs there
+constexpr uint16_t kIdentityBusy = 1u << 4;        ///< backup: a session or a promotion is under way
+constexpr uint16_t kIdentityStarting = 1u << 5;    ///< primary: asks before it starts the guest
+constexpr uint16_t kIdentityPartial = 1u << 6;     ///< backup: its replicas are a part of a copy
+constexpr uint16_t kIdentityFlagsKnown = (1u << 7) - 1;
 
 /// Flags of EPOCH_END.
 constexpr uint32_t kGuestPaused = 1u << 0;  ///< an administrator has paused the guest

@@ -147,6 +147,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
   if (key == "arbiter") return SetArbiter(guest, value);
   if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
   if (key == "create") return SetChoice(guest.create, value, "no", "yes");
+  if (key == "on-new-life") return SetChoice(guest.discard_on_new_life, value, "ask", "discard");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
   if (key.compare(0, strlen(kDiskPrefix), kDiskPrefix) == 0) return SetDisk(guest, key, value);
   if (key == "ram-region") {
@@ -167,7 +168,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
     return number.status();
   }
-  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, promote, "
+  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, promote, "
                  "deadline-ms, arbiter, memory-limit-mb, share)");
 }
 

@@ -48,11 +48,25 @@ Result<int> ListenUnix(const std::string& path) {
   return Status::FromErrno(error, "cannot listen on " + path);
 }
 
+/// What a person decides about a copy; with "describe" only what that would throw away.
+std::string HandleDecision(ControlTarget& target, const std::string& command, const Json& request) {
+  const std::string guest = request["guest"].String();
+  if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
+  if (request["describe"].Bool()) {
+    Result<std::string> what = target.Describe(guest, command == "failover");
+    return what.ok() ? Json::Object().Set("ok", true).Set("what", what.value()).ToString() : ErrorAnswer(what.status().message());
+  }
+  Status done = command == "discard" ? target.Discard(guest) : target.Adopt(guest);
+  return done.ok() ? Json::Object().Set("ok", true).ToString() : ErrorAnswer(done.message());
+}
+
 std::string HandlePromotion(ControlTarget& target, const std::string& command, const Json& request) {
   const std::string guest = request["guest"].String();
   if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
   Result<Json> done =
-      command == "handover" ? target.HandOver(guest) : target.Failover(guest, request["force"].Bool());
+      command == "handover"      ? target.HandOver(guest)
+      : request["cold"].Bool() ? target.FailoverCold(guest, request["force"].Bool())
+                                 : target.Failover(guest, request["force"].Bool());
   if (!done.ok()) return ErrorAnswer(done.status().message());
   Json answer = Json::Object().Set("ok", true);
   for (const std::string& name : done.value().Members()) {
@@ -71,8 +85,11 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line) {
   if (command == "status") {
     return Json::Object().Set("ok", true).Set("guests", target.QueryGuests()).ToString();
   }
+  if (command == "discard" || command == "adopt" || request.value()["describe"].Bool()) {
+    return HandleDecision(target, command, request.value());
+  }
   if (command == "failover" || command == "handover") return HandlePromotion(target, command, request.value());
-  return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover)");
+  return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover, discard, adopt)");
 }
 
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(const std::string& path,

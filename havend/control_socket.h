@@ -21,6 +21,13 @@ class ControlTarget {
   virtual qmp::Json QueryGuests() = 0;
   /// Promotes; blocks until the guest runs. @return the guest's object.
   virtual Result<qmp::Json> Failover(const std::string& guest, bool force) = 0;
+  /// Boots it from its replicas; blocks until it runs. @return the guest's object.
+  virtual Result<qmp::Json> FailoverCold(const std::string& guest, bool force) = 0;
+  /// A person's words, see BackupGuest.
+  virtual Status Discard(const std::string& guest) = 0;
+  virtual Status Adopt(const std::string& guest) = 0;
+  /// For people. @param cold  what FailoverCold() loses; else what is here.
+  virtual Result<std::string> Describe(const std::string& guest, bool cold) = 0;
   /// Has the primary hand the guest over; blocks until it runs here.
   /// @return the guest's object.
   virtual Result<qmp::Json> HandOver(const std::string& guest) = 0;
@@ -29,7 +36,8 @@ class ControlTarget {
 /// Carries out one request of the control protocol.
 /// @param line  one JSON object: {"command":"status"},
 ///              {"command":"failover","guest":NAME,"force":BOOL} or
-///              {"command":"handover","guest":NAME}
+///              {"command":"handover","guest":NAME}, "discard" or "adopt"; with "describe":true
+///              the last two, and failover with "cold":true, only say what that would throw away
 /// @return one JSON object on one line: {"ok":true,...} or {"ok":false,"error":...}
 std::string HandleControlLine(ControlTarget& target, const std::string& line);
 

@@ -2,6 +2,7 @@
 #include "havend/daemon.h"
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
 #include <filesystem>
@@ -60,6 +61,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.durable = guest.durable;
   options.create = guest.create;
   options.auto_promote = guest.auto_promote;
+  options.discard_on_new_life = guest.discard_on_new_life;
   options.arbiter = guest.arbiter;
   options.deadline = guest.deadline;
   options.memory_limit_bytes = guest.memory_limit_bytes;
@@ -116,6 +118,7 @@ Json Daemon::Guest::ToJson() {
   json.Set("memory_wire_bytes", status.memory_bytes).Set("disk_wire_bytes", status.disk_bytes);
   json.Set("journal_bytes", status.journal_bytes).Set("failover_ms", status.failover_ms);
   json.Set("promoted_epoch", status.promoted_epoch);
+  json.Set("generation", status.generation).Set("newer", status.newer);
   json.Set("pid", static_cast<int64_t>(pid));
   return json;
 }
@@ -124,6 +127,8 @@ Daemon::Daemon(const Config& config)
     : config_(config), page_stores_(config.share_memory_mib * ((1u << 20) / kPageBytes)) {}
 
 Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
+  // The device models that are started from here find the records of their guests by it.
+  setenv("HAVEN_STATE_DIR", config.state_dir.c_str(), 1);
   std::unique_ptr<Daemon> daemon(new Daemon(config));
   HAVEN_RETURN_IF_ERROR(MakeFolder(config.state_dir));
   HAVEN_RETURN_IF_ERROR(MakeFolder(config.run_dir));
@@ -195,7 +200,8 @@ bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
   Guest* guest = Find(hello.guest);
   if (guest == nullptr) return false;
   const BackupState state = guest->backup->Query().state;
-  if (state == BackupState::kWaiting && guest->activator().Running()) {
+  const bool wants_it = hello.connection != wire::Connection::kQuery;
+  if (wants_it && state == BackupState::kWaiting && guest->activator().Running()) {
     // It must learn that it has lost, and nothing of it may reach the disks here.
     const std::string message = "guest " + guest->name + " was promoted and runs on the backup";
     Log("connection from " + link->PeerName() + " refused: " + message);
@@ -228,32 +234,42 @@ Json Daemon::QueryGuests() {
   return list;
 }
 
-Result<Json> Daemon::Failover(const std::string& name, bool force) {
+Status Daemon::Order(const std::string& name, const char* what, const std::function<Status(session::BackupGuest&)>& order) {
   Guest* guest = Find(name);
-  if (guest == nullptr) {
-    return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
-  }
-  Log("guest " + name + ": failover ordered" + (force ? " by force" : ""));
-  Status status = guest->backup->Failover(force);
-  if (!status.ok()) {
-    Log("guest " + name + ": no failover: " + status.message());
-    return status;
-  }
-  return guest->ToJson();
+  if (guest == nullptr) return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
+  Log("guest " + name + ": " + what + " ordered");
+  Status status = order(*guest->backup);
+  if (!status.ok()) Log("guest " + name + ": no " + what + ": " + status.message());
+  return status;
+}
+
+Result<Json> Daemon::Failover(const std::string& name, bool force) {
+  HAVEN_RETURN_IF_ERROR(Order(name, force ? "failover by force" : "failover", [force](auto& backup) { return backup.Failover(force); }));
+  return Find(name)->ToJson();
+}
+
+Result<Json> Daemon::FailoverCold(const std::string& name, bool force) {
+  HAVEN_RETURN_IF_ERROR(Order(name, "cold failover", [force](auto& backup) { return backup.FailoverCold(force); }));
+  return Find(name)->ToJson();
 }
 
 Result<Json> Daemon::HandOver(const std::string& name) {
+  HAVEN_RETURN_IF_ERROR(Order(name, "hand-over", [](auto& backup) { return backup.HandOver(); }));
+  return Find(name)->ToJson();
+}
+
+Status Daemon::Discard(const std::string& name) {
+  return Order(name, "discarding", [](auto& backup) { return backup.Discard(); });
+}
+
+Status Daemon::Adopt(const std::string& name) {
+  return Order(name, "adoption", [](auto& backup) { return backup.Adopt(); });
+}
+
+Result<std::string> Daemon::Describe(const std::string& name, bool cold) {
   Guest* guest = Find(name);
-  if (guest == nullptr) {
-    return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
-  }
-  Log("guest " + name + ": hand-over ordered");
-  Status status = guest->backup->HandOver();
-  if (!status.ok()) {
-    Log("guest " + name + ": no hand-over: " + status.message());
-    return status;
-  }
-  return guest->ToJson();
+  if (guest == nullptr) return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
+  return cold ? guest->backup->DescribeColdStart() : guest->backup->DescribeCopy();
 }
 
 }  // namespace haven::havend

@@ -2,6 +2,7 @@
 #ifndef HAVEN_HAVEND_DAEMON_H
 #define HAVEN_HAVEND_DAEMON_H
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +40,12 @@ class Daemon : private ControlTarget {
   qmp::Json QueryGuests() override;
   Result<qmp::Json> Failover(const std::string& guest, bool force) override;
   Result<qmp::Json> HandOver(const std::string& guest) override;
+  Result<qmp::Json> FailoverCold(const std::string& guest, bool force) override;
+  Status Discard(const std::string& guest) override;
+  Status Adopt(const std::string& guest) override;
+  Result<std::string> Describe(const std::string& guest, bool cold) override;
+  /// Carries out an order, and logs it and what came of it.
+  Status Order(const std::string& name, const char* what, const std::function<Status(session::BackupGuest&)>& order);
 
   const Config config_;
   int lock_fd_ = -1;

@@ -1,6 +1,8 @@
 libhavenengine_la_SOURCES += \
 	session/arbiter.cc session/arbiter.h \
 	session/backup_guest.cc session/backup_guest.h \
+	session/backup_decisions.cc \
+	session/backup_ledger.cc session/backup_ledger.h \
 	session/backup_session.cc session/backup_session.h \
 	session/backup_store.cc session/backup_store.h \
 	session/checkpointer.cc session/checkpointer.h \
@@ -11,7 +13,11 @@ libhavenengine_la_SOURCES += \
 	session/link_rate.h \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \
+	session/newer_wins.cc session/newer_wins.h \
 	session/primary_connection.cc session/primary_connection.h \
 	session/primary_hand_over.cc \
 	session/primary_session.cc session/primary_session.h \
-	session/primary_status.h
+	session/primary_ledger.cc session/primary_ledger.h \
+	session/primary_status.h \
+	session/replica_rules.cc session/replica_rules.h \
+	session/start_gate.cc session/start_gate.h

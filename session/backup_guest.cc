@@ -2,6 +2,7 @@
 #include "session/backup_guest.h"
 
 #include <atomic>
+#include <ctime>
 
 #include "core/assert.h"
 #include "core/random_token.h"
@@ -83,7 +84,9 @@ const char* BackupStateName(BackupState state) {
 }
 
 BackupGuest::BackupGuest(BackupGuestOptions options, Activator& activator)
-    : options_(std::move(options)), activator_(activator) {}
+    : options_(std::move(options)),
+      activator_(activator),
+      ledger_({options_.name, options_.disks, options_.create}, options_.state_dir) {}
 
 BackupGuest::~BackupGuest() {
   std::shared_ptr<Live> live;
@@ -99,15 +102,34 @@ BackupGuest::~BackupGuest() {
 }
 
 StoreOptions BackupGuest::MakeStoreOptions() const {
-  return {options_.state_dir, options_.ram_region, options_.disks, options_.durable,
-          options_.create,    options_.memory_limit_bytes};
+  return {options_.state_dir, options_.ram_region, options_.disks, options_.durable, options_.memory_limit_bytes};
 }
 
 uint64_t BackupGuest::Features() const {
   return options_.share_group.empty() ? wire::kFeaturesKnown & ~wire::kFeatureSharedPages : wire::kFeaturesKnown;
 }
 
-Status BackupGuest::Recover() { return BackupStore::Recover(MakeStoreOptions()); }
+Status BackupGuest::Recover() {
+  // Nothing of what is found here may keep havend, and its other guests, from starting.
+  auto record = ledger_.Read();
+  Status usable = record.status();
+  if (usable.ok() && record.value().role == wire::Role::kNone && BackupStore::HasJournal(MakeStoreOptions())) {
+    usable = {StatusCode::kRefused, "the replicas are of an earlier version, which kept no generations: if the primary's disks are right, run haven adopt " +
+                                        options_.name + " here"};
+  }
+  // A guest that was started here has written to its disks since: the journal is of the time before.
+  const bool ours = usable.ok() && record.value().role == wire::Role::kBackup && !record.value().partial && !record.value().discarded;
+  if (ours) usable = CheckBonds(record.value());
+  if (ours && usable.ok()) {
+    auto epoch = BackupStore::Recover(MakeStoreOptions());
+    usable = epoch.status();
+    if (epoch.ok() && epoch.value() != kSyncEpoch && SurelyWhole(record.value())) {
+      usable = ledger_.SessionEnded(epoch.value(), record.value().committed_s, record.value().life_ended);
+    }
+  }
+  if (!usable.ok()) SetState(BackupState::kWaiting, usable.message());
+  return Status::Ok();
+}
 
 // --- connections --------------------------------------------------------------
 
@@ -117,7 +139,9 @@ void BackupGuest::Attach(std::unique_ptr<Link> link, const wire::Hello& hello) {
                                              " to " + std::to_string(wire::kVersionMax));
     return;
   }
-  if (hello.connection == wire::Connection::kControl) {
+  if (hello.connection == wire::Connection::kQuery) {
+    AttachQuery(std::move(link));
+  } else if (hello.connection == wire::Connection::kControl) {
     AttachControl(std::move(link), hello);
   } else {
     AttachOther(std::move(link), hello);
@@ -130,6 +154,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   std::unique_lock lock(mutex_);
   if (state_ == BackupState::kPromoted && !running) {
     state_ = BackupState::kWaiting;
+    message_ = "the guest ran here, and has ended";
     store_.reset();  // its replicas are not what a primary has sent any more
   }
   if (running) {  // also one that an earlier run of this program promoted
@@ -157,7 +182,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   live_ = std::make_shared<Live>(events, std::move(link), options_.deadline, hello.deadline_ms, reply.features);
   live_->token = reply.token;
   live_->features = reply.features;
-  live_->peer = live_->control->PeerName();
+  live_->peer = live_peer_ = live_->control->PeerName();
   control_thread_ = std::thread([this, live = live_] { RunControl(live); });
 }
 
@@ -285,7 +310,8 @@ void BackupGuest::End(Live& live, const Status& status, wire::Error code) {
 }
 
 void BackupGuest::AfterSession(Live& live) {
-  Status finished = Status::Ok();
+  // That it cannot be written down takes nothing from a checkpoint.
+  Status finished, recorded;
   std::unique_lock lock(mutex_);
   bool shutting_down = shutting_down_;
   bool goodbye = goodbye_ && goodbye_reason_ != wire::Goodbye::kHandedOver;
@@ -293,11 +319,12 @@ void BackupGuest::AfterSession(Live& live) {
   if (store_ && store_is_of_live_) {
     finished = store_->Finish();
     committed = store_->committed();
+    if (finished.ok() && committed != kSyncEpoch) recorded = ledger_.SessionEnded(committed, committed_s_, goodbye);
   }
   bool peer_lost = live.end.code() == StatusCode::kPeerLost;
   // Without a LAYOUT nothing has changed, except that the primary was alive
   // after the checkpoint that is held here: no reason to start from it.
-  bool nothing_new = store_ && !store_is_of_live_ && !goodbye;
+  bool nothing_new = !store_is_of_live_ && (store_ || !refusal_.empty()) && !goodbye;
   if (live.handed_over) {
     lock.unlock();
     TakeOver(live, shutting_down ? Status(StatusCode::kEnvironment, "the backup's havend is shutting down") : finished);
@@ -324,7 +351,7 @@ void BackupGuest::AfterSession(Live& live) {
     return;
   }
   state_ = BackupState::kPrimaryLost;
-  message_ = live.end.message();
+  message_ = live.end.message() + (recorded.ok() ? "" : "; " + recorded.message());
   token_ = live.token;
   bool promote = peer_lost && options_.auto_promote;
   if (promote) state_ = BackupState::kPromoting;
@@ -377,6 +404,8 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
     // After a failed start of the guest they may be anything.
     same_guest = store_ != nullptr && store_->layout() == layout && state_ != BackupState::kFailed;
   }
+  // Whatever runs here owns the disks; what waits for them is ours.
+  HAVEN_RETURN_IF_ERROR(activator_.MayStart());
   activator_.Discard();
   {
     std::lock_guard lock(mutex_);
@@ -384,22 +413,59 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
     state_ = BackupState::kSyncing;
     message_.clear();
   }
-  auto store = BackupStore::Create(MakeStoreOptions(), layout);
+  copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
+  HAVEN_RETURN_IF_ERROR(MakeStore(layout, copies));
+  std::lock_guard lock(mutex_);
+  store_is_of_live_ = true;
+  primary_started_s_ = 0;
+  return store_.get();
+}
+
+Status BackupGuest::CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout, std::vector<blkrep::ReplicaOptions>& how,
+                                  std::vector<wire::LayoutReply::Copy>& copies) {
+  for (size_t i = 0; i < layout.disks.size(); i++) {
+    auto ruling = RuleOnReplica(ledger_.setting(), record, layout.disks[i]);
+    if (!ruling.ok()) return ruling.status();
+    how.push_back(ruling.value().options);
+    if (!ruling.value().kept) copies[i] = wire::LayoutReply::Copy::kAll;
+  }
+  return Status::Ok();
+}
+
+Status BackupGuest::MakeStore(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) {
+  auto record = ledger_.Read();
+  if (!record.ok()) return record.status();
+  std::vector<blkrep::ReplicaOptions> how;
+  HAVEN_RETURN_IF_ERROR(CheckReplicas(record.value(), layout, how, copies));
+  wire::Identity primary;
+  wire::Token session;
+  {
+    std::lock_guard lock(mutex_);
+    primary = primary_;
+    session = live_->token;
+  }
+  auto begin = [&] { return ledger_.BeginCopy(primary, layout, session); };
+  auto store = BackupStore::Create(MakeStoreOptions(), layout, how, begin);
   if (!store.ok()) return store.status();
   Status prepared = activator_.Prepare(store.value()->image());
   if (!prepared.ok()) {
     activator_.Discard();  // the image goes now
     return prepared;
   }
-  copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
   std::lock_guard lock(mutex_);
   store_ = std::move(store.value());
-  store_is_of_live_ = true;
-  return store_.get();
+  return Status::Ok();
 }
 
 void BackupGuest::OnCommitted(Epoch epoch) {
-  if (epoch == 1) SetState(BackupState::kProtecting, "");
+  {
+    std::lock_guard lock(mutex_);
+    committed_s_ = static_cast<uint64_t>(time(nullptr));
+  }
+  if (epoch == 1) {
+    Status whole = ledger_.Whole(epoch);
+    SetState(BackupState::kProtecting, whole.ok() ? "" : whole.message());
+  }
   // The store lives as long as the session, on whose memory thread this is.
   activator_.Committed(store_->image());
 }
@@ -451,14 +517,33 @@ Status BackupGuest::Promote(Ask ask) {
     SetState(BackupState::kPrimaryLost, verdict.message());
     return verdict;
   }
-  store_->ReleaseReplicas();
+  blkrep::GuestRecord before;
+  Status recorded = ledger_.Promote(Origin::kPromoted, before);
+  if (!recorded.ok()) {
+    recorded = recorded.With("not promoted: nothing would say that the copy here is newer");
+    SetState(BackupState::kPrimaryLost, recorded.message());
+    return recorded;
+  }
+  store_->ReleaseReplicas();  // the guest locks its disks itself
   Status activated = activator_.Activate(store_->image());
+  if (!activated.ok() && !activator_.Running()) {
+    // It never ran: the primary's copy is as new as it was.
+    Status back = ledger_.TakeBack(before);
+    if (!back.ok()) activated = activated.With(back.message());
+  }
   auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
   std::lock_guard lock(mutex_);
   failover_ms_ = static_cast<uint64_t>(took.count());
   state_ = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
   message_ = activated.ok() ? "" : "the guest could not be started: " + activated.message();
   return activated;
+}
+
+/// Whatever it says: a primary that asks from now on has lost.
+void BackupGuest::ClaimArbiter(const wire::Token& token) {
+  if (options_.arbiter.empty()) return;
+  Status ignored = AskArbiter(options_.arbiter, options_.name, Hex(token), "backup");
+  (void)ignored;
 }
 
 Status BackupGuest::Failover(bool force) {
@@ -468,23 +553,21 @@ Status BackupGuest::Failover(bool force) {
     live = live_;
     if (state_ == BackupState::kPromoted) return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
     if (!store_ || store_->committed() == kSyncEpoch) {
-      return {StatusCode::kRefused, "there is no complete checkpoint of guest " + options_.name};
+      return {StatusCode::kRefused, "there is no complete checkpoint of guest " + options_.name +
+                                        " here; haven failover --cold " + options_.name + " boots it from its replicas, if they are whole"};
     }
     if (state_ == BackupState::kWaiting) return {StatusCode::kRefused, "guest " + options_.name + " is not protected: " + message_};
     if (live && !force) {
       return {StatusCode::kRefused, "the primary of guest " + options_.name +
                                         " still answers; end it or its protection first, or say --force"};
     }
+    if (!force) HAVEN_RETURN_IF_ERROR(RefuseIfPrimaryStarted());
     // No primary may come now, and a promotion that waits for its arbiter
     // makes way for the person's.
     failover_wanted_++;
     changed_.notify_all();
   }
-  if (force && !options_.arbiter.empty()) {
-    // Whatever it says: a primary that asks from now on has lost.
-    Status ignored = AskArbiter(options_.arbiter, options_.name, Hex(live ? live->token : token_), "backup");
-    (void)ignored;
-  }
+  if (force) ClaimArbiter(live ? live->token : token_);
   if (live) {
     End(*live, {StatusCode::kRefused, "the backup was promoted by order of an administrator"}, wire::Error::kPromoted);
     live.reset();
@@ -521,10 +604,14 @@ Status BackupGuest::HandOver() {
 }
 
 BackupStatus BackupGuest::Query() {
-  std::lock_guard lock(mutex_);
   BackupStatus status;
+  if (auto record = ledger_.Read(); record.ok() && !record.value().lineage.empty()) {
+    status.generation = HexOf(record.value().lineage.current().id);
+  }
+  std::lock_guard lock(mutex_);
   status.state = state_;
-  status.message = message_;
+  status.message = refusal_.empty() ? message_ : (message_.empty() ? "" : message_ + "; ") + "the last primary that came was refused: " + refusal_;
+  status.newer = newer_;
   status.failover_ms = failover_ms_;
   if (live_) status.primary = live_->peer;
   if (store_) {

@@ -12,8 +12,10 @@
 #include "core/link.h"
 #include "memrep/guest_image.h"
 #include "memrep/page_stores.h"
+#include "session/backup_ledger.h"
 #include "session/backup_session.h"
 #include "session/backup_store.h"
+#include "session/newer_wins.h"
 
 namespace haven::session {
 
@@ -57,8 +59,9 @@ struct BackupGuestOptions {
   std::string state_dir;  ///< a folder of this guest's own
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
+  bool create = false;  ///< replicas that are missing are made
   bool durable = false;
-  bool create = false;  ///< a replica that is missing is made
+  bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   milliseconds deadline{1000};
@@ -77,6 +80,8 @@ struct BackupStatus {
   uint64_t journal_bytes = 0;
   uint64_t failover_ms = 0;  ///< from the decision to promote until the guest ran
   uint64_t promoted_epoch = 0;
+  std::string generation;  ///< 16 hex digits; empty: none
+  std::string newer;       ///< NewerSide() of the last comparison; empty: there was none
 };
 
 /// One guest on its backup host: takes a primary's connections, keeps the
@@ -89,7 +94,7 @@ class BackupGuest : private BackupSession::Events {
   ~BackupGuest() override;
 
   /// Brings replicas that an earlier run left behind to their last committed
-  /// epoch. Call it once, before Attach().
+  /// epoch, if they are still this guest's and nothing else has used them since. Call it once, before Attach().
   Status Recover();
 
   /// Takes over an accepted connection whose first record was `hello` and
@@ -104,6 +109,19 @@ class BackupGuest : private BackupSession::Events {
   /// @return kRefused with the reason when there is nothing to promote.
   Status Failover(bool force);
 
+  /// Boots the guest from its replicas, when the checkpoint is gone. Blocks until it runs.
+  /// @param force  against the arbiter, and from replicas that may be a part of an epoch.
+  Status FailoverCold(bool force);
+  /// What that loses. @return kRefused when it is not possible.
+  Result<std::string> DescribeColdStart();
+
+  /// A person's words: what is here, checkpoint, generation and all, is thrown away.
+  Status Discard();
+  /// ... and: the next primary is right, whatever is in the replicas, which are overwritten.
+  Status Adopt();
+  /// What is here, for people.
+  Result<std::string> DescribeCopy();
+
   /// Asks the primary for the guest, which loses nothing: it stops there after a
   /// last checkpoint and goes on here. Blocks until the guest runs here.
   /// @return kRefused with the reason when it goes on at the primary.
@@ -113,6 +131,7 @@ class BackupGuest : private BackupSession::Events {
   /// One primary's three connections.
   struct Live;
 
+  Status OnIdentity(const wire::Identity& primary, wire::Identity& mine) override;
   Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override;
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override;
   void OnCommitted(Epoch epoch) override;
@@ -120,6 +139,28 @@ class BackupGuest : private BackupSession::Events {
 
   void AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello);
   void AttachOther(std::unique_ptr<Link> link, const wire::Hello& hello);
+  void AttachQuery(std::unique_ptr<Link> link);
+  /// What this side has, as of now. No lock is held.
+  Result<wire::Identity> Identify();
+  /// The answer to a primary that asks on a query connection.
+  Result<wire::Identity> Answer(const wire::Identity& primary);
+  /// Under mutex_.
+  bool HoldsCheckpoint() const;
+  Ruling RuleAndLetGo(Ruling (*rule)(const wire::Identity&, const wire::Identity&), const wire::Identity& primary, wire::Identity& mine);
+  void DropCheckpoint(const std::string& why);
+  void Note(const wire::Identity& primary, const wire::Identity& mine, const std::string& refusal);
+  Status RefuseWhileInUse();
+  /// Under mutex_.
+  Status RefuseIfPrimaryStarted();
+  Status CheckColdStart(const blkrep::GuestRecord& record, bool force);
+  /// No crash of this host can have left them with a part of an epoch.
+  bool SurelyWhole(const blkrep::GuestRecord& record) const;
+  /// Looks at all replicas before one of them is touched.
+  /// @param copies  of a disk that is not as an earlier session has left it: all of it.
+  Status CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout, std::vector<blkrep::ReplicaOptions>& how,
+                       std::vector<wire::LayoutReply::Copy>& copies);
+  Status MakeStore(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies);
+  void ClaimArbiter(const wire::Token& token);
   void RunControl(std::shared_ptr<Live> live);
   void RunDisk(std::shared_ptr<Live> live);
   void RunMemory(std::shared_ptr<Live> live);
@@ -147,6 +188,7 @@ class BackupGuest : private BackupSession::Events {
 
   const BackupGuestOptions options_;
   Activator& activator_;
+  BackupLedger ledger_;
 
   std::mutex promote_mutex_;  ///< one promotion at a time; held across it
 
@@ -164,6 +206,11 @@ class BackupGuest : private BackupSession::Events {
   bool hand_over_asked_ = false;  ///< of the primary of this session
   wire::Goodbye goodbye_reason_ = wire::Goodbye::kUnprotect;
   uint64_t failover_ms_ = 0;
+  uint64_t committed_s_ = 0;        ///< when the last epoch was committed
+  uint64_t primary_started_s_ = 0;  ///< when a primary was told that it may start the guest; 0: not since its last session
+  wire::Identity primary_;          ///< of this session
+  std::string newer_, refusal_;     ///< of the last comparison
+  std::string live_peer_;           ///< of the last session
   std::thread control_thread_;
 };
 

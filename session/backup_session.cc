@@ -21,6 +21,8 @@ Status BackupSession::OnControl(const Record& record) {
       auto beat = wire::DecodeHeartbeat(record.body);
       return beat.ok() ? Status::Ok() : beat.status();
     }
+    case wire::Type::kIdentity:
+      return OnIdentity(record);
     case wire::Type::kStore:
       return OnStore(record);
     case wire::Type::kLayout:
@@ -28,6 +30,8 @@ Status BackupSession::OnControl(const Record& record) {
     case wire::Type::kGoodbye: {
       auto goodbye = wire::DecodeGoodbye(record.body);
       if (!goodbye.ok()) return goodbye.status();
+      // The word of one that has not said whose data it has throws nothing away.
+      if (!identified_) return {StatusCode::kPeerLost, "a primary has gone before it said which copy it has"};
       events_.OnGoodbye(goodbye.value().reason);
       if (goodbye.value().reason == wire::Goodbye::kHandedOver) {
         // Answered once the guest runs.
@@ -47,7 +51,20 @@ Status BackupSession::OnControl(const Record& record) {
   }
 }
 
+Status BackupSession::OnIdentity(const Record& record) {
+  if (identified_) return Protocol("a second IDENTITY in one session");
+  auto primary = wire::DecodeIdentity(record.body);
+  if (!primary.ok()) return primary.status();
+  wire::Identity mine;
+  Status ruling = events_.OnIdentity(primary.value(), mine);
+  identified_ = true;
+  // A primary that is refused is told what it was compared with.
+  HAVEN_RETURN_IF_ERROR(control_.Send(wire::Type::kIdentity, kSyncEpoch, wire::Encode(mine)));
+  return ruling;
+}
+
 Status BackupSession::OnStore(const Record& record) {
+  if (!identified_) return Protocol("STORE before IDENTITY");
   if ((features_ & wire::kFeatureSharedPages) == 0) return Protocol("STORE without the feature SHARED_PAGES");
   if (store_asked_ || store_ != nullptr) return Protocol("a second STORE in one session, or one after LAYOUT");
   auto asked = wire::DecodeStore(record.body);
@@ -61,6 +78,7 @@ Status BackupSession::OnStore(const Record& record) {
 }
 
 Status BackupSession::OnLayout(const Record& record) {
+  if (!identified_) return Protocol("LAYOUT before IDENTITY");
   if (store_ != nullptr) return Protocol("a second LAYOUT in one session");
   auto layout = wire::DecodeLayout(record.body);
   if (!layout.ok()) return layout.status();

@@ -18,6 +18,10 @@ class BackupSession {
   class Events {
    public:
     virtual ~Events() = default;
+    /// Control thread, before all else. May a primary that has this copy the guest here?
+    /// @param mine  filled: what the backup has, which the primary is told whatever is returned.
+    /// @return kRefused with what decides; nothing was touched.
+    virtual Status OnIdentity(const wire::Identity& primary, wire::Identity& mine) = 0;
     /// Control thread. Make a store for this layout and get ready to run it.
     /// @param copies  filled: what of each disk the primary has to send.
     virtual Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) = 0;
@@ -43,6 +47,7 @@ class BackupSession {
   Status OnMemory(Record& record);
 
  private:
+  Status OnIdentity(const Record& record);
   Status OnStore(const Record& record);
   Status OnLayout(const Record& record);
   Status OnDiskChange(const Record& record, RecordSender& disk);
@@ -53,6 +58,7 @@ class BackupSession {
   RecordSender& control_;
   const uint64_t features_;
   std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
+  bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread
   std::atomic<BackupStore*> store_{nullptr};
 };

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <glib.h>
+#include <unistd.h>
 
 #include "core/assert.h"
 
@@ -61,21 +62,24 @@ blkrep::Request ToRequest(wire::Type type, const wire::DiskRequest& r) {
 
 Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(const StoreOptions& options,
                                                                                 const wire::Layout& layout,
-                                                                                const blkrep::ReplicaOptions& allowed) {
+                                                                                const std::vector<blkrep::ReplicaOptions>& how) {
   std::vector<std::unique_ptr<blkrep::Replica>> replicas;
-  for (const auto& disk : layout.disks) {
+  for (size_t i = 0; i < layout.disks.size(); i++) {
+    const auto& disk = layout.disks[i];
     auto path = options.disks.find(disk.name);
     if (path == options.disks.end()) {
       return Status(StatusCode::kRefused, "the backup's configuration names no replica for disk " + disk.name);
     }
-    auto replica = blkrep::Replica::Open(path->second, disk.bytes, allowed);
+    auto replica = blkrep::Replica::Open(path->second, disk.bytes, i < how.size() ? how[i] : blkrep::ReplicaOptions{});
     if (!replica.ok()) return replica.status().With("replica of disk " + disk.name);
     replicas.push_back(std::move(replica.value()));
   }
   return replicas;
 }
 
-Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& options, const wire::Layout& layout) {
+Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& options, const wire::Layout& layout,
+                                                         const std::vector<blkrep::ReplicaOptions>& how,
+                                                         const std::function<Status()>& begin) {
   auto store = std::unique_ptr<BackupStore>(new BackupStore);
   store->layout_ = layout;
   store->durable_ = options.durable;
@@ -84,11 +88,12 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   store->image_ = std::move(image.value());
   store->workers_ = std::make_unique<memrep::WorkerPool>(options.threads);
   store->staging_ = std::make_unique<memrep::EpochStaging>(*store->image_, store->workers_.get());
-  // With the disks of that run, which those of this layout need not be.
-  HAVEN_RETURN_IF_ERROR(Recover(options));
-  auto replicas = OpenReplicas(options, layout, {.create = options.create});
+  auto replicas = OpenReplicas(options, layout, how);
   if (!replicas.ok()) return replicas.status();
   store->replicas_ = std::move(replicas.value());
+  HAVEN_RETURN_IF_ERROR(begin());
+  // An earlier run's: these disks are copied anew, or have all of it already.
+  HAVEN_RETURN_IF_ERROR(DropJournal(options));
   HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout));
   auto journal = blkrep::Journal::Open(JournalPath(options));
   if (!journal.ok()) return journal.status();
@@ -102,20 +107,31 @@ void BackupStore::Share(std::unique_ptr<memrep::StoreLease> lease) {
   staging_->Share(lease_.get());
 }
 
-Status BackupStore::Recover(const StoreOptions& options) {
+Status BackupStore::DropJournal(const StoreOptions& options) {
+  for (const std::string& path : {LayoutPath(options), JournalPath(options), JournalPath(options) + ".2"}) {
+    if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::FromErrno(errno, "cannot remove " + path);
+  }
+  return Status::Ok();
+}
+
+bool BackupStore::HasJournal(const StoreOptions& options) { return access(LayoutPath(options).c_str(), F_OK) == 0; }
+
+Result<Epoch> BackupStore::Recover(const StoreOptions& options) {
   auto layout = LoadLayout(options);
   if (!layout.ok()) return layout.status().With("recovery of an earlier run");
-  if (layout.value().disks.empty()) return Status::Ok();
+  if (layout.value().disks.empty()) return kSyncEpoch;
   auto journal = blkrep::Journal::Open(JournalPath(options));
   if (!journal.ok()) return journal.status();
-  if (journal.value()->LastCommitted() == kSyncEpoch) return journal.value()->DiscardUncommitted();
-  // Somebody may have made them longer since, for a disk that has grown.
-  auto replicas = OpenReplicas(options, layout.value(), {.longer = true});
-  if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
-  std::mutex unshared;
-  HAVEN_RETURN_IF_ERROR(
-      ApplyJournal(*journal.value(), unshared, replicas.value(), journal.value()->LastCommitted(), true));
-  return journal.value()->DiscardUncommitted();
+  const Epoch committed = journal.value()->LastCommitted();
+  if (committed != kSyncEpoch) {
+    // Somebody may have made them longer since, for a disk that has grown.
+    auto replicas = OpenReplicas(options, layout.value(), std::vector(layout.value().disks.size(), blkrep::ReplicaOptions{.longer = true}));
+    if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
+    std::mutex unshared;
+    HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal.value(), unshared, replicas.value(), committed, true));
+  }
+  HAVEN_RETURN_IF_ERROR(journal.value()->DiscardUncommitted());
+  return committed;
 }
 
 Status BackupStore::ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
@@ -208,7 +224,9 @@ Status BackupStore::Finish() {
   // The journal has handed those requests out; only Recover() gets them again.
   HAVEN_RETURN_IF_ERROR(apply_failure_);
   if (committed_ == kSyncEpoch) return Status::Ok();
-  return ApplyJournal(*journal_, journal_mutex_, replicas_, committed_, true);
+  HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal_, journal_mutex_, replicas_, committed_, true));
+  // Else a crash of the host could have it applied again, over what the guest writes from here on.
+  return journal_->Sync();
 }
 
 }  // namespace haven::session

@@ -3,6 +3,7 @@
 #define HAVEN_SESSION_BACKUP_STORE_H
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,7 +23,6 @@ struct StoreOptions {
   std::string ram_region;
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool durable = false;
-  bool create = false;  ///< a replica that is missing is made
   uint64_t memory_limit_bytes = 0;
   unsigned threads = memrep::UsualThreads();  ///< that decode and apply memory
 };
@@ -36,17 +36,24 @@ struct StoreOptions {
 class BackupStore {
  public:
   /// Makes the store for a guest of this shape. Replicas and journal are opened.
+  /// @param how  each replica may be opened.
+  /// @param begin  called when the replicas are open and locked, before anything of an
+  ///         earlier copy is given up. If it fails, nothing is.
   /// @return kRefused if a disk has no replica in the configuration, or one that
   ///         may not be written (blkrep/replica_disk.h), or the memory is over the
   ///         limit; kEnvironment with errno.
-  static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout);
+  static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout,
+                                                     const std::vector<blkrep::ReplicaOptions>& how, const std::function<Status()>& begin);
 
   /// Before the first memory record: pages are shared through this.
   void Share(std::unique_ptr<memrep::StoreLease> lease);
 
   /// Brings the replicas of an earlier run of this program, which may have
-  /// died at any point, to the last committed epoch. Nothing to do: Ok.
-  static Status Recover(const StoreOptions& options);
+  /// died at any point, to the last committed epoch. The caller knows that they are its.
+  /// @return that epoch; kSyncEpoch: there was nothing to do.
+  static Result<Epoch> Recover(const StoreOptions& options);
+  /// Whether an earlier run has left a journal.
+  static bool HasJournal(const StoreOptions& options);
 
   /// Disk thread. A DISK_WRITE, DISK_ZERO or DISK_DISCARD record. When it
   /// returns Ok the change is in memory (policy `received`) or stable (`durable`).
@@ -65,8 +72,8 @@ class BackupStore {
 
   /// No thread is left: drops what is not committed; the image and the
   /// replicas are the last committed epoch.
-  /// @return not Ok: a replica is not, the store is of no use; Create() or
-  ///         Recover() try to mend that from the journal.
+  /// @return not Ok: a replica is not, the store is of no use; Recover() tries to mend
+  ///         that from the journal.
   Status Finish();
 
   /// After Finish(), before the guest is run here: its device model locks the
@@ -87,7 +94,8 @@ class BackupStore {
   BackupStore() = default;
   static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(const StoreOptions& options,
                                                                             const wire::Layout& layout,
-                                                                            const blkrep::ReplicaOptions& allowed);
+                                                                            const std::vector<blkrep::ReplicaOptions>& how);
+  static Status DropJournal(const StoreOptions& options);
   static Status ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
 

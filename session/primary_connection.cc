@@ -117,6 +117,32 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
   return c;
 }
 
+Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline, ConnectionEnd& end) {
+  Status sent = control.Send(wire::Type::kIdentity, kSyncEpoch, wire::Encode(primary));
+  if (!sent.ok()) {
+    end = EndOf(sent);
+    return sent;
+  }
+  Record record;
+  // Under Xen the backup asks xl whether the guest runs there.
+  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kIdentity, deadline, kPrepareTimeout, record, end));
+  auto backup = wire::DecodeIdentity(record.body);
+  if (!backup.ok()) end = EndOf(backup.status());
+  return backup;
+}
+
+Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,
+                                 const wire::Identity& primary, milliseconds deadline, Clock& clock) {
+  ConnectOptions options{guest, host, port, deadline};
+  options.clock = &clock;
+  PrimaryConnection unused;
+  ConnectionEnd end;
+  auto link = OpenLink(options, wire::Connection::kQuery, unused, end, [](std::shared_ptr<Link>) {});
+  if (!link.ok()) return end.status;
+  auto backup = ExchangeIdentity(*link.value(), primary, deadline * kDataDeadlines, end);
+  return backup.ok() ? backup : Result<wire::Identity>(end.status);
+}
+
 Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end) {
   Status sent = control.Send(wire::Type::kStore, kSyncEpoch, wire::Encode(wire::Store{host}));
   if (!sent.ok()) {

@@ -56,6 +56,13 @@ struct ConnectOptions {
 Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
                                                    const std::function<void(std::shared_ptr<Link>)>& opened);
 
+/// Before STORE and LAYOUT: tells the backup what this side has. @return what the backup has.
+Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline, ConnectionEnd& end);
+
+/// The same outside of any session, on a connection of its own. Blocks for some deadlines.
+Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,
+                                 const wire::Identity& primary, milliseconds deadline, Clock& clock);
+
 /// With the feature SHARED_PAGES, before LAYOUT: asks for the store that guests of this host share.
 Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end);
 

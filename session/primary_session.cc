@@ -12,11 +12,13 @@
 #include "session/arbiter.h"
 #include "session/heartbeat.h"
 #include "session/memory_sender.h"
+#include "session/newer_wins.h"
 
 namespace haven::session {
 namespace {
 
 constexpr milliseconds kRetryInterval{500};
+constexpr int kRecordTries = 20;
 constexpr milliseconds kExplanationGrace{200};
 constexpr milliseconds kArbiterRetryInterval{1000};
 /// The first copy ends when a round finds no more dirty pages than this ...
@@ -61,6 +63,12 @@ struct AckWatch {
   }
 };
 
+PrimaryPlace PlaceOf(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks) {
+  PrimaryPlace place{options.connect.guest, options.state_dir, {}, options.disk_paths};
+  for (const auto& disk : disks) place.disks.push_back({disk.name, disk.bytes});
+  return place;
+}
+
 Status Ended() { return {StatusCode::kPeerLost, "protection is being ended"}; }
 
 }  // namespace
@@ -82,6 +90,7 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
     : options_(std::move(options)),
       clock_(*options_.connect.clock),
       guest_(guest),
+      ledger_(PlaceOf(options_, disks), options_.life),
       main_(guest),
       disks_(std::move(disks)),
       workers_(options_.threads),
@@ -91,6 +100,10 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
   for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
   for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
   driver_ = std::thread([this] { Drive(); });
+}
+
+Status PrimarySession::CheckState(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks) {
+  return PrimaryLedger(PlaceOf(options, disks), options.life).Check();
 }
 
 PrimarySession::~PrimarySession() {
@@ -133,7 +146,9 @@ ConnectionEnd PrimarySession::RunConnection() {
   }
   PrimaryConnection& c = *connection.value();
   Heartbeat heartbeat(*c.control, HeartbeatDeadline(options_.connect.deadline, c.backup_deadline_ms));
-  if (Status prepared = PrepareSharing(c, end); !prepared.ok()) {
+  Status prepared = CompareWith(c, end);
+  if (prepared.ok()) prepared = PrepareSharing(c, end);
+  if (!prepared.ok()) {
     Fail(end);
     return end;
   }
@@ -142,6 +157,11 @@ ConnectionEnd PrimarySession::RunConnection() {
   if (!reply.ok()) {
     EndEncoder();
     Fail(end);
+    return end;
+  }
+  if (!RecordSession(c, end).ok()) {
+    EndEncoder();
+    Fail(end, Tell::kBackup);
     return end;
   }
   {
@@ -167,6 +187,56 @@ ConnectionEnd PrimarySession::RunConnection() {
   EndEncoder();
   std::lock_guard lock(mutex_);
   return end_;
+}
+
+Status PrimarySession::CompareWith(PrimaryConnection& c, ConnectionEnd& end) {
+  auto mine = ledger_.Identify();
+  if (!mine.ok()) {
+    end = EndOf(mine.status());
+    return mine.status();
+  }
+  auto theirs = ExchangeIdentity(*c.control, mine.value(), options_.connect.deadline, end);
+  if (!theirs.ok()) return theirs.status();
+  const Ruling ruling = RuleOnSession(mine.value(), theirs.value());
+  bool protected_before;
+  {
+    std::lock_guard lock(mutex_);
+    newer_ = NewerSide(mine.value(), theirs.value());
+    protected_before = may_be_held_;
+  }
+  if (ruling == Ruling::kGo) return Status::Ok();
+  // A copy whose output is still held has let nothing go that the newer one does not know: it is the
+  // one that has lost. One that runs unprotected only stays so.
+  const bool lost = ruling == Ruling::kBackupIsNewer && protected_before;
+  end = {lost ? ConnectionEnd::Kind::kPromoted : ConnectionEnd::Kind::kRefused,
+         {StatusCode::kRefused, Explain(ruling, options_.connect.guest, mine.value(), theirs.value())}};
+  return end.status;
+}
+
+Status PrimarySession::RecordSession(const PrimaryConnection& c, ConnectionEnd& end) {
+  blkrep::GuestRecord how;
+  how.session = c.token;
+  how.backup_host = options_.connect.host;
+  how.backup_port = options_.connect.port;
+  how.arbiter = options_.arbiter;
+  how.start_wait_s = options_.start_wait_s;
+  how.on_start = options_.on_start;
+  Status recorded = ledger_.BeginSession(how);
+  if (!recorded.ok()) end = EndOf(recorded.With("nothing would say which copy is newer"));
+  return recorded;
+}
+
+bool PrimarySession::RecordAlone() {
+  Status recorded = ledger_.GoAlone();
+  for (int i = 1; i < kRecordTries && !recorded.ok(); i++) {
+    SetState(PrimaryState::kUnprotected, "output is held until a record says that this copy is ahead: " + recorded.message());
+    std::unique_lock lock(mutex_);
+    if (clock_.WaitFor(changed_, lock, kRetryInterval, [this] { return stopping_; })) return false;
+    lock.unlock();
+    recorded = ledger_.GoAlone();
+  }
+  // Not for ever: the guest is worth more than the record, and a backup that was not promoted still asks.
+  return true;
 }
 
 Status PrimarySession::PrepareSharing(PrimaryConnection& c, ConnectionEnd& end) {
@@ -570,7 +640,7 @@ bool PrimarySession::AfterConnection(const ConnectionEnd& end) {
   if (stage >= HandOverStage::kStopped && !GoOnAfterHandOver(stage, end)) return false;
   bool refused = end.kind == ConnectionEnd::Kind::kRefused;
   if (held && !(options_.pause_on_loss && !refused)) {
-    if (!AskToGoOn()) return false;
+    if (!AskToGoOn() || !RecordAlone()) return false;
     main_.Post([this] { ReleaseAll(); });
   }
   SetState(refused ? PrimaryState::kRefused : PrimaryState::kUnprotected, end.status.message());
@@ -643,13 +713,14 @@ void PrimarySession::Stop(wire::Goodbye reason) {
     HaltGuest();
     return;
   }
-  bool safe = !holding_;
+  bool safe = !holding_, acknowledged = false;
   if (connected && !links.empty()) {
     Status ignored = links.front()->Send(wire::Type::kGoodbye, kSyncEpoch, wire::Encode(wire::GoodbyeBody{reason}));
     (void)ignored;
     std::unique_lock lock(mutex_);
     clock_.WaitFor(changed_, lock, options_.connect.deadline, [this] { return goodbye_acknowledged_ || connection_failed_; });
-    safe = safe || goodbye_acknowledged_;
+    acknowledged = goodbye_acknowledged_;
+    safe = safe || acknowledged;
   }
   main_.Close();
   Fail(EndOf(Ended()));
@@ -660,13 +731,16 @@ void PrimarySession::Stop(wire::Goodbye reason) {
     HaltGuest();
     return;
   }
+  // The driver is at its end, or waits for what the closed gate refuses it.
+  Status recorded = acknowledged ? ledger_.LifeEnded() : safe ? Status::Ok() : ledger_.GoAlone();
+  if (acknowledged && reason == wire::Goodbye::kUnprotect) recorded = ledger_.GoAlone();
   (void)guest_.SetDirtyLog(false);
   if (stage == HandOverStage::kStopped && !checkpoint_.guest_paused) guest_.Resume();
   ReleaseAll();
   {
     std::lock_guard lock(mutex_);
     state_ = PrimaryState::kStopped;
-    message_.clear();
+    message_ = recorded.message();
   }
   guest_.StateChanged(Query());  // directly: this is the main thread, and the gate is closed
 }
@@ -683,6 +757,7 @@ PrimaryStatus PrimarySession::Query() {
   std::lock_guard lock(mutex_);
   status.state = state_;
   status.message = message_;
+  status.newer = newer_;
   status.epoch = committed_;
   status.losses = losses_;
   history_.Summarise(status);

@@ -21,6 +21,7 @@
 #include "session/harvest_policy.h"
 #include "session/main_thread.h"
 #include "session/primary_connection.h"
+#include "session/primary_ledger.h"
 
 namespace haven::session {
 
@@ -31,6 +32,11 @@ struct PrimaryOptions {
   milliseconds interval{50};  ///< from a checkpoint's end to the next one's begin: the guest runs
   bool pause_on_loss = false;  ///< hold output until a backup is back
   std::string arbiter;         ///< empty: none
+  std::string state_dir;       ///< folder of this guest's record
+  std::map<std::string, std::string> disk_paths;  ///< on this host, by name; a disk that is elsewhere is missing
+  wire::Token life{};          ///< names this run of the guest
+  uint32_t start_wait_s = 60;  ///< when the guest is next started: for the backup's answer, before ...
+  blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;  ///< ... this
   uint64_t output_limit_bytes = 64ull << 20;
   memrep::EncoderOptions encoder{.cache_bytes = 0};  ///< cache_bytes 0: in proportion to the guest
   std::string shared_folder = "/dev/shm";            ///< with connect.share: where guests of this host find pages
@@ -51,6 +57,8 @@ class PrimarySession {
   PrimarySession(PrimaryOptions options, Guest& guest, std::vector<blkrep::DiskReplicator::Disk> disks);
   ~PrimarySession();
 
+  /// Main thread, before the session: whether this guest's record can be kept. @return why not, and what to do.
+  static Status CheckState(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks);
   /// Main thread. Ends protection for good; output is released if that is safe
   /// or decided, else the guest is halted.
   void Stop(wire::Goodbye reason);
@@ -91,6 +99,13 @@ class PrimarySession {
   /// Before LAYOUT: opens what is needed to share pages, or says why they are
   /// not shared. @return not Ok: the connection has failed, `end` is filled.
   Status PrepareSharing(PrimaryConnection& c, ConnectionEnd& end);
+  /// Whose data is newer? @return not Ok: nothing may be copied, `end` is filled.
+  Status CompareWith(PrimaryConnection& c, ConnectionEnd& end);
+  /// The backup has accepted the guest: from now on a record says so.
+  Status RecordSession(const PrimaryConnection& c, ConnectionEnd& end);
+  /// Nothing may leave without the backup before a record says that this copy is ahead.
+  /// @return false: the session ends.
+  bool RecordAlone();
   void SetSharingNote(const std::string& note);
   Status Synchronise(PrimaryConnection& c);
   Status FinishDisks();
@@ -128,6 +143,7 @@ class PrimarySession {
   Clock& clock_;  ///< of all its deadlines and periods
   Guest& guest_;
   wire::Layout layout_;
+  PrimaryLedger ledger_;  ///< driver; main thread in Stop(), when the driver has left it
   MainThread main_;
   blkrep::DiskReplicator disks_;
   memrep::WorkerPool workers_;                    ///< of the checkpointer in the pause, else of the encoder
@@ -164,6 +180,7 @@ class PrimarySession {
   Epoch cut_ = kSyncEpoch;  ///< the epoch that the backup may commit next
   PrimaryState state_ = PrimaryState::kConnecting;
   std::string message_;
+  std::string newer_;         ///< NewerSide() of the last comparison
   std::string sharing_note_;  ///< why pages are not shared, although that is wanted
   uint64_t losses_ = 0;
   uint64_t memory_sync_left_ = 0, sync_total_ = 0, live_wire_bytes_ = 0;

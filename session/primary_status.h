@@ -45,6 +45,7 @@ struct PrimaryStatus {
   uint64_t frames_held = 0, frames_released = 0, frames_dropped = 0;
   microseconds lag{0};
   microseconds cpu{0};
+  std::string newer;  ///< whose copy is newer, as of the last comparison: see NewerSide(); empty: there was none
 };
 
 }  // namespace haven::session

@@ -13,6 +13,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/blkrep_disk_replicator_test.cc \
 	tests/unit/blkrep_disk_use_test.cc \
 	tests/unit/blkrep_image_lock_test.cc \
+	tests/unit/blkrep_guest_record_test.cc \
 	tests/unit/blkrep_journal_forged_test.cc \
 	tests/unit/blkrep_journal_format_test.cc \
 	tests/unit/blkrep_journal_model_test.cc \
@@ -44,7 +45,10 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/session_backup_guest_test.cc \
 	tests/unit/session_cut_test.cc \
+	tests/unit/session_generations_test.cc \
 	tests/unit/session_hand_over_test.cc \
+	tests/unit/session_newer_wins_test.cc \
+	tests/unit/session_start_gate_test.cc \
 	tests/unit/session_fakes.cc \
 	tests/unit/session_fakes.h \
 	tests/unit/session_pair.h \
@@ -68,6 +72,7 @@ tests_unit_capi_tests_SOURCES = tests/unit/main.cc tests/unit/capi_session_test.
 # Fuzz targets: replayed over their committed corpora by every make check, and
 # programs of libFuzzer with --enable-fuzzing (CXX=clang++).
 fuzz_programs = \
+	tests/fuzz/guest_record_fuzz \
 	tests/fuzz/header_fuzz \
 	tests/fuzz/journal_fuzz \
 	tests/fuzz/pages_fuzz \
@@ -81,6 +86,9 @@ else
 fuzz_driver = tests/fuzz/replay_main.cc
 fuzz_flags =
 endif
+tests_fuzz_guest_record_fuzz_SOURCES = tests/fuzz/guest_record_fuzz.cc $(fuzz_driver)
+tests_fuzz_guest_record_fuzz_LDADD = libhavenengine.la
+tests_fuzz_guest_record_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
 tests_fuzz_header_fuzz_SOURCES = tests/fuzz/header_fuzz.cc $(fuzz_driver)
 tests_fuzz_header_fuzz_LDADD = libhavenengine.la
 tests_fuzz_header_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
@@ -99,7 +107,9 @@ tests_fuzz_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
 tests_fuzz_make_corpus_SOURCES = tests/fuzz/make_corpus.cc tests/unit/session_fakes.cc
 tests_fuzz_make_corpus_LDADD = libhavenengine.la $(GLIB_LIBS)
 
-TESTS += tests/unit/include-direction tests/unit/wire-dump-test tests/fuzz/replay-corpora
+TESTS += tests/unit/include-direction tests/unit/wire-dump-test tests/unit/guest-record-dump-test \
+	tests/fuzz/replay-corpora
 EXTRA_DIST += tests/unit/include-direction tests/unit/wire-dump-test tests/fuzz/replay-corpora \
+	tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
 	tests/fuzz/corpus tests/fuzz/journal_seeds.cc tests/e2e tests/guest tests/xen
 AM_TESTS_ENVIRONMENT = MAKE_CORPUS=tests/fuzz/make_corpus; export MAKE_CORPUS;

@@ -14,4 +14,11 @@ Status PauseForGood(Hypervisor& hypervisor) {
   return Status::Ok();
 }
 
+Status TakePausesBack(Hypervisor& hypervisor) {
+  // A person may have taken some back: there is no end to what is not paused.
+  for (int i = 0; i < kPauses && hypervisor.Unpause().ok(); i++) {
+  }
+  return Status::Ok();
+}
+
 }  // namespace haven::xen

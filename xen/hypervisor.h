@@ -52,6 +52,8 @@ class Hypervisor {
 
 /// Pauses the domain so often that an `xl unpause` or two do not run it again.
 Status PauseForGood(Hypervisor& hypervisor);
+/// Undoes that, as far as nobody else has.
+Status TakePausesBack(Hypervisor& hypervisor);
 
 }  // namespace haven::xen
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "blkrep/guest_record.h"
 #include "core/assert.h"
 #include "tests/unit/session_recording.h"
 
@@ -38,7 +39,10 @@ void Records() {
   hello.guest = "vm1";
   hello.deadline_ms = 1000;
   SaveRecord(Type::kHello, "hello", wire::Encode(hello));
-  SaveRecord(Type::kHelloReply, "hello_reply", wire::Encode(wire::HelloReply{1, 1, {}, 500}));
+  SaveRecord(Type::kHelloReply, "hello_reply", wire::Encode(wire::HelloReply{2, 1, {}, 500}));
+  wire::Identity identity{wire::Role::kBackup, wire::kIdentityCheckpoint, {7}, 14, 1700000000, {}};
+  identity.lineage = Lineage({{2, 1700000000, Origin::kPromoted}, {1, 1699999000, Origin::kProtected}});
+  SaveRecord(Type::kIdentity, "identity", wire::Encode(identity));
   SaveRecord(Type::kError, "error", wire::Encode(wire::ErrorBody{wire::Error::kPromoted, "he\nwon"}));
   wire::Layout layout{{}, {{"pc.ram", 1 << 20}, {"vga", 4096}}, {{"vda", 4 << 20}, {"vdb", 512}}};
   SaveRecord(Type::kLayout, "layout", wire::Encode(layout));
@@ -57,6 +61,34 @@ void Records() {
   SaveRecord(Type::kDiskFlush, "disk_flush", wire::Encode(wire::DiskFlush{1, 2}));
   SaveRecord(Type::kDiskAck, "disk_ack", wire::Encode(wire::DiskAck{1}));
   SaveRecord(Type::kEpochEnd, "epoch_end", wire::Encode(wire::EpochEnd{5, 3, 256, 2, wire::kGuestPaused}));
+}
+
+void GuestRecords() {
+  blkrep::GuestRecord record;
+  record.guest = "web1";
+  record.role = wire::Role::kBackup;
+  Save("guest_record", "new_backup", blkrep::Encode(record));
+  record.partial = record.synced = true;
+  record.life[0] = 7;
+  record.epoch = 14;
+  record.committed_s = 1700000000;
+  record.lineage = Lineage({{2, 1700000000, Origin::kAlone}, {1, 1699999000, Origin::kProtected}});
+  record.disks = {{"vda", "/d/a", 4 << 20, "file 00 1 2"}, {"vdb", "", 512, ""}};
+  Save("guest_record", "backup", blkrep::Encode(record));
+  record.role = wire::Role::kPrimary;
+  record.backup_host = "10.0.0.2";
+  record.backup_port = "7789";
+  record.arbiter = "/usr/bin/arbiter x";
+  record.on_start = blkrep::GuestRecord::OnStart::kArbiter;
+  record.start_wait_s = 60;
+  record.discarded = record.adopted = record.given = record.life_ended = true;
+  Save("guest_record", "primary", blkrep::Encode(record));
+  Bytes broken = blkrep::Encode(record);
+  broken[10] = 3;
+  Save("guest_record", "broken_role", broken);
+  broken = blkrep::Encode(record);
+  broken.resize(broken.size() - 3);
+  Save("guest_record", "broken_short", broken);
 }
 
 void Headers() {
@@ -107,6 +139,7 @@ void Sessions() {
     small.push_back(connection);
     small.insert(small.end(), octets.begin(), octets.end());
   };
+  add(1, Type::kIdentity, 0, wire::Encode(wire::Identity{}));
   add(1, Type::kLayout, 0, wire::Encode(wire::Layout{{}, {{"pc.ram", 8192}}, {{"vda", 4096}}}));
   Save("session", "layout", small);
   for (Epoch epoch = 1; epoch <= 2; epoch++) {
@@ -119,6 +152,7 @@ void Sessions() {
   add(1, Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{}));
   Save("session", "goodbye", small);
   small.clear();
+  add(1, Type::kIdentity, 0, wire::Encode(wire::Identity{}));
   add(1, Type::kStore, 0, wire::Encode(wire::Store{}));
   add(1, Type::kLayout, 0, wire::Encode(wire::Layout{{}, {{"pc.ram", 8192}}, {}}));
   add(3, Type::kPages, 0, haven::test::FromHex("00000000 01000000 0100000000000008 00000000 02 0800 0100 77"));
@@ -145,6 +179,7 @@ int main(int argc, char** argv) {
   folder = argv[1];
   Headers();
   Records();
+  GuestRecords();
   Pages();
   Sessions();
   Streams();

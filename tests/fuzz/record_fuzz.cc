@@ -45,6 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
   switch (static_cast<Type>(octets[0])) {
     case Type::kHello: CheckSame(wire::DecodeHello(body), body); break;
     case Type::kHelloReply: CheckSame(wire::DecodeHelloReply(body), body); break;
+    case Type::kIdentity: CheckSame(wire::DecodeIdentity(body), body); break;
     case Type::kError: CheckError(body); break;
     case Type::kLayout: CheckSame(wire::DecodeLayout(body), body); break;
     case Type::kLayoutReply: CheckSame(wire::DecodeLayoutReply(body), body); break;

@@ -37,7 +37,6 @@ class Backup : private BackupSession::Events {
     options_.state_dir = folder + "/state";
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder + "/vda"}, {"vdb", folder + "/vdb"}};
-    options_.create = true;
     options_.memory_limit_bytes = kMemoryLimit;
     options_.threads = 1;
   }
@@ -60,6 +59,7 @@ class Backup : private BackupSession::Events {
   }
 
  private:
+  Status OnIdentity(const wire::Identity&, wire::Identity&) override { return Status::Ok(); }
   Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override {
     return page_stores_.Lease("group", host);
   }
@@ -69,7 +69,8 @@ class Backup : private BackupSession::Events {
     }
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
-    auto store = BackupStore::Create(options_, layout);
+    auto store = BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, true}),
+                                     [] { return Status::Ok(); });
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
     return store_.get();
@@ -102,8 +103,6 @@ struct Folder {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
   static const Folder folder;
-  // Disks of another size would be refused.
-  for (const char* disk : {"/vda", "/vdb"}) unlink((folder.path + disk).c_str());
   Backup backup(folder.path);
   ByteReader in({octets, size});
   while (in.left() > wire::kHeaderBytes) {

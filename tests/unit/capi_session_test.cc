@@ -9,6 +9,8 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include <CppUTest/TestHarness.h>
@@ -44,11 +46,19 @@ void StateChanged(void* opaque, const haven_status* status) {
 }
 void Halt(void* opaque) { static_cast<Model*>(opaque)->halted = true; }
 
+/// Where the records of guests are kept.
+struct Folder {
+  std::string path = "/tmp/haven-capi-XXXXXX";
+  Folder() { CHECK(mkdtemp(path.data()) != nullptr); }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
 void Done(void* arg) { ++*static_cast<int*>(arg); }
 
 }  // namespace
 
 TEST_GROUP(CInterface) {
+  Folder folder;
   Model model;
   std::vector<uint8_t> memory = std::vector<uint8_t>(8192);
   haven_guest_ops ops{};
@@ -77,6 +87,7 @@ TEST_GROUP(CInterface) {
     options.port = "1";  // nobody listens there
     options.interval_ms = 50;
     options.deadline_ms = 200;
+    options.state_dir = folder.path.c_str();
     region.host = memory.data();
   }
   void teardown() override {

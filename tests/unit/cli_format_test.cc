@@ -7,6 +7,7 @@ using haven::cli::FormatBytes;
 using haven::cli::FormatGuests;
 using haven::cli::FormatLastEpoch;
 using haven::cli::FormatMicros;
+using haven::cli::FormatNewer;
 using haven::cli::FormatTable;
 using haven::cli::Percent;
 using haven::qmp::Json;
@@ -76,4 +77,11 @@ TEST(CliFormat, ShowsHowFarTheFirstCopyIs) {
   Json guest = Json::Object().Set("name", "g").Set("role", "primary").Set("state", "syncing");
   guest.Set("sync_done_bytes", 45).Set("sync_total_bytes", 100);
   STRCMP_CONTAINS("syncing 45%", FormatGuests({guest}).c_str());
+}
+
+TEST(CliFormat, SaysWhoseCopyIsNewer) {
+  STRCMP_EQUAL("", FormatNewer(Json::Object()).c_str());
+  STRCMP_EQUAL("newer copy: backup\n", FormatNewer(Json::Object().Set("newer", "backup")).c_str());
+  STRCMP_EQUAL("newer copy: both are equal, generation here: 00000000000000ff\n",
+               FormatNewer(Json::Object().Set("newer", "equal").Set("generation", "00000000000000ff")).c_str());
 }

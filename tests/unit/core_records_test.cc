@@ -47,9 +47,13 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0100 0100 01 00 0000  ff00000000000000  e8030000"
+    "0200 0200 01 00 0000  ff00000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
-const char kHelloReply[] = "0100 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
+const char kHelloReply[] = "0200 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
+const char kIdentity[] =
+    "01 00 2200 00000000 505152535455565758595a5b5c5d5e5f 0e00000000000000 00f1536500000000 0200000000000000"
+    "0807060504030201 00f1536500000000 0300000000000000"
+    "1817161514131211 80e1536500000000 0100000000000000";
 const char kError[] = "0500 0000 0700 68652077 6f6e21";
 const char kLayout[] =
     "202122232425262728292a2b2c2d2e2f"
@@ -78,8 +82,8 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CheckGolden(kHello, Encode(hello));
   auto decoded = DecodeHello(FromHex(kHello));
   HAVEN_CHECK_OK(decoded.status());
-  CHECK_EQUAL(1, decoded.value().version_min);
-  CHECK_EQUAL(1, decoded.value().version_max);
+  CHECK_EQUAL(2, decoded.value().version_min);
+  CHECK_EQUAL(2, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
   CHECK_EQUAL(255, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
@@ -89,15 +93,54 @@ TEST(Records, HelloHasTheDocumentsOctets) {
 }
 
 TEST(Records, HelloReplyHasTheDocumentsOctets) {
-  HelloReply reply{1, 1, TokenFrom(0x10), 500};
+  HelloReply reply{2, 1, TokenFrom(0x10), 500};
   CheckGolden(kHelloReply, Encode(reply));
   auto decoded = DecodeHelloReply(FromHex(kHelloReply));
   HAVEN_CHECK_OK(decoded.status());
-  CHECK_EQUAL(1, decoded.value().version);
+  CHECK_EQUAL(2, decoded.value().version);
   CHECK_EQUAL(1, decoded.value().features);
   CHECK_EQUAL(500, decoded.value().deadline_ms);
   CHECK(decoded.value().token == TokenFrom(0x10));
   CheckExact("HELLO_REPLY", FromHex(kHelloReply), DecodeHelloReply);
+}
+
+TEST(Records, IdentityHasTheDocumentsOctets) {
+  const Lineage lineage({{0x0102030405060708, 1700000000, Origin::kAlone}, {0x1112131415161718, 1699996032, Origin::kProtected}});
+  CheckGolden(kIdentity, Encode(Identity{Role::kPrimary, kIdentityLifeEnded | kIdentityStarting, TokenFrom(0x50), 14, 1700000000, lineage}));
+  auto decoded = DecodeIdentity(FromHex(kIdentity));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK(decoded.value().role == Role::kPrimary);
+  CHECK(decoded.value().Has(kIdentityLifeEnded) && decoded.value().Has(kIdentityStarting));
+  CHECK(!decoded.value().Has(kIdentityCheckpoint));
+  CHECK(decoded.value().life == TokenFrom(0x50));
+  CHECK_EQUAL(14, decoded.value().epoch);
+  CHECK(decoded.value().lineage == lineage);
+  CheckExact("IDENTITY", FromHex(kIdentity), DecodeIdentity);
+}
+
+TEST(Records, IdentityRefusesWhatNoWriterWrites) {
+  struct {
+    size_t at;
+    uint8_t octet;
+    const char* why;
+  } const wrong[] = {{0, 3, "unknown role"},
+                     {1, 1, "reserved bits are set"},
+                     {2, 0x80, "reserved bits are set"},
+                     {7, 1, "reserved bits are set"},
+                     {40, 18, "too many generations, or reserved bits are set"},
+                     {41, 1, "too many generations, or reserved bits are set"},
+                     {64, 0, "a generation of unknown origin"},
+                     {64, 6, "a generation of unknown origin"},
+                     {65, 1, "a generation of unknown origin"},
+                     {63, 1, "a generation of an impossible time"}};
+  for (const auto& [at, octet, why] : wrong) {
+    Bytes body = FromHex(kIdentity);
+    body[at] = octet;
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string("IDENTITY record: ") + why).c_str(), DecodeIdentity(body).status());
+  }
+  Bytes twice = FromHex(kIdentity);
+  std::copy(twice.begin() + 48, twice.begin() + 56, twice.begin() + 72);
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "IDENTITY record: a generation occurs twice, or is 0", DecodeIdentity(twice).status());
 }
 
 TEST(Records, ErrorHasTheDocumentsOctets) {
@@ -289,12 +332,12 @@ TEST(Records, ReservedBitsAreRefusedInEveryRecordThatHasThem) {
 }
 
 TEST(Records, HelloRefusesUnknownConnectionsWrongVersionsAndBadNames) {
-  for (uint8_t connection : {0, 4, 255}) {
+  for (uint8_t connection : {0, 5, 255}) {
     HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO record: unknown kind of connection",
                       DecodeHello(With(kHello, 4, connection)).status());
   }
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO record: versions are in the wrong order",
-                    DecodeHello(With(kHello, 0, 2)).status());
+                    DecodeHello(With(kHello, 0, 3)).status());
   for (uint8_t octet : {0x00, 0x0A, 0x20, 0x7F}) {
     HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO record: the guest's name is not allowed",
                       DecodeHello(With(kHello, 38, octet)).status());
@@ -317,8 +360,8 @@ TEST(Records, HelloTakesFeaturesThatItDoesNotKnow) {
 }
 
 TEST(Records, HelloReplyRefusesWhatWasNotOffered) {
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: version 2 was not offered",
-                    DecodeHelloReply(With(kHelloReply, 0, 2)).status());
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: version 3 was not offered",
+                    DecodeHelloReply(With(kHelloReply, 0, 3)).status());
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: version 0 was not offered",
                     DecodeHelloReply(With(kHelloReply, 0, 0)).status());
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered",

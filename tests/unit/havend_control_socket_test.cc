@@ -35,11 +35,27 @@ class FakeTarget : public ControlTarget {
     if (guest != "web1") return Status(StatusCode::kInvalid, "there is no guest " + guest);
     return Json::Object().Set("failover_ms", 12);
   }
+  Result<Json> FailoverCold(const std::string& guest, bool force) override {
+    asked = "cold " + guest + (force ? " by force" : "");
+    return Json::Object().Set("name", guest);
+  }
+  Status Discard(const std::string& guest) override {
+    asked = "discard " + guest;
+    return Status::Ok();
+  }
+  Status Adopt(const std::string& guest) override {
+    asked = "adopt " + guest;
+    return Status(StatusCode::kRefused, "it runs");
+  }
+  Result<std::string> Describe(const std::string& guest, bool cold) override {
+    asked = "describe " + guest;
+    return std::string(cold ? "what a cold start loses" : "what is here");
+  }
   Result<Json> HandOver(const std::string& guest) override {
     handed_over = guest;
     return Json::Object().Set("failover_ms", 3);
   }
-  std::string asked_guest, handed_over;
+  std::string asked_guest, handed_over, asked;
   bool asked_force = false;
 };
 
@@ -53,6 +69,23 @@ TEST_GROUP(HavendControlSocket) {
 TEST(HavendControlSocket, AnswersStatusWithAllGuests) {
   STRCMP_EQUAL("{\"ok\":true,\"guests\":[{\"name\":\"web1\",\"state\":\"protecting\",\"epoch\":7}]}",
                Ask("{\"command\":\"status\"}").c_str());
+}
+
+TEST(HavendControlSocket, CarriesOutWhatAPersonDecides) {
+  STRCMP_EQUAL("{\"ok\":true}", Ask("{\"command\":\"discard\",\"guest\":\"web1\"}").c_str());
+  STRCMP_EQUAL("discard web1", target.asked.c_str());
+  STRCMP_EQUAL("{\"ok\":false,\"error\":\"it runs\"}", Ask("{\"command\":\"adopt\",\"guest\":\"web1\"}").c_str());
+  STRCMP_EQUAL("{\"ok\":true,\"name\":\"web1\"}",
+               Ask("{\"command\":\"failover\",\"guest\":\"web1\",\"cold\":true,\"force\":true}").c_str());
+  STRCMP_EQUAL("cold web1 by force", target.asked.c_str());
+  STRCMP_EQUAL("{\"ok\":false,\"error\":\"discard needs \\\"guest\\\", the name of a guest\"}", Ask("{\"command\":\"discard\"}").c_str());
+}
+
+TEST(HavendControlSocket, OnlySaysWhatADecisionWouldThrowAwayWhenAsked) {
+  STRCMP_EQUAL("{\"ok\":true,\"what\":\"what is here\"}", Ask("{\"command\":\"discard\",\"guest\":\"web1\",\"describe\":true}").c_str());
+  STRCMP_EQUAL("{\"ok\":true,\"what\":\"what a cold start loses\"}",
+               Ask("{\"command\":\"failover\",\"guest\":\"web1\",\"cold\":true,\"describe\":true}").c_str());
+  STRCMP_EQUAL("describe web1", target.asked.c_str());
 }
 
 TEST(HavendControlSocket, PromotesTheGuestThatIsNamed) {
@@ -84,7 +117,7 @@ TEST(HavendControlSocket, SaysWhatIsWrongWithARequest) {
   STRCMP_CONTAINS("\"error\":\"the request is not JSON", Ask("{").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("[1]").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("").c_str());
-  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover)", Ask("{\"command\":\"stop\"}").c_str());
+  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover, discard, adopt)", Ask("{\"command\":\"stop\"}").c_str());
   STRCMP_CONTAINS("unknown command ''", Ask("{\"command\":3}").c_str());
   STRCMP_CONTAINS("failover needs", Ask("{\"command\":\"failover\"}").c_str());
 }

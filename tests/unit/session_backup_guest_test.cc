@@ -94,7 +94,7 @@ TEST(BackupGuest, RefusesVersionsThatItDoesNotSpeak) {
   pair.StartBackup();
   Link link(ConnectTo(port()));
   wire::Hello hello;
-  hello.version_min = hello.version_max = 2;
+  hello.version_min = hello.version_max = 3;
   hello.guest = "vm";
   HAVEN_CHECK_OK(link.Send(wire::Type::kHello, 0, wire::Encode(hello)));
   Record record;
@@ -102,7 +102,7 @@ TEST(BackupGuest, RefusesVersionsThatItDoesNotSpeak) {
   auto error = wire::DecodeError(record.body);
   HAVEN_CHECK_OK(error.status());
   CHECK(error.value().code == wire::Error::kVersion);
-  STRCMP_EQUAL("this havend speaks protocol versions 1 to 1", error.value().message.c_str());
+  STRCMP_EQUAL("this havend speaks protocol versions 2 to 2", error.value().message.c_str());
 }
 
 // --- the layout -------------------------------------------------------------------
@@ -132,6 +132,7 @@ TEST(BackupGuest, RefusesALayoutWithADiskThatItHasNoReplicaFor) {
   pair.backup_options.disks.erase("vda");
   pair.StartBackup();
   HandMadeSession session(port());
+  session.Identify();
   session.layout.regions = {{"pc.ram", 4096}};
   session.layout.disks = {{"vda", 8192}};
   HAVEN_CHECK_OK(session.control.link.Send(wire::Type::kLayout, 0, wire::Encode(session.layout)));
@@ -315,11 +316,11 @@ TEST(BackupGuest, DoesNotStartAnOldCheckpointWhenAPrimaryCameBackAndWentBeforeIt
 TEST(BackupGuest, HasNothingToPromoteBeforeTheFirstCommit) {
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm", pair.backup->Failover(true));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its replicas, if they are whole", pair.backup->Failover(true));
   {
     HandMadeSession session(port());
     session.SendLayout();
-    HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm", pair.backup->Failover(true));
+    HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its replicas, if they are whole", pair.backup->Failover(true));
   }
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   CHECK_EQUAL(0, pair.activator.activations());
@@ -347,13 +348,19 @@ TEST(BackupGuest, TellsThePrimaryThatItHasLostBeforeAnyConnectionEnds) {
   STRCMP_EQUAL("5 guest vm was promoted and runs on the backup", back.Error().c_str());
 }
 
-TEST(BackupGuest, TakesANewPrimaryWhenThePromotedGuestHasEnded) {
+TEST(BackupGuest, TakesAPrimaryAgainOnceAPersonHasThrownThePromotedCopyAway) {
   pair.StartBackup();
   auto session = Committed(1);
   session->Close();
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
   HAVEN_CHECK_OK(pair.backup->Failover(false));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "guest vm runs here: shut it down first", pair.backup->Discard());
   pair.activator.PowerOff();
+  HandMadeSession refused(port());
+  CHECK(refused.SendLayout().header.type == wire::Type::kError);
+  refused.Close();
+  CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  HAVEN_CHECK_OK(pair.backup->Discard());
   HandMadeSession next(port());
   auto reply = wire::DecodeLayoutReply(next.SendLayout().body);
   HAVEN_CHECK_OK(reply.status());

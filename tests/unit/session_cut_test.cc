@@ -6,9 +6,9 @@
 
 #include <sys/socket.h>
 
-#include "blkrep/disk_use.h"
 #include "core/assert.h"
 #include "tests/unit/blkrep_support.h"
+#include "blkrep/disk_use.h"
 #include "tests/unit/session_recording.h"
 
 #include <CppUTest/TestHarness.h>
@@ -27,7 +27,6 @@ class PassiveBackup : private BackupSession::Events {
     options_.state_dir = folder_.File("state");
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder_.File("vda")}, {"vdb", folder_.File("vdb")}};
-    options_.create = true;
     options_.memory_limit_bytes = 1 << 30;
   }
 
@@ -37,6 +36,7 @@ class PassiveBackup : private BackupSession::Events {
       case wire::Connection::kControl: return session_.OnControl(record);
       case wire::Connection::kDisk: return session_.OnDisk(record, acks_);
       case wire::Connection::kMemory: return session_.OnMemory(record);
+      case wire::Connection::kQuery: break;
     }
     HAVEN_ASSERT(false);
   }
@@ -56,13 +56,15 @@ class PassiveBackup : private BackupSession::Events {
   RecordingSender& control() { return control_; }
 
  private:
+  Status OnIdentity(const wire::Identity&, wire::Identity&) override { return Status::Ok(); }
   Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override {
     return page_stores_.Lease("group", host);
   }
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
-    auto store = BackupStore::Create(options_, layout);
+    auto store = BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, false}),
+                                     [] { return Status::Ok(); });
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
     return store_.get();
@@ -160,7 +162,9 @@ TEST(CutSession, HavendThatDiesAfterAnyRecordRecoversTheDisksOfTheLastCommittedE
     for (size_t i = 0; i < records; i++) HAVEN_CHECK_OK(backup.Feed(recording().sent[i]));
     Epoch ended = EpochsEndedIn(records);
     backup.Die();
-    HAVEN_CHECK_OK(BackupStore::Recover(backup.options()));
+    auto recovered = BackupStore::Recover(backup.options());
+    HAVEN_CHECK_OK(recovered.status());
+    CHECK_EQUAL(ended, recovered.value());
     if (ended == 0) continue;
     for (size_t disk = 0; disk < 2; disk++) {
       CHECK(blkrep::test::ReadFile(backup.paths()[disk]) == recording().states[ended].disks[disk]);
@@ -222,22 +226,29 @@ TEST_GROUP(BackupStore) {
   }
 };
 
-TEST(BackupStore, RecoversAnOldRunBeforeItLooksAtADiskOfAnotherSizeWhichItDoesNotResize) {
+TEST(BackupStore, GivesNothingOfAnEarlierCopyUpBeforeTheNewOneHasBegun) {
   for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
   backup.Die();
-  const std::string path = backup.paths()[0];
+  const std::vector may(2, blkrep::ReplicaOptions{});
+  auto store = BackupStore::Create(backup.options(), recording().layout, may, [] { return Status(StatusCode::kEnvironment, "disk full"); });
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "disk full", store.status());
+  auto recovered = BackupStore::Recover(backup.options());
+  HAVEN_CHECK_OK(recovered.status());
+  CHECK_EQUAL(2, recovered.value());
+  for (size_t disk = 0; disk < 2; disk++) CHECK(blkrep::test::ReadFile(backup.paths()[disk]) == recording().states[2].disks[disk]);
+}
+
+TEST(BackupStore, TakesADiskOfAnotherSizeOnlyWhereItMay) {
+  for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
+  backup.Die();
   wire::Layout larger = recording().layout;
-  const uint64_t old_bytes = larger.disks[0].bytes;
-  larger.instance[0]++;
-  larger.disks[0].bytes += 8192;
-  const Status refused = BackupStore::Create(backup.options(), larger).status();
-  CHECK(refused.code() == StatusCode::kRefused);
-  STRCMP_CONTAINS(("octets, the guest's disk " + std::to_string(old_bytes + 8192)).c_str(), refused.message().c_str());
-  CHECK(blkrep::test::ReadFile(path) == recording().states[2].disks[0]);
-  // What the message says a person may do.
-  std::filesystem::resize_file(path, old_bytes + 8192);
-  auto store = BackupStore::Create(backup.options(), larger);
+  larger.disks[0].bytes = 8192;
+  const auto begin = [] { return Status::Ok(); };
+  CHECK(BackupStore::Create(backup.options(), larger, {{}, {}}, begin).status().code() == StatusCode::kRefused);
+  CHECK_EQUAL(2048, blkrep::test::ReadFile(backup.paths()[0]).size());
+  auto store = BackupStore::Create(backup.options(), larger, {{false, true}, {}}, begin);
   HAVEN_CHECK_OK(store.status());
+  CHECK_EQUAL(8192, blkrep::test::ReadFile(backup.paths()[0]).size());
   CHECK_EQUAL(0, store.value()->committed());
 }
 
@@ -246,7 +257,7 @@ TEST(BackupStore, DoesNotMakeAReplicaThatIsMissingWhenItRecovers) {
   backup.Die();
   const std::string path = backup.paths()[0];
   std::filesystem::remove(path);
-  const Status refused = BackupStore::Recover(backup.options());
+  const Status refused = BackupStore::Recover(backup.options()).status();
   CHECK(refused.code() == StatusCode::kRefused);
   STRCMP_CONTAINS("recovery of an earlier run: replica of disk vda: ", refused.message().c_str());
   CHECK_FALSE(std::filesystem::exists(path));

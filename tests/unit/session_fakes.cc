@@ -303,6 +303,7 @@ Status FakeActivator::Activate(const memrep::GuestImage& image) {
   std::lock_guard lock(mutex_);
   HAVEN_ASSERT(image_ == &image);
   activations_++;
+  on_start();
   HAVEN_RETURN_IF_ERROR(activate_fails);
   started_ = StateOf(image, replica_paths);
   started_paused_ = image.guest_paused();
@@ -312,10 +313,17 @@ Status FakeActivator::Activate(const memrep::GuestImage& image) {
 
 Status FakeActivator::Boot() {
   std::lock_guard lock(mutex_);
+  HAVEN_ASSERT(image_ == nullptr && !running_);
   boots_++;
+  on_start();
   HAVEN_RETURN_IF_ERROR(boot_fails);
   running_ = true;
   return Status::Ok();
+}
+
+int FakeActivator::boots() const {
+  std::lock_guard lock(mutex_);
+  return boots_;
 }
 
 void FakeActivator::Discard() {
@@ -346,11 +354,6 @@ int FakeActivator::activations() const {
 int FakeActivator::prepared() const {
   std::lock_guard lock(mutex_);
   return prepared_;
-}
-
-int FakeActivator::boots() const {
-  std::lock_guard lock(mutex_);
-  return boots_;
 }
 
 void FakeActivator::PowerOff() {

@@ -147,6 +147,7 @@ class FakeActivator : public Activator {
 
   std::vector<std::string> replica_paths;  ///< what Activate() reads the disks from
   Status may_start, prepare_fails, activate_fails, boot_fails;  ///< set before they are called
+  std::function<void()> on_start = [] {};  ///< called by Activate() and Boot()
 
   GuestState started() const;  ///< what Activate() found
   bool started_paused() const;  ///< whether Activate() was to leave it paused

@@ -25,6 +25,8 @@ struct Pair {
     backup_options.deadline = milliseconds(10000);
     activator.replica_paths = {folder.File("vda"), folder.File("vdb")};
     primary_options.connect = {"vm", "127.0.0.1", listener.port(), milliseconds(10000)};
+    primary_options.state_dir = folder.File("primary-state");
+    primary_options.life[0] = 1;
     primary_options.interval = milliseconds(5);
   }
   ~Pair() {
@@ -176,6 +178,16 @@ class HandMade {
   Status last;
 };
 
+/// What a primary says that was never protected before, in its run number `life`.
+inline wire::Identity FirstOf(uint8_t life) {
+  wire::Identity identity;
+  identity.role = wire::Role::kPrimary;
+  identity.flags = wire::kIdentityFresh;
+  identity.life[0] = life;
+  identity.lineage = Lineage({{100, 1700000000, Origin::kProtected}});
+  return identity;
+}
+
 /// All three connections of a primary made by hand, with LAYOUT sent.
 struct HandMadeSession {
   explicit HandMadeSession(const std::string& port) : control(port, wire::Connection::kControl) {
@@ -185,7 +197,15 @@ struct HandMadeSession {
     memory = std::make_unique<HandMade>(port, wire::Connection::kMemory, token);
     memory->Next();
   }
+  void Identify() {
+    (void)control.link.Send(wire::Type::kIdentity, 0, wire::Encode(identity)).ok();
+    const Record answer = control.Next();
+    if (answer.header.type == wire::Type::kIdentity) backup = wire::DecodeIdentity(answer.body).value();
+    identified = true;
+  }
+  /// @return the record that answers LAYOUT, or the ERROR that says why this primary is refused.
   Record SendLayout() {
+    if (!identified) Identify();
     layout.regions = {{"pc.ram", 4 * kPageBytes}};
     layout.disks = {{"vda", 8192}};
     (void)control.link.Send(wire::Type::kLayout, 0, wire::Encode(layout)).ok();
@@ -208,6 +228,9 @@ struct HandMadeSession {
   HandMade control;
   wire::Token token;
   std::unique_ptr<HandMade> disk, memory;
+  wire::Identity identity = FirstOf(1);
+  wire::Identity backup;  ///< as it says
+  bool identified = false;
   wire::Layout layout;
 };
 

@@ -47,15 +47,22 @@ class PlayedBackup {
     Status ignored = link.Send(wire::Type::kHelloReply, 0, wire::Encode(reply));
     (void)ignored;
   }
+  void AcceptLinks() {
+    for (auto* link : {&control, &disk, &memory}) {
+      *link = Accept();
+      Reply(**link);
+    }
+  }
+  /// The identities of both, and LAYOUT.
+  Record ExpectLayout() {
+    Expect(*control, wire::Type::kIdentity);
+    (void)control->Send(wire::Type::kIdentity, 0, wire::Encode(wire::Identity{})).ok();
+    return Expect(*control, wire::Type::kLayout);
+  }
   /// Up to LAYOUT_REPLY, everything to be copied.
   void AcceptSession() {
-    control = Accept();
-    Reply(*control);
-    disk = Accept();
-    Reply(*disk);
-    memory = Accept();
-    Reply(*memory);
-    Expect(*control, wire::Type::kLayout);
+    AcceptLinks();
+    ExpectLayout();
     wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
     Status ignored = control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply));
     (void)ignored;
@@ -204,13 +211,8 @@ TEST(PrimarySession, GivesUpOnABackupThatDoesNotAnswerHelloInTwoDeadlines) {
 
 TEST(PrimarySession, GivesUpOnABackupThatIsNotReadyAfterAMinute) {
   StartTowardsPlayedBackup(milliseconds(1000));
-  played.control = played.Accept();
-  played.Reply(*played.control);
-  played.disk = played.Accept();
-  played.Reply(*played.disk);
-  played.memory = played.Accept();
-  played.Reply(*played.memory);
-  played.Expect(*played.control, wire::Type::kLayout);
+  played.AcceptLinks();
+  played.ExpectLayout();
   for (int i = 0; i < 66; i++) {  // 59.4 s
     CHECK(pair.clock.IsAwaited(milliseconds(1000)));
     pair.clock.Pass(milliseconds(900));
@@ -252,11 +254,27 @@ TEST(PrimarySession, SaysHelloAsTheDocumentDemands) {
     played.Reply(*link);
     token[0] = 7;
   }
-  Record record = played.Expect(*played.control, wire::Type::kLayout);
+  Record record = played.ExpectLayout();
   auto layout = wire::DecodeLayout(record.body);
   HAVEN_CHECK_OK(layout.status());
   CHECK_EQUAL(2, layout.value().regions.size());
   CHECK_EQUAL(2, layout.value().disks.size());
+}
+
+TEST(PrimarySession, SaysNothingOfItsGuestToABackupThatHoldsAnotherHistory) {
+  StartTowardsPlayedBackup();
+  played.AcceptLinks();
+  wire::Identity other;
+  other.role = wire::Role::kBackup;
+  other.lineage = Lineage({{77, 1700000000, Origin::kPromoted}});
+  const auto mine = wire::DecodeIdentity(played.Expect(*played.control, wire::Type::kIdentity).body);
+  HAVEN_CHECK_OK(mine.status());
+  CHECK(mine.value().Has(wire::kIdentityFresh));
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kIdentity, 0, wire::Encode(other)));
+  CHECK(pair.PrimaryReaches(PrimaryState::kRefused));
+  STRCMP_CONTAINS("run haven adopt vm on the backup", Message().c_str());
+  CHECK(played.Expect(*played.control, wire::Type::kLayout).body.empty());  // whatever that backup would have answered
+  CHECK_FALSE(blkrep::LoadGuestRecord(pair.primary_options.state_dir).value().has_value());
 }
 
 // --- the loss of the backup -------------------------------------------------------------
@@ -271,6 +289,20 @@ TEST(PrimarySession, HoldsOutputUntilTheCommitAndNotLonger) {
   CHECK_FALSE(pair.FrameIsOut("of epoch 2"));
   HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
   CHECK(Eventually([&] { return pair.FrameIsOut("of epoch 2"); }));
+}
+
+TEST(PrimarySession, WritesDownThatItIsAheadBeforeOutputLeavesWithoutTheBackup) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  auto lineage = [&] { return blkrep::LoadGuestRecord(pair.primary_options.state_dir).value()->lineage; };
+  CHECK_EQUAL(1, lineage().generations().size());
+  Lineage when_it_left;
+  pair.loop.Run([&] { pair.guest.on_frame = [&](const std::string&, size_t) { when_it_left = lineage(); }; });
+  pair.Frame("alone");
+  played.End();
+  CHECK(Eventually([&] { return pair.FrameIsOut("alone"); }));
+  CHECK_EQUAL(2, when_it_left.generations().size());
+  CHECK(when_it_left.current().origin == Origin::kAlone);
 }
 
 TEST(PrimarySession, TakesACheckpointEachIntervalAndNoneBeforeTheCommitOfTheLast) {
@@ -337,7 +369,7 @@ TEST(PrimarySession, SurvivesALossAtEveryStage) {
     }
     if (stage >= 3) {
       played.Reply(*played.memory);
-      played.Expect(*played.control, wire::Type::kLayout);
+      played.ExpectLayout();
     }
     if (stage >= 4) {
       wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
@@ -634,13 +666,8 @@ TEST(PrimarySession, EndedDuringAHandOverTheGuestIsTheBackups) {
 
 TEST(PrimarySession, DoesNotBelieveACommitOfAnEpochThatItHasNotCut) {
   StartTowardsPlayedBackup();
-  played.control = played.Accept();
-  played.Reply(*played.control);
-  played.disk = played.Accept();
-  played.Reply(*played.disk);
-  played.memory = played.Accept();
-  played.Reply(*played.memory);
-  played.Expect(*played.control, wire::Type::kLayout);
+  played.AcceptLinks();
+  played.ExpectLayout();
   wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
   HAVEN_CHECK_OK(played.control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply)));
   HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 1, ByteSpan{}));

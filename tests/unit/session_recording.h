@@ -92,6 +92,7 @@ class Recorder {
     layout.instance[0] = 9;
     for (const auto& region : guest_.regions()) layout.regions.push_back({region.name, region.bytes});
     for (const auto& disk : replicator_.disks()) layout.disks.push_back({disk.name, disk.bytes});
+    (void)control_.Send(wire::Type::kIdentity, 0, wire::Encode(wire::Identity{})).ok();
     (void)control_.Send(wire::Type::kLayout, 0, wire::Encode(layout)).ok();
   }
   void Settle() {

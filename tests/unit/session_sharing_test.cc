@@ -99,6 +99,7 @@ TEST(SharingSession, AStoreIsAskedForOnceBeforeLayoutAndWithTheFeature) {
     if (which == 2) pair.backup_options.share_group = "";
     pair.StartBackup();
     HandMadeSession session(pair.listener.port());
+    session.Identify();
     if (which == 1) session.SendLayout();
     HandMade& control = session.control;
     (void)control.link.Send(wire::Type::kStore, 0, wire::Encode(wire::Store{})).ok();
@@ -121,6 +122,7 @@ TEST(SharingSession, AnEntryThatTheStoreDoesNotHaveEndsTheSession) {
   Prepare(pair);
   pair.StartBackup();
   HandMadeSession session(pair.listener.port());
+  session.Identify();
   (void)session.control.link.Send(wire::Type::kStore, 0, wire::Encode(wire::Store{})).ok();
   session.control.Next();
   session.SendLayout();
