@@ -28,7 +28,8 @@ struct HavenProtect {
     DeviceState parent;
     char *guest, *host, *port;
     char *on_backup_loss, *arbiter;
-    uint32_t interval_ms, deadline_ms;
+    char *on_start;
+    uint32_t interval_ms, deadline_ms, start_wait;
     char *encoder, *compression;
     uint64_t cache_bytes;
     uint32_t block_bytes, cache_percent, encoder_cpu, encoder_threads;
@@ -83,6 +84,8 @@ static void protect(void *opaque)
     put_text(arguments, "port", h->port);
     put_text(arguments, "on-backup-loss", h->on_backup_loss);
     put_text(arguments, "arbiter", h->arbiter);
+    put_text(arguments, "on-start", h->on_start);
+    put_number(arguments, "start-wait", h->start_wait);
     put_number(arguments, "interval-ms", h->interval_ms);
     put_number(arguments, "deadline-ms", h->deadline_ms);
     put_encoder(arguments, h);
@@ -155,6 +158,8 @@ static Property haven_protect_properties[] = {
     DEFINE_PROP_UINT32("deadline-ms", HavenProtect, deadline_ms, 0),
     DEFINE_PROP_STRING("on-backup-loss", HavenProtect, on_backup_loss),
     DEFINE_PROP_STRING("arbiter", HavenProtect, arbiter),
+    DEFINE_PROP_STRING("on-start", HavenProtect, on_start),
+    DEFINE_PROP_UINT32("start-wait", HavenProtect, start_wait, 0),
     DEFINE_PROP_STRING("encoder", HavenProtect, encoder),
     DEFINE_PROP_STRING("compression", HavenProtect, compression),
     DEFINE_PROP_UINT32("block-bytes", HavenProtect, block_bytes, 0),

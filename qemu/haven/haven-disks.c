@@ -23,6 +23,44 @@ static const char *device_id(DeviceState *dev)
     return NULL;
 }
 
+/* Where the data of a disk is, to the last node: a file or device, or NULL. */
+static char *disk_path(BlockDriverState *bs)
+{
+    while (bs && bdrv_primary_bs(bs)) {
+        bs = bdrv_primary_bs(bs);
+    }
+    if (!bs || !bs->drv ||
+        (strcmp(bs->drv->format_name, "file") &&
+         strcmp(bs->drv->format_name, "host_device"))) {
+        return NULL;
+    }
+    return realpath(bs->filename, NULL);
+}
+
+GPtrArray *haven_disk_paths(void)
+{
+    GPtrArray *paths = g_ptr_array_new_with_free_func(free);
+    BlockBackend *blk;
+
+    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
+        BlockDriverState *bs;
+        char *path;
+
+        if (!blk_bs(blk) || !blk_get_attached_dev(blk) ||
+            !blk_supports_write_perm(blk)) {
+            continue;
+        }
+        /* Also what is below: an overlay goes on from another disk's data. */
+        for (bs = blk_bs(blk); bs; bs = bdrv_filter_or_cow_bs(bs)) {
+            path = disk_path(bs);
+            if (path) {
+                g_ptr_array_add(paths, path);
+            }
+        }
+    }
+    return paths;
+}
+
 static const char *disk_name(BlockBackend *blk, DeviceState *dev, Error **errp)
 {
     g_autofree char *path = NULL;
@@ -122,10 +160,12 @@ static bool insert_one(HavenDisks *disks, BlockBackend *blk, Error **errp)
 
     disk = g_new0(HavenDisk, 1);
     disk->name = g_strdup(name);
+    disk->path = disk_path(node);
     disk->bytes = bytes;
     disk->index = disks->count;
     if (!haven_block_insert(disk, node, errp)) {
         g_free(disk->name);
+        free(disk->path);
         g_free(disk);
         return false;
     }
@@ -177,6 +217,7 @@ void haven_disks_remove(HavenDisks *disks)
         disk->session = NULL;
         if (haven_block_remove(disk)) {
             g_free(disk->name);
+            free(disk->path);
             g_free(disk);
         }
     }

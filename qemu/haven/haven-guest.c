@@ -153,6 +153,10 @@ static bool may_start(Error **errp)
                    "halted");
         return false;
     }
+    if (haven_gate_waits_for()) {
+        error_setg(errp, "haven: %s", haven_gate_waits_for());
+        return false;
+    }
     if (!the_guest) {
         return true;
     }
@@ -164,11 +168,13 @@ static bool may_start(Error **errp)
     return false;
 }
 
-static bool start_session(HavenGuest *g, const struct haven_options *options,
+static bool start_session(HavenGuest *g, const struct haven_options *given,
                           Error **errp)
 {
     g_autofree struct haven_disk *disks =
         g_new0(struct haven_disk, g->disks.count);
+    g_autofree const char **paths = g_new0(const char *, g->disks.count);
+    struct haven_options options = *given;
     struct haven_region *regions;
     size_t region_count = haven_memory_regions(g->memory, &regions);
     struct haven_error error = { "" };
@@ -176,8 +182,11 @@ static bool start_session(HavenGuest *g, const struct haven_options *options,
     for (size_t i = 0; i < g->disks.count; i++) {
         disks[i].name = g->disks.disk[i]->name;
         disks[i].bytes = g->disks.disk[i]->bytes;
+        paths[i] = g->disks.disk[i]->path;
     }
-    g->session = haven_session_start(options, &guest_ops, g, regions,
+    options.disk_paths = paths;
+    options.state_dir = getenv("HAVEN_STATE_DIR");
+    g->session = haven_session_start(&options, &guest_ops, g, regions,
                                      region_count, disks, g->disks.count,
                                      &error);
     if (!g->session) {
@@ -241,6 +250,7 @@ static bool end_session(int reason, const char *why, Error **errp)
     haven_guest_query(&last_status);
     if (why && last_status.state == HAVEN_STOPPED) {
         pstrcpy(last_status.message, sizeof(last_status.message), why);
+        pstrcpy(last_status.reason, sizeof(last_status.reason), why);
     }
     /* The library makes no calls after its end. */
     if (reported_state != last_status.state || why) {
@@ -284,6 +294,13 @@ void haven_guest_query(struct haven_status *status)
     } else {
         *status = last_status;
     }
+    if (haven_gate_waits_for()) {
+        status->state = HAVEN_HELD;
+        pstrcpy(status->message, sizeof(status->message),
+                haven_gate_waits_for());
+        pstrcpy(status->reason, sizeof(status->reason),
+                haven_gate_waits_for());
+    }
 }
 
 /* --- Hooks -------------------------------------------------------------- */
@@ -298,6 +315,11 @@ bool haven_change_allowed(const char *what, Error **errp)
     return false;
 }
 
+bool haven_guest_undecided(Error **errp)
+{
+    return halted || haven_change_allowed("decide about its copy", errp);
+}
+
 bool haven_run_allowed(Error **errp)
 {
     if (halted) {
@@ -309,5 +331,10 @@ bool haven_run_allowed(Error **errp)
         error_setg(errp, "haven: the guest is held until a backup is back");
         return false;
     }
-    return true;
+    return haven_gate_allows(errp);
+}
+
+bool haven_start_allowed(void)
+{
+    return !halted && haven_gate_allows(NULL);
 }

@@ -37,6 +37,7 @@ struct HavenDomain *haven_memory_domain(HavenMemory *mem);
  */
 typedef struct HavenDisk {
     char *name;
+    char *path;                 /* on this host; NULL: it is elsewhere */
     BlockDriverState *filter;   /* we hold a reference */
     BlockDriverState *node;     /* what it protects; kept alive by the filter */
     uint32_t index;
@@ -102,6 +103,8 @@ typedef struct HavenDisks {
 bool haven_disks_insert(HavenDisks *disks, Error **errp);
 void haven_disks_remove(HavenDisks *disks);
 void haven_disks_set_session(HavenDisks *disks, haven_session *session);
+/* Of all writable disks that are files or devices of this host: char * */
+GPtrArray *haven_disk_paths(void);
 
 /* haven-net.c: every NIC of the guest. */
 typedef struct HavenNics {
@@ -139,8 +142,17 @@ bool haven_guest_start(const struct haven_options *options, Error **errp);
 bool haven_guest_stop(int reason, Error **errp);
 /* Main thread, also from a callback: ends the session soon, with the reason. */
 void haven_guest_give_up(const char *why);
+/* False: a session with the backup is under way, which decides by itself. */
+bool haven_guest_undecided(Error **errp);
 /* Of the running session, else of the last one. */
 void haven_guest_query(struct haven_status *status);
+
+/* haven-gate.c: may the guest's first instruction run? */
+bool haven_gate_allows(Error **errp);
+/* NULL: for nothing. */
+const char *haven_gate_waits_for(void);
+/* A person's words: this copy counts, or it is thrown away. */
+bool haven_gate_decide(bool adopt, Error **errp);
 
 /* haven-calls.c */
 /* Any thread; see haven_guest_ops. */
@@ -158,5 +170,7 @@ int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
 
 /* haven-qmp.c */
 void haven_qmp_state_changed(const struct haven_status *status);
+/* @why: what the start gate waits for; NULL: it is open. */
+void haven_qmp_held(const char *why);
 
 #endif

@@ -13,6 +13,10 @@ QEMU_BUILD_BUG_ON((int)HAVEN_STATE_UNPROTECTED != (int)HAVEN_UNPROTECTED);
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_REFUSED != (int)HAVEN_REFUSED);
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_LOST != (int)HAVEN_LOST);
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_STOPPED != (int)HAVEN_STOPPED);
+QEMU_BUILD_BUG_ON((int)HAVEN_STATE_HELD != (int)HAVEN_HELD);
+QEMU_BUILD_BUG_ON((int)HAVEN_ON_START_WAIT != (int)HAVEN_START_WAIT);
+QEMU_BUILD_BUG_ON((int)HAVEN_ON_START_ARBITER != (int)HAVEN_START_ARBITER);
+QEMU_BUILD_BUG_ON((int)HAVEN_ON_START_START != (int)HAVEN_START_ANYWAY);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_CONTINUE != (int)HAVEN_LOSS_CONTINUE);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_PAUSE != (int)HAVEN_LOSS_PAUSE);
 
@@ -65,6 +69,8 @@ void qmp_haven_start(const char *guest, const char *host, const char *port,
                      bool has_deadline_ms, uint32_t deadline_ms,
                      bool has_on_backup_loss, HavenBackupLoss on_backup_loss,
                      bool has_arbiter, const char *arbiter,
+                     bool has_start_wait, uint32_t start_wait,
+                     bool has_on_start, HavenOnStart on_start,
                      bool has_encoder, HavenEncoder *encoder, Error **errp)
 {
     struct haven_options options = {
@@ -77,7 +83,15 @@ void qmp_haven_start(const char *guest, const char *host, const char *port,
         .on_backup_loss = has_on_backup_loss ? (int)on_backup_loss
                                              : HAVEN_LOSS_CONTINUE,
         .arbiter = has_arbiter ? arbiter : NULL,
+        .start_wait_s = has_start_wait ? start_wait : 60,
+        .on_start = has_on_start ? (int)on_start :
+                    has_arbiter ? HAVEN_START_ARBITER : HAVEN_START_WAIT,
     };
+
+    if (options.on_start == HAVEN_START_ARBITER && !has_arbiter) {
+        error_setg(errp, "haven: on-start=arbiter needs an arbiter");
+        return;
+    }
 
     if (has_encoder && !read_encoder(encoder, &options, errp)) {
         return;
@@ -90,6 +104,16 @@ void qmp_haven_stop(Error **errp)
     haven_guest_stop(HAVEN_STOP_UNPROTECT, errp);
 }
 
+void qmp_haven_adopt(Error **errp)
+{
+    haven_gate_decide(true, errp);
+}
+
+void qmp_haven_discard(Error **errp)
+{
+    haven_gate_decide(false, errp);
+}
+
 HavenStatus *qmp_query_haven(Error **errp)
 {
     HavenStatus *r = g_new0(HavenStatus, 1);
@@ -97,8 +121,10 @@ HavenStatus *qmp_query_haven(Error **errp)
 
     haven_guest_query(&s);
     r->state = s.state;
-    r->has_message = s.message[0];
-    r->message = r->has_message ? g_strdup(s.message) : NULL;
+    r->has_message = s.reason[0];
+    r->message = r->has_message ? g_strdup(s.reason) : NULL;
+    r->has_newer = s.newer[0];
+    r->newer = r->has_newer ? g_strdup(s.newer) : NULL;
     r->epoch = s.epoch;
     r->sync_done_bytes = s.sync_done_bytes;
     r->sync_total_bytes = s.sync_total_bytes;
@@ -148,8 +174,14 @@ HavenStatus *qmp_query_haven(Error **errp)
 
 void haven_qmp_state_changed(const struct haven_status *status)
 {
-    bool has_message = status->message[0];
+    bool has_message = status->reason[0];
 
     qapi_event_send_haven_state((HavenState)status->state, has_message,
-                                has_message ? status->message : NULL);
+                                has_message ? status->reason : NULL);
+}
+
+void haven_qmp_held(const char *why)
+{
+    qapi_event_send_haven_state(why ? HAVEN_STATE_HELD : HAVEN_STATE_STOPPED,
+                                !!why, why);
 }

@@ -9,6 +9,11 @@ bool haven_domain_created(void)
     g_assert_not_reached();
 }
 
+void haven_domain_hold(bool hold)
+{
+    g_assert_not_reached();
+}
+
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp)
 {
     error_setg(errp, "haven: this device model was built without Xen");

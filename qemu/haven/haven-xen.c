@@ -105,6 +105,13 @@ bool haven_domain_created(void)
     return haven_xen_created(xen_domid);
 }
 
+void haven_domain_hold(bool hold)
+{
+    struct haven_error error;
+
+    report(haven_xen_hold(xen_domid, hold, &error), &error);
+}
+
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp)
 {
     g_autoptr(GArray) likely = likely_frames();

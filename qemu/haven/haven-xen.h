@@ -17,6 +17,8 @@ struct haven_plugs;
 
 /* False while xl is still creating the domain: it cannot be protected yet. */
 bool haven_domain_created(void);
+/* The domain does not run while it is held, whatever xl does.  Needs nothing mapped. */
+void haven_domain_hold(bool hold);
 /* Maps the domain's memory, which is one region. */
 HavenDomain *haven_domain_new(struct haven_region *region, Error **errp);
 void haven_domain_free(HavenDomain *domain);

@@ -19,6 +19,12 @@ bool haven_change_allowed(const char *what, Error **errp);
 /* May the vCPUs of the paused guest be started? */
 bool haven_run_allowed(Error **errp);
 
+/*
+ * May the vCPUs be started, whoever wants it?  If not, they are when it becomes
+ * known that no other copy of the guest is newer.
+ */
+bool haven_start_allowed(void);
+
 #else
 
 static inline bool haven_change_allowed(const char *what, Error **errp)
@@ -27,6 +33,11 @@ static inline bool haven_change_allowed(const char *what, Error **errp)
 }
 
 static inline bool haven_run_allowed(Error **errp)
+{
+    return true;
+}
+
+static inline bool haven_start_allowed(void)
 {
     return true;
 }
