@@ -63,7 +63,7 @@ class Host:
         return [paths.tool("env"), *assignments, *words] if assignments else words
 
     def start_primary(self, environment: Optional[dict[str, str]] = None) -> None:
-        words = self.qemu_argv(environment or {})
+        words = self.qemu_argv({"HAVEN_STATE_DIR": str(self.state_dir), **(environment or {})})
         words += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
         self._qemu = self._processes.start(f"{self.name}.{self.spec.name}.qemu", words, netns=self.name)
         wait_until("QEMU opens its monitor", self._monitor_or_death, 20)
@@ -142,11 +142,12 @@ class Host:
         wait_until("havend listens", self._havend_listens, 10)
 
     def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
-                       deadline_ms: int = 1000, disk_ack: str = "received", share: str = "") -> list[str]:
+                       deadline_ms: int = 1000, disk_ack: str = "received", share: str = "",
+                       create: str = "no", on_new_life: str = "ask") -> list[str]:
         return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.launcher + self.qemu_argv(environment))}",
                 "ram-region = pc.ram",
                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
-                f"disk-ack = {disk_ack}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
+                f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
                 f"arbiter = {arbiter}", "memory-limit-mb = 1024", *([f"share = {share}"] if share else []), ""]
 
     def _havend_listens(self) -> bool:
@@ -175,11 +176,11 @@ class Host:
 
     # --- the haven command on this host ---
 
-    def haven(self, *words: object, seconds: float = 60) -> subprocess.CompletedProcess:
+    def haven(self, *words: object, seconds: float = 60, answer: str = "") -> subprocess.CompletedProcess:
         verb, *rest = words
         return self._processes.run(f"{self.name}.haven",
                                    [paths.HAVEN, verb, *rest, "--run-dir", self.run_dir],
-                                   netns=self.name, seconds=seconds)
+                                   netns=self.name, seconds=seconds, answer=answer)
 
     def protect(self, other: "Host", *, interval_ms: int = 50, deadline_ms: int = 1000,
                 arbiter: str = "none", on_backup_loss: str = "continue", encoder: str = "all",

@@ -78,11 +78,11 @@ class Processes:
 
     def run(self, name: str, argv: Sequence[object], *, netns: Optional[str] = None,
             seconds: float = 60, environment: Optional[dict[str, str]] = None,
-            ) -> subprocess.CompletedProcess:
-        """Runs to the end; output is returned and also appended to name.log."""
+            answer: str = "") -> subprocess.CompletedProcess:
+        """Runs to the end with `answer` as its input; output is returned and also appended to name.log."""
         words = in_netns(netns, argv)
         try:
-            done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            done = subprocess.run(words, input=answer, capture_output=True, text=True,
                                   timeout=seconds, env={**os.environ, **(environment or {})})
         except subprocess.TimeoutExpired as error:
             self._log(name, words, str(error.stdout or "") + str(error.stderr or ""), "no end")

@@ -39,6 +39,14 @@ def haven(host: Host, *words: object, seconds: float = 600) -> str:
     return done.out
 
 
+def refused(host: Host, *words: object) -> str:
+    """What `haven WORDS` says when it is refused, as it has to be."""
+    done = host.agent.run(" ".join([HAVEN, *(shlex.quote(str(word)) for word in words)]), seconds=600)
+    if done.status != 1 or not done.err.strip():
+        raise Failure(f"{host.name}: haven {words[0]}: status {done.status}, says {done.err!r}; a refusal was due")
+    return str(done.err.strip())
+
+
 def status(host: Host, name: str = "web1") -> dict[str, Any]:
     return dict(json.loads(haven(host, "status", name, "--json", seconds=steps.PATIENCE))["guests"][0])
 
@@ -83,10 +91,13 @@ class Protection:
     def protect(self, t: Notes, name: object = None) -> None:
         """`name`: what to call the guest instead of by its name."""
         begin = time.monotonic()
-        haven(self.bed.a, "protect", name or self.guest.name, "--to", f"{self.bed.b.address}:{self.port}",
-              "--interval", self.interval_ms, "--deadline", self.deadline_ms,
-              *(["--arbiter", self.arbiter] if self.arbiter else []))
+        haven(self.bed.a, *self.protect_words(name))
         t(protect_s=round(time.monotonic() - begin, 1))
+
+    def protect_words(self, name: object = None) -> list[object]:
+        return ["protect", name or self.guest.name, "--to", f"{self.bed.b.address}:{self.port}",
+                "--interval", self.interval_ms, "--deadline", self.deadline_ms,
+                *(["--arbiter", self.arbiter] if self.arbiter else [])]
 
     def all_of_it(self, t: Notes, **load: int) -> None:
         """Backup, guest, client, protection, load; protected for some epochs."""
