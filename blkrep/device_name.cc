@@ -4,6 +4,7 @@
 #include "blkrep/blkid_probe.h"
 #include "blkrep/block_device.h"
 #include "blkrep/printable.h"
+#include "core/host_boot.h"
 
 namespace haven::blkrep {
 namespace {
@@ -43,7 +44,7 @@ std::string LastingDeviceName(const OpenedDisk& device) {
   for (const Source& source : sources) {
     if (!source.name.empty()) return source.kind + Printable(source.name, kMaxNameCharacters);
   }
-  return "boot:" + FirstLine("/proc/sys/kernel/random/boot_id") + ":" + DeviceNumber(number);
+  return "boot:" + BootId() + ":" + DeviceNumber(number);
 }
 
 }  // namespace haven::blkrep

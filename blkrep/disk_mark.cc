@@ -32,17 +32,9 @@ std::string_view TakeWord(std::string_view& text) {
 }
 
 template <typename T>
-bool ParseNumber(std::string_view word, T& out, int base = 10) {
-  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), out, base);
+bool ParseNumber(std::string_view word, T& out) {
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), out);
   return error == std::errc() && end == word.data() + word.size();
-}
-
-bool ParseId(std::string_view word, wire::Token& id) {
-  if (word.size() != 2 * id.size()) return false;
-  for (size_t i = 0; i < id.size(); i++) {
-    if (!ParseNumber(word.substr(2 * i, 2), id[i], 16)) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -60,7 +52,10 @@ DiskMark ParseMark(const std::string& text) {
   DiskMark mark;
   mark.state = DiskMark::State::kUnreadable;
   std::string_view left = text;
-  if (TakeWord(left) != "1" || !ParseId(TakeWord(left), mark.id)) return mark;
+  if (TakeWord(left) != "1") return mark;
+  const auto id = TokenFromHex(TakeWord(left));
+  if (!id) return mark;
+  mark.id = *id;
   if (!ParseNumber(TakeWord(left), mark.inode) || !ParseNumber(TakeWord(left), mark.birth_ns)) return mark;
   mark.guest = Printable(left, kMaxGuestCharacters);
   if (!mark.guest.empty()) mark.state = DiskMark::State::kMarked;

@@ -30,13 +30,6 @@ std::string PathOf(const std::string& folder) { return folder + "/generation"; }
 
 Status Invalid(const std::string& what) { return {StatusCode::kInvalid, what}; }
 
-wire::Token ReadToken(ByteReader& in) {
-  wire::Token token{};
-  const ByteSpan raw = in.Raw(token.size());
-  std::copy(raw.begin(), raw.end(), token.begin());
-  return token;
-}
-
 void WriteDisks(ByteWriter& w, const std::vector<GuestRecord::Disk>& disks) {
   w.U32(static_cast<uint32_t>(disks.size()));
   for (const GuestRecord::Disk& disk : disks) {
@@ -104,9 +97,9 @@ Result<GuestRecord> DecodeGuestRecord(ByteSpan in) {
   const uint8_t role = r.U8(), on_start = r.U8();
   const uint32_t flags = r.U32();
   record.start_wait_s = r.U32();
-  record.life = ReadToken(r);
-  record.session = ReadToken(r);
-  record.boot = ReadToken(r);
+  record.life = wire::ReadToken(r);
+  record.session = wire::ReadToken(r);
+  record.boot = wire::ReadToken(r);
   record.epoch = r.U64();
   record.committed_s = r.U64();
   const std::string why_not = ReadLineage(r, record.lineage);

@@ -10,6 +10,7 @@ libhavenengine_la_SOURCES = \
 	core/durable_file.cc core/durable_file.h \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \
+	core/host_boot.cc core/host_boot.h \
 	core/lineage.cc core/lineage.h \
 	core/link.cc core/link.h \
 	core/random_token.cc core/random_token.h \

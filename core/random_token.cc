@@ -6,6 +6,11 @@
 #include "core/assert.h"
 
 namespace haven {
+namespace {
+
+constexpr char kDigits[] = "0123456789abcdef";
+
+}  // namespace
 
 wire::Token RandomToken() {
   wire::Token token;
@@ -14,13 +19,22 @@ wire::Token RandomToken() {
 }
 
 std::string Hex(const wire::Token& token) {
-  static const char kDigits[] = "0123456789abcdef";
   std::string hex;
   for (uint8_t byte : token) {
     hex += kDigits[byte >> 4];
     hex += kDigits[byte & 15];
   }
   return hex;
+}
+
+std::optional<wire::Token> TokenFromHex(std::string_view digits) {
+  wire::Token token;
+  if (digits.size() != 2 * token.size() || digits.find_first_not_of(kDigits) != digits.npos) return {};
+  const std::string_view values = kDigits;
+  for (size_t i = 0; i < token.size(); i++) {
+    token[i] = static_cast<uint8_t>(values.find(digits[2 * i]) << 4 | values.find(digits[2 * i + 1]));
+  }
+  return token;
 }
 
 }  // namespace haven

@@ -2,7 +2,9 @@
 #ifndef HAVEN_CORE_RANDOM_TOKEN_H
 #define HAVEN_CORE_RANDOM_TOKEN_H
 
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/records.h"
 
@@ -12,6 +14,8 @@ namespace haven {
 wire::Token RandomToken();
 /// Its octets as 32 digits.
 std::string Hex(const wire::Token& token);
+/// The reverse; nothing: they are not such digits.
+std::optional<wire::Token> TokenFromHex(std::string_view digits);
 
 }  // namespace haven
 

@@ -20,13 +20,6 @@ Status CheckEnd(const ByteReader& in, const char* record) {
   return Status::Ok();
 }
 
-Token ReadToken(ByteReader& in) {
-  Token token{};
-  ByteSpan raw = in.Raw(token.size());
-  std::copy(raw.begin(), raw.end(), token.begin());
-  return token;
-}
-
 bool IsName(const std::string& name) {
   if (name.empty() || name.size() > kMaxNameBytes) return false;
   return std::all_of(name.begin(), name.end(),
@@ -64,6 +57,13 @@ Status ReadEntries(ByteReader& in, uint32_t limit, const char* what, std::vector
 }
 
 }  // namespace
+
+Token ReadToken(ByteReader& in) {
+  Token token{};
+  ByteSpan raw = in.Raw(token.size());
+  std::copy(raw.begin(), raw.end(), token.begin());
+  return token;
+}
 
 bool IsKnownType(Type type) { return TypeName(type) != nullptr; }
 

@@ -183,6 +183,9 @@ Bytes Encode(const DiskFlush&);
 Bytes Encode(const DiskAck&);
 Bytes Encode(const EpochEnd&);
 
+/// All zero when octets are missing, which `in` says.
+Token ReadToken(ByteReader& in);
+
 Result<Hello> DecodeHello(ByteSpan);
 Result<HelloReply> DecodeHelloReply(ByteSpan);
 Result<Identity> DecodeIdentity(ByteSpan);

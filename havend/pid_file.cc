@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/durable_file.h"
+#include "core/host_boot.h"
 
 namespace haven::havend {
 
@@ -20,13 +21,6 @@ namespace {
 
 constexpr char kWaiting[] = "waiting";
 constexpr char kRunning[] = "running";
-
-std::string BootId() {
-  std::ifstream in("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  in >> id;
-  return id;
-}
 
 }  // namespace
 

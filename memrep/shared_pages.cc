@@ -15,6 +15,7 @@
 
 #include "core/clock.h"
 #include "core/epoch.h"
+#include "core/random_token.h"
 
 namespace haven::memrep {
 namespace {
@@ -67,10 +68,7 @@ constexpr uint64_t Entry(uint64_t hash, uint32_t slot) { return hash >> 32 << 32
 }  // namespace
 
 std::string SharedPages::PathOf(const std::string& folder, const wire::Token& instance) {
-  static const char kDigits[] = "0123456789abcdef";
-  std::string path = folder + "/" + kPrefix;
-  for (uint8_t octet : instance) (path += kDigits[octet >> 4]) += kDigits[octet & 15];
-  return path;
+  return folder + "/" + kPrefix + Hex(instance);
 }
 
 SharedPages::Shape SharedPages::ShapeOf(uint32_t slots) {

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "core/assert.h"
+#include "core/host_boot.h"
 #include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/backup_guest.h"
-#include "session/primary_connection.h"
 
 namespace haven::session {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <ctime>
 
-#include "session/primary_connection.h"
+#include "core/host_boot.h"
 
 namespace haven::session {
 namespace {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/primary_connection.h"
 
-#include <fstream>
-
 namespace haven::session {
 namespace {
 
@@ -10,12 +8,17 @@ namespace {
 /// sends heartbeats meanwhile.
 constexpr milliseconds kPrepareTimeout{60000};
 
-/// One request and its answer of type `wanted`; heartbeats are passed over.
-Status Await(Link& link, wire::Type wanted, milliseconds silence, milliseconds total, Record& reply,
-             ConnectionEnd& end) {
-  Instant deadline = link.clock().Now() + total;
+/// How long an answer may take.
+struct Patience {
+  milliseconds silence;  ///< until any record comes
+  milliseconds total;
+};
+
+/// The answer of type `wanted` to one request; heartbeats are passed over.
+Status Await(Link& link, wire::Type wanted, const Patience& patience, Record& reply, ConnectionEnd& end) {
+  Instant deadline = link.clock().Now() + patience.total;
   while (link.clock().Now() < deadline) {
-    Status received = link.Receive(reply, silence);
+    Status received = link.Receive(reply, patience.silence);
     if (!received.ok()) {
       end = EndOf(received);
       return received;
@@ -35,6 +38,22 @@ Status Await(Link& link, wire::Type wanted, milliseconds silence, milliseconds t
   return end.status;
 }
 
+/// Sends a record and has the answer of the type that is due. @return not Ok: `end` is filled.
+template <typename Answer>
+Result<Answer> Ask(Link& link, wire::Type type, const Bytes& body, wire::Type wanted, Result<Answer> (*decode)(ByteSpan),
+                   const Patience& patience, ConnectionEnd& end) {
+  Status sent = link.Send(type, kSyncEpoch, body);
+  if (!sent.ok()) {
+    end = EndOf(sent);
+    return sent;
+  }
+  Record record;
+  HAVEN_RETURN_IF_ERROR(Await(link, wanted, patience, record, end));
+  auto answer = decode(record.body);
+  if (!answer.ok()) end = EndOf(answer.status());
+  return answer;
+}
+
 Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Connection kind, PrimaryConnection& c,
                                        ConnectionEnd& end, const std::function<void(std::shared_ptr<Link>)>& opened) {
   auto connected = Link::Connect(options.host, options.port, options.deadline, *options.clock);
@@ -51,22 +70,13 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   hello.deadline_ms = static_cast<uint32_t>(options.deadline.count());
   hello.token = c.token;
   hello.guest = options.guest;
-  Status sent = link->Send(wire::Type::kHello, kSyncEpoch, wire::Encode(hello));
-  if (!sent.ok()) {
-    end = EndOf(sent);
-    return sent;
-  }
-  Record record;
-  HAVEN_RETURN_IF_ERROR(Await(*link, wire::Type::kHelloReply, options.deadline * 2, options.deadline * 2,
-                              record, end));
-  auto reply = wire::DecodeHelloReply(record.body);
+  auto reply = Ask(*link, wire::Type::kHello, wire::Encode(hello), wire::Type::kHelloReply, wire::DecodeHelloReply,
+                   {options.deadline * 2, options.deadline * 2}, end);
   if (reply.ok() && (reply.value().features & ~hello.features) != 0) {
     reply = Status(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered");
-  }
-  if (!reply.ok()) {
     end = EndOf(reply.status());
-    return reply.status();
   }
+  if (!reply.ok()) return reply.status();
   c.token = reply.value().token;
   c.features = reply.value().features;
   c.backup_deadline_ms = reply.value().deadline_ms;
@@ -118,17 +128,9 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
 }
 
 Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline, ConnectionEnd& end) {
-  Status sent = control.Send(wire::Type::kIdentity, kSyncEpoch, wire::Encode(primary));
-  if (!sent.ok()) {
-    end = EndOf(sent);
-    return sent;
-  }
-  Record record;
   // Under Xen the backup asks xl whether the guest runs there.
-  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kIdentity, deadline, kPrepareTimeout, record, end));
-  auto backup = wire::DecodeIdentity(record.body);
-  if (!backup.ok()) end = EndOf(backup.status());
-  return backup;
+  return Ask(control, wire::Type::kIdentity, wire::Encode(primary), wire::Type::kIdentity, wire::DecodeIdentity,
+             {deadline, kPrepareTimeout}, end);
 }
 
 Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,
@@ -144,46 +146,19 @@ Result<wire::Identity> AskBackup(const std::string& guest, const std::string& ho
 }
 
 Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end) {
-  Status sent = control.Send(wire::Type::kStore, kSyncEpoch, wire::Encode(wire::Store{host}));
-  if (!sent.ok()) {
-    end = EndOf(sent);
-    return sent;
-  }
-  Record record;
-  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kStoreReply, deadline, deadline * 2, record, end));
-  auto reply = wire::DecodeStoreReply(record.body);
-  if (!reply.ok()) end = EndOf(reply.status());
-  return reply;
+  return Ask(control, wire::Type::kStore, wire::Encode(wire::Store{host}), wire::Type::kStoreReply, wire::DecodeStoreReply,
+             {deadline, deadline * 2}, end);
 }
 
 Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
                                      ConnectionEnd& end) {
-  Status sent = control.Send(wire::Type::kLayout, kSyncEpoch, wire::Encode(layout));
-  if (!sent.ok()) {
-    end = EndOf(sent);
-    return sent;
-  }
-  Record record;
-  HAVEN_RETURN_IF_ERROR(Await(control, wire::Type::kLayoutReply, deadline, kPrepareTimeout, record, end));
-  auto reply = wire::DecodeLayoutReply(record.body);
+  auto reply = Ask(control, wire::Type::kLayout, wire::Encode(layout), wire::Type::kLayoutReply, wire::DecodeLayoutReply,
+                   {deadline, kPrepareTimeout}, end);
   if (reply.ok() && reply.value().disks.size() != layout.disks.size()) {
     reply = Status(StatusCode::kProtocol, "LAYOUT_REPLY record: wrong number of disks");
+    end = EndOf(reply.status());
   }
-  if (!reply.ok()) end = EndOf(reply.status());
   return reply;
-}
-
-Result<wire::Token> HostToken() {
-  constexpr char kPath[] = "/proc/sys/kernel/random/boot_id";
-  std::string digits;
-  std::getline(std::ifstream(kPath), digits);
-  std::erase(digits, '-');
-  wire::Token token;
-  if (digits.size() != 2 * token.size() || digits.find_first_not_of("0123456789abcdef") != std::string::npos) {
-    return Status(StatusCode::kEnvironment, std::string("cannot read ") + kPath);
-  }
-  for (size_t i = 0; i < token.size(); i++) token[i] = static_cast<uint8_t>(std::stoul(digits.substr(2 * i, 2), nullptr, 16));
-  return token;
 }
 
 }  // namespace haven::session

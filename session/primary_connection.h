@@ -70,9 +70,6 @@ Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, mil
 Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
                                      ConnectionEnd& end);
 
-/// Names this run of the host's system, for all processes of it. @return kEnvironment when it has no such name.
-Result<wire::Token> HostToken();
-
 }  // namespace haven::session
 
 #endif

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <system_error>
 
-#include "session/primary_connection.h"
+#include "core/host_boot.h"
 #include "session/replica_rules.h"
 
 namespace haven::session {

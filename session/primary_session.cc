@@ -7,6 +7,7 @@
 
 #include "core/assert.h"
 #include "core/failpoint.h"
+#include "core/host_boot.h"
 #include "core/random_token.h"
 #include "memrep/fgbi_encoder.h"
 #include "session/arbiter.h"
