@@ -120,6 +120,12 @@ class Lab:
         begin = killed_at if exact else float(stats["gap_begin"])
         return (float(stats["gap_end"]) - begin) * 1000
 
+    def survive_the_kill(self) -> dict[str, int]:
+        """The primary's QEMU is killed, and everything checked on the other host. @return the figures."""
+        failover_ms = self.expect_failover(self.primary.kill_qemu())
+        report = self.check_everything()
+        return {"failover_ms": round(failover_ms), "acked": report["acked"], "lost": report["lost"]}
+
     def swap_roles(self) -> None:
         self.primary, self.backup = self.backup, self.primary
 

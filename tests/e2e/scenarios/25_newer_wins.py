@@ -275,7 +275,5 @@ def back(lab: Lab, t: Notes) -> None:
     lab.prepare_backup(fresh_disks=False)
     lab.protect()
     lab.wait_for_epochs(10)
-    failover_ms = lab.expect_failover(lab.primary.kill_qemu())
-    report = lab.check_everything()
-    t(failover_ms=round(failover_ms), lost=report["lost"])
+    t(**lab.survive_the_kill())
     lab.shut_down_and_fsck()

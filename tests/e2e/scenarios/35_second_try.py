@@ -44,9 +44,7 @@ def protected(lab: Lab, first: list[str], later: list[str]) -> None:
 
 
 def fail_over(lab: Lab, t: Notes) -> None:
-    failover_ms = lab.expect_failover(lab.primary.kill_qemu())
-    report = lab.check_everything()
-    t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+    t(**lab.survive_the_kill())
     lab.shut_down_and_fsck()
 
 

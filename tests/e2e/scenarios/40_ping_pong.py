@@ -24,9 +24,7 @@ class PingPong(Chain):
         lab.prepare_backup()
         lab.protect()
         lab.wait_for_epochs(10)
-        failover_ms = lab.expect_failover(lab.primary.kill_qemu())
-        report = lab.check_everything()
-        t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+        t(**lab.survive_the_kill())
 
     def end(self, lab: Lab) -> None:
         lab.shut_down_and_fsck()

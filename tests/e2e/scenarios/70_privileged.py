@@ -54,9 +54,7 @@ def block_devices(lab: Lab, t: Notes) -> None:
         discards_reach(lab, files)
         lab.the_client().load()
         lab.wait_for_epochs(10)
-        failover_ms = lab.expect_failover(lab.primary.kill_qemu())
-        report = lab.check_everything()
-        t(failover_ms=round(failover_ms), lost=report["lost"])
+        t(**lab.survive_the_kill())
         lab.shut_down_and_fsck()
     finally:
         for host in lab.hosts.values():
