@@ -33,7 +33,7 @@ DiskBond LoopBond(const DiskBond& file, const LoopBacking& backing) {
   return bond;
 }
 
-Result<DiskBond> DeviceBond(const OpenedDisk& device) {
+DiskBond DeviceBond(const OpenedDisk& device) {
   DiskBond bond;
   bond.kind = DiskBond::Kind::kDevice;
   bond.device = LastingDeviceName(device);
@@ -57,16 +57,13 @@ struct Owner {
 Status MarkFile(const OpenedDisk& file, const Owner& owner) {
   auto found = ReadMark(file.fd());
   if (!found.ok()) return found.status();
-  DiskMark mark = found.value();
+  const DiskMark& mark = found.value();
   if (mark.state == DiskMark::State::kUnsupported) return Status::Ok();
-  const uint64_t inode = file.st().st_ino;
-  const int64_t birth_ns = BirthOf(file.fd());
-  const bool copied = mark.state == DiskMark::State::kMarked && !mark.IsBoundTo(inode, birth_ns);
-  if (mark.state != DiskMark::State::kNone && !copied) {
+  if (mark.state != DiskMark::State::kNone && !mark.copied) {
     const Status free = RefuseForeignMark(mark, owner.guest);
     if (free.ok() || owner.claim == Claim::kUnlessMarked) return free;
   }
-  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), inode, birth_ns, owner.guest});
+  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), file.st().st_ino, BirthOf(file.fd()), owner.guest});
 }
 
 /// @param owner  nullptr: nothing is written.

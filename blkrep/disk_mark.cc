@@ -39,10 +39,6 @@ bool ParseNumber(std::string_view word, T& out) {
 
 }  // namespace
 
-bool DiskMark::IsBoundTo(uint64_t file_inode, int64_t file_birth_ns) const {
-  return state == State::kMarked && inode == file_inode && birth_ns == file_birth_ns;
-}
-
 std::string MarkText(const DiskMark& mark) {
   return "1 " + Hex(mark.id) + " " + std::to_string(mark.inode) + " " +
          std::to_string(mark.birth_ns) + " " + Printable(mark.guest, kMaxGuestCharacters);
@@ -65,8 +61,14 @@ DiskMark ParseMark(const std::string& text) {
 Result<DiskMark> ReadMark(int fd) {
   char text[kMaxTextBytes];
   const ssize_t bytes = fgetxattr(fd, kAttribute, text, sizeof(text));
-  if (bytes >= 0) return ParseMark(std::string(text, static_cast<size_t>(bytes)));
   DiskMark mark;
+  if (bytes >= 0) {
+    mark = ParseMark(std::string(text, static_cast<size_t>(bytes)));
+    struct stat st;
+    if (fstat(fd, &st) != 0) return Status::FromErrno(errno, "cannot examine the file");
+    mark.copied = mark.state == DiskMark::State::kMarked && (mark.inode != st.st_ino || mark.birth_ns != BirthOf(fd));
+    return mark;
+  }
   switch (errno) {
     case ENODATA:
       return mark;

@@ -26,9 +26,7 @@ struct DiskMark {
   uint64_t inode = 0;
   int64_t birth_ns = 0;  ///< 0: the file system does not say
   std::string guest;     ///< untrusted, but one line of ASCII
-
-  /// Whether the mark was made for the file that is this one.
-  bool IsBoundTo(uint64_t file_inode, int64_t file_birth_ns) const;
+  bool copied = false;   ///< kMarked: made for another file than the one it was read from
 };
 
 /// The mark of a file. Opens it read-only; no side effect.

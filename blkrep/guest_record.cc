@@ -56,6 +56,13 @@ Status ReadDisks(ByteReader& r, std::vector<GuestRecord::Disk>& disks) {
 
 }  // namespace
 
+void GuestRecord::Discard() {
+  discarded = life_ended = true;
+  adopted = false;
+  role = wire::Role::kNone;
+  lineage = Lineage();
+}
+
 Bytes Encode(const GuestRecord& record) {
   Bytes out;
   ByteWriter w(out);
@@ -136,14 +143,17 @@ Result<std::optional<GuestRecord>> LoadGuestRecord(const std::string& folder) {
   return record.status().With("cannot use " + path + ", which says how new this host's copy of the guest is");
 }
 
-Status SaveGuestRecord(const std::string& folder, const GuestRecord& record) {
+Status MakeStateFolder(const std::string& folder) {
   std::error_code error;
   const bool made = std::filesystem::create_directories(folder, error);
   if (error) return Status::FromErrno(error.value(), "cannot make the folder " + folder);
-  if (made) {
-    std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-    HAVEN_RETURN_IF_ERROR(SyncFolderOf(folder));
-  }
+  if (!made) return Status::Ok();
+  std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
+  return SyncFolderOf(folder);
+}
+
+Status SaveGuestRecord(const std::string& folder, const GuestRecord& record) {
+  HAVEN_RETURN_IF_ERROR(MakeStateFolder(folder));
   return ReplaceFileDurably(PathOf(folder), Encode(record));
 }
 

@@ -47,6 +47,11 @@ struct GuestRecord {
   uint32_t start_wait_s = 0;
   OnStart on_start = OnStart::kWait;
   bool operator==(const GuestRecord&) const = default;
+
+  /// What it says of the copy, for the other side; no flags.
+  wire::Identity ToIdentity() const { return {role, 0, life, epoch, committed_s, lineage}; }
+  /// A person has thrown the copy away: it is nobody's, and of no generation.
+  void Discard();
 };
 
 constexpr uint32_t kRecordFileMagic = 0x474E5648;  // "HVNG" in the file
@@ -61,6 +66,8 @@ Result<GuestRecord> DecodeGuestRecord(ByteSpan in);
 /// @param folder  of this guest. @return nothing when there is no such file; kInvalid when it is
 ///         not a record: then nothing is known of the copy, and nothing may be done with it.
 Result<std::optional<GuestRecord>> LoadGuestRecord(const std::string& folder);
+/// Makes the folder of a guest's state, for its owner only, if it is missing; durable when it returns Ok.
+Status MakeStateFolder(const std::string& folder);
 /// On stable storage when it returns Ok. Makes the folder.
 Status SaveGuestRecord(const std::string& folder, const GuestRecord& record);
 

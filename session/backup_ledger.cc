@@ -31,13 +31,9 @@ Result<blkrep::GuestRecord> BackupLedger::Read() const {
 }
 
 wire::Identity BackupLedger::IdentityOf(const blkrep::GuestRecord& record) {
-  wire::Identity identity;
-  identity.role = record.role;
-  identity.life = record.life;
-  identity.epoch = record.epoch;
-  identity.committed_s = record.committed_s;
+  wire::Identity identity = record.ToIdentity();
   // What a person gave away is nobody's copy any more.
-  if (!record.discarded && !record.adopted) identity.lineage = record.lineage;
+  if (record.discarded || record.adopted) identity.lineage = Lineage();
   if (record.life_ended) identity.flags |= wire::kIdentityLifeEnded;
   if (record.partial) identity.flags |= wire::kIdentityPartial;
   return identity;
@@ -101,28 +97,21 @@ Status BackupLedger::Promote(Origin origin, blkrep::GuestRecord& before) {
 }
 
 Status BackupLedger::Discard() {
-  return Update([](blkrep::GuestRecord& record) {
-    record.discarded = true;
-    record.adopted = false;
-    record.life_ended = true;
-    record.lineage = Lineage();
-    record.role = wire::Role::kNone;
-  }, true);
+  return Update([](blkrep::GuestRecord& record) { record.Discard(); }, true);
 }
 
 Status BackupLedger::Adopt() {
   // Of the files that are there now: another one that is configured later was not looked at.
-  std::vector<blkrep::GuestRecord::Disk> disks;
+  std::vector<wire::Layout::Disk> there;
   for (const auto& [name, path] : setting_.paths) {
     struct stat st;
-    if (stat(path.c_str(), &st) != 0) continue;
-    auto bond = blkrep::MakeBond(path, setting_.guest, blkrep::Claim::kWhosever);
-    if (!bond.ok()) return bond.status();
-    disks.push_back({name, path, static_cast<uint64_t>(st.st_size), blkrep::ToText(bond.value())});
+    if (stat(path.c_str(), &st) == 0) there.push_back({name, static_cast<uint64_t>(st.st_size)});
   }
+  auto disks = BindDisks(setting_.guest, there, setting_.paths, blkrep::Claim::kWhosever);
+  if (!disks.ok()) return disks.status();
   return Update([&](blkrep::GuestRecord& record) {
     record.adopted = true;
-    record.disks = disks;
+    record.disks = disks.value();
   }, true);
 }
 

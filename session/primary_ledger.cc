@@ -5,8 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
-#include <system_error>
 
 #include "core/host_boot.h"
 #include "session/replica_rules.h"
@@ -21,12 +19,11 @@ void BeginAlone(blkrep::GuestRecord& record, Origin origin) {
 }
 
 Status PrimaryLedger::Check() {
-  std::error_code error;
-  std::filesystem::create_directories(place_.folder, error);
-  const int reason = error ? error.value() : access(place_.folder.c_str(), W_OK) != 0 ? errno : 0;
-  if (reason != 0) {
-    return Status::FromErrno(reason, "the record of which copy of guest " + place_.guest + " is newest cannot be kept in " + place_.folder +
-                                         " (another folder: HAVEN_STATE_DIR in the device model's environment)");
+  Status usable = blkrep::MakeStateFolder(place_.folder);
+  if (usable.ok() && access(place_.folder.c_str(), W_OK) != 0) usable = Status::FromErrno(errno, "cannot write there");
+  if (!usable.ok()) {
+    return usable.With("the record of which copy of guest " + place_.guest + " is newest cannot be kept in " + place_.folder +
+                       " (another folder: HAVEN_STATE_DIR in the device model's environment)");
   }
   std::lock_guard lock(mutex_);
   return Own().status();
@@ -65,14 +62,10 @@ Result<wire::Identity> PrimaryLedger::IdentifyLocked() {
   auto own = Own();
   if (!own.ok()) return own.status();
   wire::Identity identity;
+  if (own.value()) identity = own.value()->ToIdentity();
   identity.role = wire::Role::kPrimary;
   identity.life = life_;
-  if (own.value()) {
-    identity.lineage = own.value()->lineage;
-    identity.epoch = own.value()->epoch;
-    identity.committed_s = own.value()->committed_s;
-    return identity;
-  }
+  if (own.value()) return identity;
   if (fresh_.empty()) fresh_.Begin(Origin::kProtected);
   identity.lineage = fresh_;
   identity.flags |= wire::kIdentityFresh;

@@ -101,9 +101,8 @@ Result<std::vector<blkrep::GuestRecord::Disk>> BindDisks(const std::string& gues
 std::string MarkedReplica(const ReplicaSetting& setting) {
   for (const auto& [name, path] : setting.paths) {
     const auto mark = blkrep::ReadMark(path);
-    const auto bond = blkrep::ReadBond(path);
-    if (!mark.ok() || !bond.ok() || mark.value().state != blkrep::DiskMark::State::kMarked) continue;
-    if (mark.value().guest == setting.guest && mark.value().IsBoundTo(bond.value().inode, bond.value().birth_ns)) return path;
+    if (!mark.ok() || mark.value().state != blkrep::DiskMark::State::kMarked) continue;
+    if (mark.value().guest == setting.guest && !mark.value().copied) return path;
   }
   return {};
 }

@@ -32,13 +32,9 @@ bool IsAbout(const blkrep::GuestRecord& record, const std::vector<std::string>& 
 bool IsFolderName(const std::string& guest) { return !guest.empty() && guest[0] != '.' && guest.find('/') == std::string::npos; }
 
 wire::Identity IdentityAtStart(const blkrep::GuestRecord& record) {
-  wire::Identity identity;
-  identity.role = record.role;
+  wire::Identity identity = record.ToIdentity();
   identity.flags = wire::kIdentityStarting;
   identity.life = RandomToken();  // none that the backup can know
-  identity.epoch = record.epoch;
-  identity.committed_s = record.committed_s;
-  identity.lineage = record.lineage;
   return identity;
 }
 
@@ -54,7 +50,7 @@ std::unique_ptr<StartGate> StartGate::Close(GateOptions options, Listener& liste
     if (!mark.ok() || mark.value().state != blkrep::DiskMark::State::kMarked) continue;
     // The name under which it was protected need not be the one that it has now.
     options.guests.push_back(mark.value().guest);
-    if (!bond.ok() || !mark.value().IsBoundTo(bond.value().inode, bond.value().birth_ns)) continue;  // a copy
+    if (mark.value().copied) continue;
     marked = path;
     marked_for = mark.value().guest;
   }
@@ -238,9 +234,7 @@ Status StartGate::Discard() {
     if (open_) return {StatusCode::kRefused, "the guest runs: end it first"};
     record = record_;
   }
-  record.discarded = record.life_ended = true;
-  record.role = wire::Role::kNone;
-  record.lineage = Lineage();
+  record.Discard();
   HAVEN_RETURN_IF_ERROR(blkrep::SaveGuestRecord(folder_, record));
   {
     std::lock_guard lock(mutex_);

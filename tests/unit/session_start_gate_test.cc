@@ -232,11 +232,14 @@ TEST(StartGate, OpensWhenAPersonSaysThatThisCopyCounts) {
 }
 
 TEST(StartGate, StaysClosedForACopyThatWasThrownAway) {
-  Save(Protected());
+  auto adopted = Protected();  // by the havend of this host, an earlier time
+  adopted.adopted = true;
+  Save(adopted);
   Close();
   HAVEN_CHECK_OK(gate->Discard());
   CHECK(Says("was thrown away by haven discard"));
   CHECK(Saved().discarded);
+  CHECK_FALSE(Saved().adopted);
   gate.reset();
   Close();  // and when it is started again
   CHECK(Says("was thrown away by haven discard"));
