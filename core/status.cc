@@ -14,4 +14,9 @@ Status Status::With(const std::string& fact) const {
   return {code_, fact + ": " + message_};
 }
 
+Status Status::AfterTry(const Status& first) const {
+  if (ok() || first.message_ == message_) return *this;
+  return {code_, message_ + "; at the first try: " + first.message_};
+}
+
 }  // namespace haven

@@ -37,6 +37,8 @@ class [[nodiscard]] Status {
 
   /// The same status with "`fact`: " in front of its message. Ok stays Ok.
   Status With(const std::string& fact) const;
+  /// Of a second try, with what the first one failed of, if that was something else. Ok stays Ok.
+  Status AfterTry(const Status& first) const;
 
  private:
   StatusCode code_ = StatusCode::kOk;

@@ -23,12 +23,6 @@ Status RefuseIfNameIsTaken(const QemuOptions& options) {
                                           options.qmp_path + " answers): end it first");
 }
 
-/// Why two tries failed.
-Status Both(const Status& first, const Status& second) {
-  if (first.message() == second.message()) return second;
-  return Status(second.code(), second.message() + "; at the first try: " + first.message());
-}
-
 }  // namespace
 
 QemuProcess::QemuProcess(QemuOptions options)
@@ -124,7 +118,7 @@ Status QemuProcess::ActivateLocked() {
   EndProcessLocked();
   Status second = RunLocked(reached);
   SettleLocked(reached);
-  return second.ok() ? second : Both(first, second);
+  return second.AfterTry(first);
 }
 
 Status QemuProcess::RunLocked(Reached& reached) {

@@ -192,9 +192,7 @@ Status XlReceiver::Run(const memrep::GuestImage& image) {
   if (first.ok() || first.code() == StatusCode::kTryAgain || DomainExists(domain_)) return first;
   options_.log("guest " + options_.name + ": " + first.message() + "; trying once more, with a fresh xl");
   StartOver();
-  Status second = FeedOne(image);
-  if (second.ok() || second.message() == first.message()) return second;
-  return {second.code(), second.message() + "; at the first try: " + first.message()};
+  return FeedOne(image).AfterTry(first);
 }
 
 void XlReceiver::Feed(const memrep::GuestImage& image) {

@@ -51,7 +51,8 @@ GPtrArray *haven_disk_paths(void)
             continue;
         }
         /* Also what is below: an overlay goes on from another disk's data. */
-        for (bs = blk_bs(blk); bs; bs = bdrv_filter_or_cow_bs(bs)) {
+        for (bs = bdrv_skip_filters(blk_bs(blk)); bs;
+             bs = bdrv_backing_chain_next(bs)) {
             path = disk_path(bs);
             if (path) {
                 g_ptr_array_add(paths, path);
