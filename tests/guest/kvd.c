@@ -74,18 +74,32 @@ static void Answer(FILE *out, const char *problem) {
   }
 }
 
+// The kernel's name of this boot: another one after each.
+static void BootId(char id[static 40]) {
+  FILE *file = fopen("/proc/sys/kernel/random/boot_id", "r");
+  id[0] = '\0';
+  if (file) {
+    if (fgets(id, 40, file)) {
+      id[strcspn(id, "\n")] = '\0';
+    }
+    fclose(file);
+  }
+}
+
 static void Status(const char *arguments, FILE *out) {
   (void)arguments;
+  char boot_id[40];
+  BootId(boot_id);
   uint64_t max_us, p99_us, count = StoreCount();
   StallReport(&max_us, &p99_us);
   fprintf(out,
           "{\"ok\":true,\"count\":%llu,\"hash\":\"%016llx\",\"stall_max_us\":%llu,"
           "\"stall_p99_us\":%llu,\"memory_writes\":%llu,\"disk_operations\":%llu,"
-          "\"chatter\":%llu,\"uptime_us\":%llu}\n",
+          "\"chatter\":%llu,\"boot_id\":\"%s\"}\n",
           (unsigned long long)count, (unsigned long long)StoreHashAt(count),
           (unsigned long long)max_us, (unsigned long long)p99_us,
           (unsigned long long)LoadMemoryWrites(), (unsigned long long)LoadDiskOperations(),
-          (unsigned long long)ChatterSent(), (unsigned long long)NowMicroseconds());
+          (unsigned long long)ChatterSent(), boot_id);
 }
 
 static void HashAt(const char *arguments, FILE *out) {
