@@ -31,9 +31,7 @@ std::string FirstLine(const std::string& path) {
   return line;
 }
 
-std::string DeviceNumber(dev_t device) {
-  return std::to_string(major(device)) + ":" + std::to_string(minor(device));
-}
+std::string DeviceNumber(dev_t device) { return std::to_string(major(device)) + ":" + std::to_string(minor(device)); }
 
 std::optional<dev_t> ParseDeviceNumber(const std::string& text) {
   unsigned major = 0, minor = 0;

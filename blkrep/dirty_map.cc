@@ -59,14 +59,12 @@ uint64_t DirtyMap::Bitmap::NextSet(uint64_t grain, uint64_t limit) const {
 
 void DirtyMap::EpochSet::Add(Range range) {
   if (!ranges.empty() && range.first <= ranges.back().end && range.end >= ranges.back().first) {
-    ranges.back() = {std::min(range.first, ranges.back().first),
-                     std::max(range.end, ranges.back().end)};
+    ranges.back() = {std::min(range.first, ranges.back().first), std::max(range.end, ranges.back().end)};
     return;
   }
   ranges.push_back(range);
   if (ranges.size() < compact_at) return;
-  std::sort(ranges.begin(), ranges.end(),
-            [](const Range& a, const Range& b) { return a.first < b.first; });
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.first < b.first; });
   size_t kept = 0;
   for (size_t i = 1; i < ranges.size(); i++) {
     if (ranges[i].first <= ranges[kept].end)

@@ -28,8 +28,8 @@ DiskBond LoopBond(const DiskBond& file, const LoopBacking& backing) {
   if (file.kind == DiskBond::Kind::kNone) return {};
   DiskBond bond;
   bond.kind = DiskBond::Kind::kDevice;
-  bond.device = "loop:" + Hex(file.id) + ":" + std::to_string(file.inode) + ":" +
-                std::to_string(file.birth_ns) + ":" + std::to_string(backing.offset);
+  bond.device = "loop:" + Hex(file.id) + ":" + std::to_string(file.inode) + ":" + std::to_string(file.birth_ns) + ":" +
+                std::to_string(backing.offset);
   return bond;
 }
 
@@ -63,7 +63,8 @@ Status MarkFile(const OpenedDisk& file, const Owner& owner) {
     const Status free = RefuseForeignMark(mark, owner.guest);
     if (free.ok() || owner.claim == Claim::kUnlessMarked) return free;
   }
-  return WriteMark(file.fd(), {DiskMark::State::kMarked, RandomToken(), file.st().st_ino, BirthOf(file.fd()), owner.guest});
+  return WriteMark(file.fd(),
+                   {DiskMark::State::kMarked, RandomToken(), file.st().st_ino, BirthOf(file.fd()), owner.guest});
 }
 
 /// @param owner  nullptr: nothing is written.

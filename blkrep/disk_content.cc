@@ -64,8 +64,8 @@ Result<std::string> FindSignature(const OpenedDisk& disk) {
   BlkidProbe probe(disk);
   if (!probe.ok()) return Status(StatusCode::kEnvironment, "libblkid cannot look at it");
   blkid_probe_enable_superblocks(probe.get(), 1);
-  blkid_probe_set_superblocks_flags(
-      probe.get(), BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM);
+  blkid_probe_set_superblocks_flags(probe.get(),
+                                    BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_USAGE | BLKID_SUBLKS_BADCSUM);
   blkid_probe_enable_partitions(probe.get(), 1);
   constexpr int kNothing = 1, kAmbivalent = -2;
   const int found = blkid_do_safeprobe(probe.get());

@@ -40,8 +40,8 @@ bool ParseNumber(std::string_view word, T& out) {
 }  // namespace
 
 std::string MarkText(const DiskMark& mark) {
-  return "1 " + Hex(mark.id) + " " + std::to_string(mark.inode) + " " +
-         std::to_string(mark.birth_ns) + " " + Printable(mark.guest, kMaxGuestCharacters);
+  return "1 " + Hex(mark.id) + " " + std::to_string(mark.inode) + " " + std::to_string(mark.birth_ns) + " " +
+         Printable(mark.guest, kMaxGuestCharacters);
 }
 
 DiskMark ParseMark(const std::string& text) {
@@ -70,14 +70,9 @@ Result<DiskMark> ReadMark(int fd) {
     return mark;
   }
   switch (errno) {
-    case ENODATA:
-      return mark;
-    case ENOTSUP:
-      mark.state = DiskMark::State::kUnsupported;
-      return mark;
-    case ERANGE:
-      mark.state = DiskMark::State::kUnreadable;
-      return mark;
+    case ENODATA: return mark;
+    case ENOTSUP: mark.state = DiskMark::State::kUnsupported; return mark;
+    case ERANGE: mark.state = DiskMark::State::kUnreadable; return mark;
   }
   return Status::FromErrno(errno, "cannot read its mark, the attribute user.haven");
 }
@@ -85,8 +80,7 @@ Result<DiskMark> ReadMark(int fd) {
 Result<DiskMark> ReadMark(const std::string& path) {
   auto disk = OpenDisk(path, O_RDONLY);
   if (!disk.ok()) return disk.status();
-  if (disk.value().device())
-    return Status(StatusCode::kInvalid, path + " is a block device: only files carry a mark");
+  if (disk.value().device()) return Status(StatusCode::kInvalid, path + " is a block device: only files carry a mark");
   auto mark = ReadMark(disk.value().fd());
   if (!mark.ok()) return mark.status().With(path);
   return mark;

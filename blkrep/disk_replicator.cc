@@ -55,8 +55,7 @@ struct Split {
 
 }  // namespace
 
-DiskReplicator::DiskReplicator(std::vector<Disk> disks)
-    : disks_(std::move(disks)), handed_out_(disks_.size()) {
+DiskReplicator::DiskReplicator(std::vector<Disk> disks) : disks_(std::move(disks)), handed_out_(disks_.size()) {
   for (const Disk& disk : disks_) maps_.emplace_back(disk.bytes);
 }
 
@@ -68,8 +67,8 @@ void DiskReplicator::Enqueue(Outgoing outgoing, InFlight waiting, uint64_t id) {
   wake_sender_.notify_one();
 }
 
-bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_count, size_t skip,
-                            Done done, void* arg) {
+bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_count, size_t skip, Done done,
+                            void* arg) {
   HAVEN_ASSERT(request.disk < disks_.size());
   bool has_data = request.kind == Request::Kind::kWrite;
   uint64_t step = has_data ? wire::kMaxDiskDataBytes : std::max<uint64_t>(request.bytes, 1);

@@ -107,9 +107,9 @@ class DiskReplicator {
   uint64_t next_request_ = 1;
   uint64_t copies_in_flight_ = 0;
   bool connected_ = false;
-  uint64_t connection_ = 0;            ///< counts Connected()
-  std::vector<uint64_t> handed_out_;   ///< for each disk: the connection of its last NextCopy()
-  bool syncing_ = false;  ///< before the first Cut() of a connection
+  uint64_t connection_ = 0;           ///< counts Connected()
+  std::vector<uint64_t> handed_out_;  ///< for each disk: the connection of its last NextCopy()
+  bool syncing_ = false;              ///< before the first Cut() of a connection
   Epoch epoch_ = 1;
   uint64_t epoch_records_ = 0;
   uint64_t sent_bytes_ = 0;

@@ -22,7 +22,7 @@ constexpr size_t kLeastBytes = 12;
 
 /// Bits of the flags, in the order of the members.
 constexpr bool GuestRecord::*const kFlags[] = {&GuestRecord::life_ended, &GuestRecord::partial, &GuestRecord::discarded,
-                                               &GuestRecord::adopted, &GuestRecord::synced, &GuestRecord::given};
+                                               &GuestRecord::adopted,    &GuestRecord::synced,  &GuestRecord::given};
 
 uint32_t CrcOf(ByteSpan file) { return Crc32c(file.subspan(kCrcEnd), Crc32c(file.first(kCrcAt))); }
 
@@ -117,8 +117,8 @@ Result<GuestRecord> DecodeGuestRecord(ByteSpan in) {
   record.arbiter = r.String();
   HAVEN_RETURN_IF_ERROR(ReadDisks(r, record.disks));
   if (!r.AtEnd()) return Invalid(r.ok() ? "octets are left over" : "it is too short");
-  if (role > static_cast<uint8_t>(wire::Role::kBackup) || on_start > static_cast<uint8_t>(GuestRecord::OnStart::kStart) ||
-      flags >> std::size(kFlags) != 0) {
+  if (role > static_cast<uint8_t>(wire::Role::kBackup) ||
+      on_start > static_cast<uint8_t>(GuestRecord::OnStart::kStart) || flags >> std::size(kFlags) != 0) {
     return Invalid("it has a role, a policy or flags that this version does not know");
   }
   record.role = static_cast<wire::Role>(role);

@@ -74,9 +74,7 @@ class TwoFileJournal final : public Journal {
   Status sync_failure_;
 };
 
-Status Misuse(StatusCode code, const std::string& why) {
-  return Status(code, "the journal was given " + why);
-}
+Status Misuse(StatusCode code, const std::string& why) { return Status(code, "the journal was given " + why); }
 
 TwoFileJournal::TwoFileJournal(Segments segments, Recovered recovered, uint64_t segment_bytes)
     : segments_(std::move(segments)),
@@ -98,8 +96,8 @@ Status TwoFileJournal::Append(Epoch epoch, const Request& request, ByteSpan data
   if (request.bytes > INT64_MAX || request.offset > INT64_MAX - request.bytes)
     return Misuse(StatusCode::kProtocol, "a request that ends beyond any disk");
   if (data.size() != record.DataBytes()) {
-    return Misuse(StatusCode::kProtocol, std::to_string(data.size()) + " octets for a request of " +
-                                             std::to_string(record.DataBytes()));
+    return Misuse(StatusCode::kProtocol,
+                  std::to_string(data.size()) + " octets for a request of " + std::to_string(record.DataBytes()));
   }
   HAVEN_RETURN_IF_ERROR(SwitchIfFull());
   record.data_crc = Crc32c(data);
@@ -173,25 +171,22 @@ std::vector<Journal::Entry> TwoFileJournal::TakeCommitted() {
 }
 
 Status TwoFileJournal::ReadData(const Entry& entry, std::span<uint8_t> out) {
-  HAVEN_ASSERT(entry.request.kind == Request::Kind::kWrite && entry.file < 2 &&
-               out.size() == entry.request.bytes);
+  HAVEN_ASSERT(entry.request.kind == Request::Kind::kWrite && entry.file < 2 && out.size() == entry.request.bytes);
   HAVEN_RETURN_IF_ERROR(segments_[entry.file]->Read(entry.data_at, out));
   if (Crc32c(out) == entry.data_crc) return Status::Ok();
-  return Status(StatusCode::kEnvironment,
-                "the journal " + segments_[entry.file]->path() + ", data at octet " +
-                    std::to_string(entry.data_at) +
-                    ": it does not match its checksum any more; check the storage under it");
+  return Status(StatusCode::kEnvironment, "the journal " + segments_[entry.file]->path() + ", data at octet " +
+                                              std::to_string(entry.data_at) +
+                                              ": it does not match its checksum any more; check the storage under it");
 }
 
 Status TwoFileJournal::MarkApplied(Epoch epoch) {
   const std::string why_not = state_.WhyNot(Kind::kApplied, epoch);
   if (!why_not.empty()) return Misuse(StatusCode::kInvalid, why_not);
   if (!state_.committed().empty() && state_.committed().front().epoch <= epoch) {
-    return Misuse(StatusCode::kInvalid, "an applied mark for epoch " + std::to_string(epoch) +
-                                            ", whose requests were not all taken");
+    return Misuse(StatusCode::kInvalid,
+                  "an applied mark for epoch " + std::to_string(epoch) + ", whose requests were not all taken");
   }
-  if (epoch >= state_.unapplied_epoch())
-    HAVEN_RETURN_IF_ERROR(WriteMark(Kind::kApplied, epoch));
+  if (epoch >= state_.unapplied_epoch()) HAVEN_RETURN_IF_ERROR(WriteMark(Kind::kApplied, epoch));
   while (!handed_out_.empty() && handed_out_.front().epoch <= epoch) {
     live_[handed_out_.front().file]--;
     handed_out_.pop_front();
@@ -205,8 +200,7 @@ Status TwoFileJournal::MarkApplied(Epoch epoch) {
 Status TwoFileJournal::DiscardUncommitted() {
   for (const Entry& entry : state_.staged()) live_[entry.file]--;
   uint64_t left = 0;
-  for (const Entry& entry : state_.staged())
-    left += entry.file != active_ || entry.data_at < mark_end_;
+  for (const Entry& entry : state_.staged()) left += entry.file != active_ || entry.data_at < mark_end_;
   const bool any = !state_.staged().empty();
   RecordHeader drop;
   drop.kind = Kind::kDrop;
@@ -225,8 +219,7 @@ Status TwoFileJournal::DiscardUncommitted() {
 
 Status TwoFileJournal::StartOver() {
   if (!state_.committed().empty() || !handed_out_.empty()) {
-    return Misuse(StatusCode::kInvalid,
-                  "the order to start over while committed requests are not applied");
+    return Misuse(StatusCode::kInvalid, "the order to start over while committed requests are not applied");
   }
   HAVEN_RETURN_IF_ERROR(DiscardUncommitted());
   HAVEN_RETURN_IF_ERROR(Reclaim());
@@ -280,9 +273,7 @@ uint64_t TwoFileJournal::CountOf(Epoch epoch) const {
   return found == counts_.end() ? 0 : found->second;
 }
 
-Epoch TwoFileJournal::LastCommitted() const {
-  return state_.open_epoch() == 0 ? 0 : state_.open_epoch() - 1;
-}
+Epoch TwoFileJournal::LastCommitted() const { return state_.open_epoch() == 0 ? 0 : state_.open_epoch() - 1; }
 
 }  // namespace
 
@@ -295,8 +286,7 @@ Result<std::unique_ptr<Journal>> Journal::Open(const std::string& path, uint64_t
   }
   Result<Recovered> recovered = journal::Recover(segments);
   if (!recovered.ok()) return recovered.status();
-  auto journal = std::make_unique<TwoFileJournal>(
-      std::move(segments), std::move(recovered.value()), segment_bytes);
+  auto journal = std::make_unique<TwoFileJournal>(std::move(segments), std::move(recovered.value()), segment_bytes);
   HAVEN_RETURN_IF_ERROR(journal->DiscardUncommitted());
   return Result<std::unique_ptr<Journal>>(std::unique_ptr<Journal>(std::move(journal)));
 }

@@ -38,8 +38,7 @@ class Journal {
   /// that does not check, is cut off.
   /// @return kEnvironment with errno; kRefused if another process has it open;
   ///         kInvalid if a file is not a journal or of a version unknown here.
-  static Result<std::unique_ptr<Journal>> Open(const std::string& path,
-                                               uint64_t segment_bytes = kSegmentBytes);
+  static Result<std::unique_ptr<Journal>> Open(const std::string& path, uint64_t segment_bytes = kSegmentBytes);
   virtual ~Journal() = default;
 
   /// Appends one request of `epoch`. Epochs never go back. After a failure

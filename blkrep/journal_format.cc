@@ -11,9 +11,7 @@ constexpr size_t kCrcAt = 4;
 constexpr size_t kCrcEnd = 8;
 
 /// Of all octets but the checksum's own four.
-uint32_t HeaderCrc(ByteSpan header) {
-  return Crc32c(header.subspan(kCrcEnd), Crc32c(header.first(kCrcAt)));
-}
+uint32_t HeaderCrc(ByteSpan header) { return Crc32c(header.subspan(kCrcEnd), Crc32c(header.first(kCrcAt))); }
 
 void FillCrc(Bytes& header) {
   const uint32_t crc = HeaderCrc(header);
@@ -22,20 +20,15 @@ void FillCrc(Bytes& header) {
 
 Status Invalid(const std::string& what) { return Status(StatusCode::kInvalid, what); }
 
-bool IsKnown(uint8_t kind) {
-  return (kind >= 1 && kind <= 3) || (kind >= 16 && kind <= 19);
-}
+bool IsKnown(uint8_t kind) { return (kind >= 1 && kind <= 3) || (kind >= 16 && kind <= 19); }
 
 Status CheckFields(const RecordHeader& h, uint8_t flags) {
   if ((flags & ~kMayUnmap) != 0 || (h.may_unmap && h.kind != Kind::kZero))
     return Invalid("unknown flags " + std::to_string(flags));
   if (h.epoch > kMaxEpoch) return Invalid("impossible epoch");
-  if (h.bytes > INT64_MAX || h.offset > INT64_MAX - h.bytes)
-    return Invalid("its range ends beyond any disk");
-  if (h.kind != Kind::kWrite && h.data_crc != 0)
-    return Invalid("a data checksum in a record without data");
-  if (!h.IsRequest() && (h.disk != 0 || h.offset != 0 || h.bytes != 0))
-    return Invalid("a disk range in a mark");
+  if (h.bytes > INT64_MAX || h.offset > INT64_MAX - h.bytes) return Invalid("its range ends beyond any disk");
+  if (h.kind != Kind::kWrite && h.data_crc != 0) return Invalid("a data checksum in a record without data");
+  if (!h.IsRequest() && (h.disk != 0 || h.offset != 0 || h.bytes != 0)) return Invalid("a disk range in a mark");
   if ((h.kind == Kind::kDrop || h.kind == Kind::kRelease) && h.epoch != 0)
     return Invalid("an epoch in a mark that has none");
   return Status::Ok();
@@ -114,8 +107,8 @@ Result<FileHeader> DecodeFileHeader(ByteSpan in) {
   if (r.U32() != HeaderCrc(in)) return Invalid("its header is damaged");
   const uint16_t version = r.U16();
   if (version != kVersion) {
-    return Invalid("it has format version " + std::to_string(version) +
-                   ", this program reads version " + std::to_string(kVersion));
+    return Invalid("it has format version " + std::to_string(version) + ", this program reads version " +
+                   std::to_string(kVersion));
   }
   const uint16_t flags = r.U16();
   const uint32_t reserved = r.U32();
@@ -129,8 +122,7 @@ Result<FileHeader> DecodeFileHeader(ByteSpan in) {
     return Invalid("its header has reserved bits set");
   // Both only count up, from 1: no writer lives long enough to see half of them.
   const bool counted = h.generation - 1 < INT64_MAX && h.first_sequence - 1 < INT64_MAX;
-  if (!counted || h.unapplied_epoch > h.open_epoch)
-    return Invalid("its header contradicts itself");
+  if (!counted || h.unapplied_epoch > h.open_epoch) return Invalid("its header contradicts itself");
   return h;
 }
 

@@ -42,9 +42,7 @@ Status Segment::Failed(const char* what) const {
   return Status::FromErrno(errno, std::string("cannot ") + what + " the journal " + path_);
 }
 
-std::string Segment::Where(uint64_t at) const {
-  return path_ + ", record at octet " + std::to_string(at);
-}
+std::string Segment::Where(uint64_t at) const { return path_ + ", record at octet " + std::to_string(at); }
 
 Result<std::unique_ptr<Segment>> Segment::Open(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -52,8 +50,7 @@ Result<std::unique_ptr<Segment>> Segment::Open(const std::string& path) {
   std::unique_ptr<Segment> segment(new Segment(path, fd));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return segment->Failed("lock");
-    return Status(StatusCode::kRefused,
-                  "the journal " + path + " is in use: stop the other havend that has it open");
+    return Status(StatusCode::kRefused, "the journal " + path + " is in use: stop the other havend that has it open");
   }
   HAVEN_RETURN_IF_ERROR(segment->Load());
   return segment;
@@ -64,21 +61,18 @@ Segment::~Segment() { close(fd_); }
 Status Segment::Load() {
   struct stat st;
   if (fstat(fd_, &st) != 0) return Failed("examine");
-  if (!S_ISREG(st.st_mode))
-    return Status(StatusCode::kInvalid, "the journal " + path_ + " is not a regular file");
+  if (!S_ISREG(st.st_mode)) return Status(StatusCode::kInvalid, "the journal " + path_ + " is not a regular file");
   const auto file_bytes = static_cast<uint64_t>(st.st_size);
   if (file_bytes == 0) return Status::Ok();
   if (file_bytes < kFileHeaderBytes) return CheckUnfinishedHeader(file_bytes);
   std::array<uint8_t, kFileHeaderBytes> octets;
   HAVEN_RETURN_IF_ERROR(Read(0, octets));
   // Begin() may have died after the file grew and before its content was written.
-  if (file_bytes == kFileHeaderBytes &&
-      std::all_of(octets.begin(), octets.end(), [](uint8_t o) { return o == 0; }))
+  if (file_bytes == kFileHeaderBytes && std::all_of(octets.begin(), octets.end(), [](uint8_t o) { return o == 0; }))
     return Clear();
   Result<FileHeader> header = DecodeFileHeader(octets);
   if (!header.ok()) {
-    return header.status().With("cannot use the file " + path_ +
-                                " as a journal (move it away to begin a new one)");
+    return header.status().With("cannot use the file " + path_ + " as a journal (move it away to begin a new one)");
   }
   header_ = header.value();
   end_ = file_bytes;
@@ -120,8 +114,8 @@ Result<Segment::ScanResult> Segment::Scan() {
 }
 
 /// Leaves `found` empty at the end, with `damage` if it is not a natural one.
-Status Segment::ReadRecord(uint64_t at, uint64_t file_bytes, uint64_t sequence,
-                           std::optional<Found>& found, std::string& damage) const {
+Status Segment::ReadRecord(uint64_t at, uint64_t file_bytes, uint64_t sequence, std::optional<Found>& found,
+                           std::string& damage) const {
   if (file_bytes - at < kRecordHeaderBytes) return Status::Ok();
   std::array<uint8_t, kRecordHeaderBytes> octets;
   HAVEN_RETURN_IF_ERROR(Read(at, octets));
@@ -137,8 +131,8 @@ Status Segment::ReadRecord(uint64_t at, uint64_t file_bytes, uint64_t sequence,
   }
   const RecordHeader& record = header.value();
   if (record.sequence != sequence) {
-    damage = Where(at) + ": it has sequence number " + std::to_string(record.sequence) +
-             " where " + std::to_string(sequence) + " is due";
+    damage = Where(at) + ": it has sequence number " + std::to_string(record.sequence) + " where " +
+             std::to_string(sequence) + " is due";
     return Status::Ok();
   }
   const Found candidate{record, at};
@@ -206,8 +200,7 @@ Status Segment::Read(uint64_t at, std::span<uint8_t> out) const {
     const ssize_t n = pread(fd_, out.data(), out.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return Failed("read");
-    if (n == 0)
-      return Status(StatusCode::kEnvironment, "the journal " + path_ + " became shorter while in use");
+    if (n == 0) return Status(StatusCode::kEnvironment, "the journal " + path_ + " became shorter while in use");
     at += static_cast<uint64_t>(n);
     out = out.subspan(n);
   }

@@ -60,8 +60,8 @@ class Segment {
   Segment(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
   Status Load();
   Status CheckUnfinishedHeader(uint64_t file_bytes);
-  Status ReadRecord(uint64_t at, uint64_t file_bytes, uint64_t sequence,
-                    std::optional<Found>& found, std::string& damage) const;
+  Status ReadRecord(uint64_t at, uint64_t file_bytes, uint64_t sequence, std::optional<Found>& found,
+                    std::string& damage) const;
   Result<uint32_t> DataCrc(uint64_t at, uint64_t bytes) const;
   Status Failed(const char* what) const;
   std::string Where(uint64_t at) const;

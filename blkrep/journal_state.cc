@@ -19,15 +19,13 @@ std::string State::WhyNot(Kind kind, Epoch epoch) const {
       if (epoch < next_epoch_) return "a request of " + name + " after one of a later epoch";
       return {};
     case Kind::kCommit:
-      if (open_epoch_ > 0 && epoch < open_epoch_ - 1)
-        return "a commit of " + name + " after that of a later epoch";
+      if (open_epoch_ > 0 && epoch < open_epoch_ - 1) return "a commit of " + name + " after that of a later epoch";
       return {};
     case Kind::kApplied:
       if (epoch >= open_epoch_) return name + " is marked applied but not committed";
       return {};
     case Kind::kDrop:
-    case Kind::kRelease:
-      return {};
+    case Kind::kRelease: return {};
   }
   return "unknown kind";
 }
@@ -35,9 +33,8 @@ std::string State::WhyNot(Kind kind, Epoch epoch) const {
 void State::Take(const RecordHeader& record, uint64_t data_at, uint8_t file) {
   HAVEN_ASSERT(WhyNot(record.kind, record.epoch).empty());
   const auto first_after = [&](std::deque<Journal::Entry>& list) {
-    return std::partition_point(list.begin(), list.end(), [&](const Journal::Entry& entry) {
-      return entry.epoch <= record.epoch;
-    });
+    return std::partition_point(list.begin(), list.end(),
+                                [&](const Journal::Entry& entry) { return entry.epoch <= record.epoch; });
   };
   switch (record.kind) {
     case Kind::kWrite:
@@ -62,8 +59,7 @@ void State::Take(const RecordHeader& record, uint64_t data_at, uint8_t file) {
       staged_.clear();
       next_epoch_ = open_epoch_;
       break;
-    case Kind::kRelease:
-      break;
+    case Kind::kRelease: break;
   }
 }
 

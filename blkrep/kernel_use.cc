@@ -28,8 +28,7 @@ std::string Unescape(const std::string& text) {
 bool IsDevice(const std::string& path, dev_t device) {
   // A file system without a device may call its source whatever it likes.
   struct stat st;
-  return path.rfind("/dev/", 0) == 0 && stat(path.c_str(), &st) == 0 && S_ISBLK(st.st_mode) &&
-         st.st_rdev == device;
+  return path.rfind("/dev/", 0) == 0 && stat(path.c_str(), &st) == 0 && S_ISBLK(st.st_mode) && st.st_rdev == device;
 }
 
 /// Where it is mounted, in this process's mount namespace; empty: nowhere.

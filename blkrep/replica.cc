@@ -29,8 +29,7 @@ Status WriteAll(int fd, ByteSpan data, uint64_t offset) {
   while (!data.empty()) {
     const ssize_t n = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0)
-      return Failed(n < 0 ? errno : ENOSPC, "cannot write " + Range(offset, data.size()));
+    if (n <= 0) return Failed(n < 0 ? errno : ENOSPC, "cannot write " + Range(offset, data.size()));
     data = data.subspan(n);
     offset += static_cast<uint64_t>(n);
   }
@@ -50,14 +49,12 @@ Status WriteZeros(int fd, uint64_t offset, uint64_t bytes) {
 
 /// What an operation that is not there answers, depending on who lacks it.
 bool IsUnsupported(int error) {
-  return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == ENODEV ||
-         error == ENOTTY;
+  return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == ENODEV || error == ENOTTY;
 }
 
 /// @return 0 or errno.
 int Fallocate(int fd, int mode, uint64_t offset, uint64_t bytes) {
-  while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                   static_cast<off_t>(bytes)) != 0) {
+  while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
     if (errno != EINTR) return errno;
   }
   return 0;
@@ -118,8 +115,7 @@ Status Discard(int fd, bool device, const Request& request) {
 
 }  // namespace
 
-Result<std::unique_ptr<Replica>> Replica::Open(const std::string& path, uint64_t bytes,
-                                               const ReplicaOptions& options) {
+Result<std::unique_ptr<Replica>> Replica::Open(const std::string& path, uint64_t bytes, const ReplicaOptions& options) {
   auto disk = OpenReplicaDisk(path, bytes, options);
   if (!disk.ok()) return disk.status();
   return std::unique_ptr<Replica>(new Replica(std::move(disk.value()), bytes));
@@ -129,24 +125,19 @@ Replica::~Replica() { ImageLock::Release(disk_.fd()); }
 
 Status Replica::Apply(const Request& request, ByteSpan data) {
   if (request.offset > bytes_ || request.bytes > bytes_ - request.offset) {
-    return Status(StatusCode::kProtocol,
-                  "a request of " + Range(request.offset, request.bytes) +
-                      " leaves its disk of " + std::to_string(bytes_) + " octets");
+    return Status(StatusCode::kProtocol, "a request of " + Range(request.offset, request.bytes) +
+                                             " leaves its disk of " + std::to_string(bytes_) + " octets");
   }
   const uint64_t data_bytes = request.kind == Request::Kind::kWrite ? request.bytes : 0;
   if (data.size() != data_bytes) {
-    return Status(StatusCode::kProtocol, "a request for " + std::to_string(data_bytes) +
-                                             " octets of data comes with " +
+    return Status(StatusCode::kProtocol, "a request for " + std::to_string(data_bytes) + " octets of data comes with " +
                                              std::to_string(data.size()));
   }
   if (request.bytes == 0) return Status::Ok();
   switch (request.kind) {
-    case Request::Kind::kWrite:
-      return WriteAll(disk_.fd(), data, request.offset);
-    case Request::Kind::kZero:
-      return Zero(disk_.fd(), disk_.device(), request);
-    case Request::Kind::kDiscard:
-      return Discard(disk_.fd(), disk_.device(), request);
+    case Request::Kind::kWrite: return WriteAll(disk_.fd(), data, request.offset);
+    case Request::Kind::kZero: return Zero(disk_.fd(), disk_.device(), request);
+    case Request::Kind::kDiscard: return Discard(disk_.fd(), disk_.device(), request);
   }
   return Status(StatusCode::kProtocol, "a disk request of an unknown kind");
 }

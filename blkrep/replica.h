@@ -19,8 +19,7 @@ namespace haven::blkrep {
 class Replica {
  public:
   /// Opens `path` as OpenReplicaDisk() does. What is in it stays as it is.
-  static Result<std::unique_ptr<Replica>> Open(const std::string& path, uint64_t bytes,
-                                               const ReplicaOptions& options);
+  static Result<std::unique_ptr<Replica>> Open(const std::string& path, uint64_t bytes, const ReplicaOptions& options);
   /// Gives up its locks.
   ~Replica();
 

@@ -49,8 +49,8 @@ Status SizeFile(int fd, const std::string& path, uint64_t has, uint64_t wanted, 
   if (!options.resize && !(options.create && has == 0)) {
     return {StatusCode::kRefused, "the file has " + std::to_string(has) + " octets, the guest's disk " +
                                       std::to_string(wanted) + ": configure another path, or, if nothing " +
-                                      "else is in it, give it that size (truncate -s " + std::to_string(wanted) +
-                                      " " + path + ")"};
+                                      "else is in it, give it that size (truncate -s " + std::to_string(wanted) + " " +
+                                      path + ")"};
   }
   if (wanted > INT64_MAX || ftruncate(fd, static_cast<off_t>(wanted)) != 0) {
     return Status::FromErrno(wanted > INT64_MAX ? EFBIG : errno,

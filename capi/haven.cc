@@ -24,9 +24,7 @@ struct haven_buffer {
 
 namespace {
 
-void CopyText(char* to, size_t size, const std::string& text) {
-  snprintf(to, size, "%s", text.c_str());
-}
+void CopyText(char* to, size_t size, const std::string& text) { snprintf(to, size, "%s", text.c_str()); }
 
 haven_status ToC(const session::PrimaryStatus& from) {
   haven_status to{};
@@ -91,9 +89,7 @@ static_assert(HAVEN_REFUSED == static_cast<int>(session::PrimaryState::kRefused)
 static_assert(HAVEN_LOST == static_cast<int>(session::PrimaryState::kLost));
 static_assert(HAVEN_STOPPED == static_cast<int>(session::PrimaryState::kStopped));
 
-Status FromErrno(int result, const char* what) {
-  return result >= 0 ? Status::Ok() : Status::FromErrno(-result, what);
-}
+Status FromErrno(int result, const char* what) { return result >= 0 ? Status::Ok() : Status::FromErrno(-result, what); }
 
 haven::Result<bool> StopResult(int result) {
   if (result == -EAGAIN) return Status(StatusCode::kTryAgain, "the guest cannot be stopped at this moment");
@@ -121,8 +117,9 @@ class CGuest : public session::Guest {
     return FromErrno(ops_.set_dirty_log(opaque_, on), "cannot track the guest's memory");
   }
   Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, session::AfterHarvest after) override {
-    return FromErrno(ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size(), after == session::AfterHarvest::kKeep),
-                     "cannot read which memory the guest has written");
+    return FromErrno(
+        ops_.harvest_dirty(opaque_, region, bitmap.data(), bitmap.size(), after == session::AfterHarvest::kKeep),
+        "cannot read which memory the guest has written");
   }
   haven::Result<bool> MakeReady() override {
     return ops_.make_ready == nullptr ? haven::Result<bool>(true) : StopResult(ops_.make_ready(opaque_));
@@ -138,7 +135,8 @@ class CGuest : public session::Guest {
     ops_.send_frame(opaque_, frame.nic, frame.flags, frame.data.get(), frame.bytes);
   }
   Status CutOutput() override {
-    return ops_.cut_output == nullptr ? Status::Ok() : FromErrno(ops_.cut_output(opaque_), "cannot hold the guest's output");
+    return ops_.cut_output == nullptr ? Status::Ok()
+                                      : FromErrno(ops_.cut_output(opaque_), "cannot hold the guest's output");
   }
   void ReleaseOutput() override {
     if (ops_.release_output != nullptr) ops_.release_output(opaque_);
@@ -179,7 +177,8 @@ Status ReadEncoderOptions(const haven_options& from, uint64_t memory_bytes, have
     return Invalid("the encoder's blocks must have 64, 128 or 256 octets");
   }
   if (from.encoder_cpu_percent > 100) return Invalid("the encoder may use at most 100 percent of a processor");
-  if (from.encoder_cache_percent > 100) return Invalid("the encoder's cache may have at most 100 percent of the guest's memory");
+  if (from.encoder_cache_percent > 100)
+    return Invalid("the encoder's cache may have at most 100 percent of the guest's memory");
   if (from.encoder_cache_percent != 0 && from.encoder_cache_bytes != 0) {
     return Invalid("the size of the encoder's cache is given twice; leave one of them out");
   }
@@ -200,7 +199,8 @@ const haven::wire::Token& ThisLife() {
 }
 
 Status ReadPlace(const haven_options& from, const haven_disk* disks, size_t disk_count, session::PrimaryOptions& to) {
-  if (from.on_start < HAVEN_START_WAIT || from.on_start > HAVEN_START_ANYWAY) return Invalid("there is no such policy for the guest's start");
+  if (from.on_start < HAVEN_START_WAIT || from.on_start > HAVEN_START_ANYWAY)
+    return Invalid("there is no such policy for the guest's start");
   to.state_dir = haven::StateDir(from.state_dir) + "/" + from.guest;
   to.life = ThisLife();
   to.start_wait_s = from.start_wait_s;
@@ -211,8 +211,8 @@ Status ReadPlace(const haven_options& from, const haven_disk* disks, size_t disk
   return Status::Ok();
 }
 
-haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes, const haven_disk* disks,
-                                                   size_t disk_count) {
+haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes,
+                                                   const haven_disk* disks, size_t disk_count) {
   haven_options from{};  // what an older caller does not know is 0
   memcpy(&from, given, std::min(given->size, sizeof(from)));
   if (from.guest == nullptr || *from.guest == '\0') return Invalid("a guest name is required");
@@ -236,7 +236,8 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
 }
 
 Status CheckRegions(const haven_region* regions, size_t count) {
-  if (count == 0 || count > haven::wire::kMaxRegions) return Invalid("the guest has no memory, or too many regions of it");
+  if (count == 0 || count > haven::wire::kMaxRegions)
+    return Invalid("the guest has no memory, or too many regions of it");
   for (size_t i = 0; i < count; i++) {
     if (regions[i].bytes == 0 || regions[i].bytes % haven::kPageBytes != 0) {
       return Invalid(std::string("memory region ") + regions[i].name + " is not a whole number of pages");
@@ -264,8 +265,10 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
   Status status;
   uint64_t memory_bytes = 0;
   for (size_t i = 0; i < region_count; i++) memory_bytes += regions[i].bytes;
-  if (options->size < offsetof(haven_options, encoder_stages) || ops->size < offsetof(haven_guest_ops, make_ready)) status = Invalid("the caller was built for another libhaven");
-  auto parsed = status.ok() ? ReadOptions(options, memory_bytes, disks, disk_count) : haven::Result<session::PrimaryOptions>(status);
+  if (options->size < offsetof(haven_options, encoder_stages) || ops->size < offsetof(haven_guest_ops, make_ready))
+    status = Invalid("the caller was built for another libhaven");
+  auto parsed = status.ok() ? ReadOptions(options, memory_bytes, disks, disk_count)
+                            : haven::Result<session::PrimaryOptions>(status);
   status = parsed.ok() ? CheckRegions(regions, region_count) : parsed.status();
   if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
   std::vector<blkrep::DiskReplicator::Disk> list;
@@ -311,13 +314,14 @@ int haven_disk_write(haven_session* s, uint32_t disk, uint64_t offset, uint64_t 
   return s->primary.disks().Submit(request, iov, iov_count, iov_skip, done, arg);
 }
 
-int haven_disk_zero(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, int may_unmap,
-                    haven_done_fn done, void* arg) {
+int haven_disk_zero(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, int may_unmap, haven_done_fn done,
+                    void* arg) {
   blkrep::Request request{blkrep::Request::Kind::kZero, may_unmap != 0, disk, offset, bytes};
   return s->primary.disks().Submit(request, nullptr, 0, 0, done, arg);
 }
 
-int haven_disk_discard(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, haven_done_fn done, void* arg) {
+int haven_disk_discard(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, haven_done_fn done,
+                       void* arg) {
   blkrep::Request request{blkrep::Request::Kind::kDiscard, false, disk, offset, bytes};
   return s->primary.disks().Submit(request, nullptr, 0, 0, done, arg);
 }
@@ -341,8 +345,8 @@ int haven_disk_copy(haven_session* s, uint32_t disk, uint64_t offset, uint64_t b
 
 void haven_disk_copy_failed(haven_session* s, uint32_t disk, uint64_t offset, int error) {
   const auto& name = s->primary.disks().disks()[disk].name;
-  s->primary.Fail(session::EndOf(
-      Status::FromErrno(error < 0 ? -error : error, "cannot read disk " + name + " at offset " + std::to_string(offset))));
+  s->primary.Fail(session::EndOf(Status::FromErrno(
+      error < 0 ? -error : error, "cannot read disk " + name + " at offset " + std::to_string(offset))));
 }
 
 int haven_net_output(haven_session* s, void* nic, unsigned flags, const iovec* iov, int iov_count) {

@@ -31,185 +31,185 @@ typedef struct haven_buffer haven_buffer;
 
 /* Why a call failed: one sentence for people, always terminated. */
 struct haven_error {
-    char message[512];
+  char message[512];
 };
 
 /* A piece of guest memory that is contiguous in this process. Both pointers
  * stay valid until haven_session_free(). bytes is a multiple of 4096. */
 struct haven_region {
-    const char *name;
-    uint8_t *host;
-    uint64_t bytes;
+  const char *name;
+  uint8_t *host;
+  uint64_t bytes;
 };
 
 struct haven_disk {
-    const char *name; /* the same on primary and backup */
-    uint64_t bytes;
+  const char *name; /* the same on primary and backup */
+  uint64_t bytes;
 };
 
 enum haven_state {
-    HAVEN_CONNECTING = 0,   /* no backup yet; the guest is not protected */
-    HAVEN_SYNCING = 1,      /* first copy of memory and disks is under way */
-    HAVEN_PROTECTED = 2,    /* at least one checkpoint of this session committed */
-    HAVEN_UNPROTECTED = 3,  /* the backup was lost; retrying */
-    HAVEN_REFUSED = 4,      /* the backup said no; message says why; not retried */
-    HAVEN_LOST = 5,         /* the backup runs the guest; this copy is halted */
-    HAVEN_STOPPED = 6,      /* haven_session_stop() */
-    HAVEN_HELD = 7,         /* of a gate, see haven_gate_close(): the guest is not started yet */
+  HAVEN_CONNECTING = 0,  /* no backup yet; the guest is not protected */
+  HAVEN_SYNCING = 1,     /* first copy of memory and disks is under way */
+  HAVEN_PROTECTED = 2,   /* at least one checkpoint of this session committed */
+  HAVEN_UNPROTECTED = 3, /* the backup was lost; retrying */
+  HAVEN_REFUSED = 4,     /* the backup said no; message says why; not retried */
+  HAVEN_LOST = 5,        /* the backup runs the guest; this copy is halted */
+  HAVEN_STOPPED = 6,     /* haven_session_stop() */
+  HAVEN_HELD = 7,        /* of a gate, see haven_gate_close(): the guest is not started yet */
 };
 
 /* What to do with the guest while no backup answers. */
 enum haven_on_backup_loss {
-    HAVEN_LOSS_CONTINUE = 0, /* go on unprotected, release output */
-    HAVEN_LOSS_PAUSE = 1,    /* hold output and disk writes until a backup is back */
+  HAVEN_LOSS_CONTINUE = 0, /* go on unprotected, release output */
+  HAVEN_LOSS_PAUSE = 1,    /* hold output and disk writes until a backup is back */
 };
 
 struct haven_status {
-    size_t size;
-    int state;           /* enum haven_state */
-    uint64_t epoch;      /* last committed */
-    uint64_t sync_done_bytes, sync_total_bytes;
-    uint64_t epochs;     /* checkpoints taken since the session began */
-    uint64_t losses;     /* how often the backup was lost */
-    /* Parts of the pause, microseconds, over the last (at most 4096) epochs. */
-    uint64_t pause_p50_us, pause_p99_us, pause_max_us;
-    uint64_t stop_p50_us, device_p50_us, harvest_p50_us, copy_p50_us, resume_p50_us;
-    uint64_t stop_p99_us, device_p99_us, harvest_p99_us, copy_p99_us, resume_p99_us;
-    uint64_t commit_p50_us, commit_p99_us; /* cut to COMMITTED */
-    uint64_t dirty_pages_last, dirty_pages_total;
-    uint64_t memory_wire_bytes, disk_wire_bytes;
-    uint64_t wire_bytes_last;              /* of the last epoch's memory */
-    uint64_t frames_held, frames_released, frames_dropped;
-    uint64_t lag_us;     /* age of the oldest output not yet released */
-    uint64_t cpu_us;     /* CPU time of the library's own threads */
-    char message[256];   /* why, for the states that have a reason */
-    uint64_t settle_p50_us, settle_p99_us; /* before the pause: requests in flight finish */
-    /* The encoder, in the last epoch. */
-    uint64_t encoder_unchanged_pages;  /* dirty, but as the backup has them */
-    uint64_t encoder_changed_blocks;   /* of 64 octets, of pages in its cache */
-    uint64_t encoder_bytes_after_blocks, encoder_bytes_after_sharing, encoder_bytes;
-    uint64_t encoder_cache_hits, encoder_cache_misses;
-    uint64_t encoder_us, encoder_compress_us;
-    /* The backup's part, as it says: it decoded the last epoch, and before that
-     * it wrote the epoch before into its image. */
-    uint64_t decode_us, apply_us;
-    uint64_t encoder_shared_pages; /* references to pages of other guests */
-    char newer[16];      /* whose copy is newer, as of the last comparison: primary, backup,
-                            equal, diverged, unknown; empty: there was none */
-    char reason[1024];   /* message, in full */
+  size_t size;
+  int state;      /* enum haven_state */
+  uint64_t epoch; /* last committed */
+  uint64_t sync_done_bytes, sync_total_bytes;
+  uint64_t epochs; /* checkpoints taken since the session began */
+  uint64_t losses; /* how often the backup was lost */
+  /* Parts of the pause, microseconds, over the last (at most 4096) epochs. */
+  uint64_t pause_p50_us, pause_p99_us, pause_max_us;
+  uint64_t stop_p50_us, device_p50_us, harvest_p50_us, copy_p50_us, resume_p50_us;
+  uint64_t stop_p99_us, device_p99_us, harvest_p99_us, copy_p99_us, resume_p99_us;
+  uint64_t commit_p50_us, commit_p99_us; /* cut to COMMITTED */
+  uint64_t dirty_pages_last, dirty_pages_total;
+  uint64_t memory_wire_bytes, disk_wire_bytes;
+  uint64_t wire_bytes_last; /* of the last epoch's memory */
+  uint64_t frames_held, frames_released, frames_dropped;
+  uint64_t lag_us;                       /* age of the oldest output not yet released */
+  uint64_t cpu_us;                       /* CPU time of the library's own threads */
+  char message[256];                     /* why, for the states that have a reason */
+  uint64_t settle_p50_us, settle_p99_us; /* before the pause: requests in flight finish */
+  /* The encoder, in the last epoch. */
+  uint64_t encoder_unchanged_pages; /* dirty, but as the backup has them */
+  uint64_t encoder_changed_blocks;  /* of 64 octets, of pages in its cache */
+  uint64_t encoder_bytes_after_blocks, encoder_bytes_after_sharing, encoder_bytes;
+  uint64_t encoder_cache_hits, encoder_cache_misses;
+  uint64_t encoder_us, encoder_compress_us;
+  /* The backup's part, as it says: it decoded the last epoch, and before that
+   * it wrote the epoch before into its image. */
+  uint64_t decode_us, apply_us;
+  uint64_t encoder_shared_pages; /* references to pages of other guests */
+  char newer[16];                /* whose copy is newer, as of the last comparison: primary, backup,
+                                    equal, diverged, unknown; empty: there was none */
+  char reason[1024];             /* message, in full */
 };
 
 /* What the device model does for the session.
  * `opaque` is the value given to haven_session_start(). */
 struct haven_guest_ops {
-    size_t size;
-    /* Any thread: run fn(arg) on the main thread soon, in order of the calls. */
-    void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
-    /* Main thread: begin or end tracking of written pages. 0 or -errno.
-     * After it begins, every page counts as written once. */
-    int (*set_dirty_log)(void *opaque, int on);
-    /* Main thread: set in `bitmap` (bit i of word i/64: page i; all zero
-     * before) the pages of region `index` written since the record was last
-     * forgotten. `keep` 0: forget it; 1: what is in it may be reported by the
-     * next call too, if that is cheaper than to forget it. 0 or -errno. */
-    int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words, int keep);
-    /* Main thread: let requests in flight finish while the guest runs on; stop()
-     * follows at once. Not part of the pause. */
-    void (*settle)(void *opaque);
-    /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
-     * inactivation, no event. Returns 1 if the guest was running, 0 if an
-     * administrator had already paused it, -EAGAIN if this is no moment for a
-     * checkpoint (a reset is under way), -errno on failure. */
-    int (*stop)(void *opaque);
-    /* Main thread: undo a stop() that returned 1. */
-    void (*resume)(void *opaque);
-    /* Main thread, guest stopped: haven_buffer_append() all device state. 0 or -errno. */
-    int (*save_device_state)(void *opaque, haven_buffer *out);
-    /* Main thread: let one held frame go on to the network. `nic` is the value
-     * given to haven_net_output(). */
-    void (*send_frame)(void *opaque, void *nic, unsigned flags, const uint8_t *data, size_t bytes);
-    /* Main thread: begin copying disk `index` to the backup: read it with
-     * haven_disk_next_copy() until that returns 0. */
-    void (*start_disk_copy)(void *opaque, uint32_t index);
-    /* Main thread: the state has changed. */
-    void (*state_changed)(void *opaque, const struct haven_status *status);
-    /* Main thread: the backup runs the guest. Stop it here for good. */
-    void (*halt)(void *opaque);
-    /* The members from here on may be NULL, or missing in a caller that was
-     * built before they existed. */
-    /* Main thread: a checkpoint is wanted of a guest that takes part in its own
-     * stop. Returns 1 if stop() may follow at once; 0 if haven_session_ready()
-     * will be called; -EAGAIN or -errno as stop(). */
-    int (*make_ready)(void *opaque);
-    /* All four or none: output that never passes haven_net_output(), but is held
-     * by other means. Main thread; cut_output() with the guest stopped. */
-    /* What has left the guest belongs to the epoch that is about to be cut and
-     * is held, as is what comes from now on. 0 or -errno. */
-    int (*cut_output)(void *opaque);
-    /* Let go what belongs to the epoch that was cut last. */
-    void (*release_output)(void *opaque);
-    /* Let go everything, hold nothing any more. */
-    void (*release_all_output)(void *opaque);
-    /* Throw away what is held, go on holding. 0 or -errno. */
-    int (*drop_output)(void *opaque);
+  size_t size;
+  /* Any thread: run fn(arg) on the main thread soon, in order of the calls. */
+  void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
+  /* Main thread: begin or end tracking of written pages. 0 or -errno.
+   * After it begins, every page counts as written once. */
+  int (*set_dirty_log)(void *opaque, int on);
+  /* Main thread: set in `bitmap` (bit i of word i/64: page i; all zero
+   * before) the pages of region `index` written since the record was last
+   * forgotten. `keep` 0: forget it; 1: what is in it may be reported by the
+   * next call too, if that is cheaper than to forget it. 0 or -errno. */
+  int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words, int keep);
+  /* Main thread: let requests in flight finish while the guest runs on; stop()
+   * follows at once. Not part of the pause. */
+  void (*settle)(void *opaque);
+  /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
+   * inactivation, no event. Returns 1 if the guest was running, 0 if an
+   * administrator had already paused it, -EAGAIN if this is no moment for a
+   * checkpoint (a reset is under way), -errno on failure. */
+  int (*stop)(void *opaque);
+  /* Main thread: undo a stop() that returned 1. */
+  void (*resume)(void *opaque);
+  /* Main thread, guest stopped: haven_buffer_append() all device state. 0 or -errno. */
+  int (*save_device_state)(void *opaque, haven_buffer *out);
+  /* Main thread: let one held frame go on to the network. `nic` is the value
+   * given to haven_net_output(). */
+  void (*send_frame)(void *opaque, void *nic, unsigned flags, const uint8_t *data, size_t bytes);
+  /* Main thread: begin copying disk `index` to the backup: read it with
+   * haven_disk_next_copy() until that returns 0. */
+  void (*start_disk_copy)(void *opaque, uint32_t index);
+  /* Main thread: the state has changed. */
+  void (*state_changed)(void *opaque, const struct haven_status *status);
+  /* Main thread: the backup runs the guest. Stop it here for good. */
+  void (*halt)(void *opaque);
+  /* The members from here on may be NULL, or missing in a caller that was
+   * built before they existed. */
+  /* Main thread: a checkpoint is wanted of a guest that takes part in its own
+   * stop. Returns 1 if stop() may follow at once; 0 if haven_session_ready()
+   * will be called; -EAGAIN or -errno as stop(). */
+  int (*make_ready)(void *opaque);
+  /* All four or none: output that never passes haven_net_output(), but is held
+   * by other means. Main thread; cut_output() with the guest stopped. */
+  /* What has left the guest belongs to the epoch that is about to be cut and
+   * is held, as is what comes from now on. 0 or -errno. */
+  int (*cut_output)(void *opaque);
+  /* Let go what belongs to the epoch that was cut last. */
+  void (*release_output)(void *opaque);
+  /* Let go everything, hold nothing any more. */
+  void (*release_all_output)(void *opaque);
+  /* Throw away what is held, go on holding. 0 or -errno. */
+  int (*drop_output)(void *opaque);
 };
 
 /* Parts of the memory encoder that work; fewer than all for comparisons. */
 enum haven_encoder_stages {
-    HAVEN_ENCODER_ALL = 0,
-    HAVEN_ENCODER_NONE = 1,        /* whole pages */
-    HAVEN_ENCODER_BLOCKS = 2,      /* what has changed of a page */
-    HAVEN_ENCODER_SHARING = 3,     /* references to equal pages */
-    HAVEN_ENCODER_COMPRESSION = 4, /* whole pages, compressed */
+  HAVEN_ENCODER_ALL = 0,
+  HAVEN_ENCODER_NONE = 1,        /* whole pages */
+  HAVEN_ENCODER_BLOCKS = 2,      /* what has changed of a page */
+  HAVEN_ENCODER_SHARING = 3,     /* references to equal pages */
+  HAVEN_ENCODER_COMPRESSION = 4, /* whole pages, compressed */
 };
 enum haven_encoder_compression {
-    HAVEN_COMPRESSION_ADAPTIVE = 0, /* whatever travels soonest, or none */
-    HAVEN_COMPRESSION_ZLIB = 1,
-    HAVEN_COMPRESSION_LZ4 = 2,
-    HAVEN_COMPRESSION_ZSTD = 3,
+  HAVEN_COMPRESSION_ADAPTIVE = 0, /* whatever travels soonest, or none */
+  HAVEN_COMPRESSION_ZLIB = 1,
+  HAVEN_COMPRESSION_LZ4 = 2,
+  HAVEN_COMPRESSION_ZSTD = 3,
 };
 
 struct haven_options {
-    size_t size;
-    const char *guest;          /* the guest's name in the backup's configuration */
-    const char *host, *port;    /* of the backup's havend */
-    uint32_t interval_ms;       /* that the guest runs between checkpoints, 1 .. 60000 */
-    uint32_t deadline_ms;       /* of silence until the backup is lost, 50 .. 60000 */
-    int on_backup_loss;         /* enum haven_on_backup_loss */
-    const char *arbiter;        /* command that must exit 0 before output is released
-                                   after a loss; NULL: none */
-    uint64_t output_limit_bytes; /* of held frames; 0: 64 MiB */
-    /* How memory is encoded; docs/memrep.md. A caller built before these
-     * existed gets what 0 means. */
-    int encoder_stages;              /* enum haven_encoder_stages */
-    int encoder_compression;         /* enum haven_encoder_compression */
-    uint32_t encoder_block_bytes;    /* 64, 128 or 256; 0: 64 */
-    uint32_t encoder_cpu_percent;    /* of one processor, for compression; 0: 100 */
-    uint64_t encoder_cache_bytes;    /* for copies of what the backup has; 0: an
-                                        eighth of the guest, 16 MiB .. 1 GiB */
-    uint64_t encoder_link_bytes_per_second; /* what the link carries; 0: measured */
-    uint32_t encoder_cache_percent;  /* of the guest's memory, 1 .. 100, instead of
-                                        encoder_cache_bytes; 0: that */
-    uint32_t threads;                /* that encode memory, and copy large dirty sets in
-                                        the pause, 1 .. 64; 0: as many as there are
-                                        processors, up to 4 */
-    int share;                       /* not 0: equal pages are shared with other guests
-                                        of this host that share them, too, if the backup
-                                        lets both; they have to trust each other */
-    const char *state_dir;           /* of all guests: each has a folder with the record
-                                        that says how new its copy is; NULL: /var/lib/haven */
-    const char *const *disk_paths;   /* of each disk the file or block device on this host
-                                        that holds it, or NULL; NULL: of none */
-    uint32_t start_wait_s;           /* when this guest is started again: how long its backup
-                                        is asked whether that copy is newer, before: */
-    int on_start;                    /* enum haven_on_start */
+  size_t size;
+  const char *guest;           /* the guest's name in the backup's configuration */
+  const char *host, *port;     /* of the backup's havend */
+  uint32_t interval_ms;        /* that the guest runs between checkpoints, 1 .. 60000 */
+  uint32_t deadline_ms;        /* of silence until the backup is lost, 50 .. 60000 */
+  int on_backup_loss;          /* enum haven_on_backup_loss */
+  const char *arbiter;         /* command that must exit 0 before output is released
+                                  after a loss; NULL: none */
+  uint64_t output_limit_bytes; /* of held frames; 0: 64 MiB */
+  /* How memory is encoded; docs/memrep.md. A caller built before these
+   * existed gets what 0 means. */
+  int encoder_stages;                     /* enum haven_encoder_stages */
+  int encoder_compression;                /* enum haven_encoder_compression */
+  uint32_t encoder_block_bytes;           /* 64, 128 or 256; 0: 64 */
+  uint32_t encoder_cpu_percent;           /* of one processor, for compression; 0: 100 */
+  uint64_t encoder_cache_bytes;           /* for copies of what the backup has; 0: an
+                                             eighth of the guest, 16 MiB .. 1 GiB */
+  uint64_t encoder_link_bytes_per_second; /* what the link carries; 0: measured */
+  uint32_t encoder_cache_percent;         /* of the guest's memory, 1 .. 100, instead of
+                                             encoder_cache_bytes; 0: that */
+  uint32_t threads;                       /* that encode memory, and copy large dirty sets in
+                                             the pause, 1 .. 64; 0: as many as there are
+                                             processors, up to 4 */
+  int share;                              /* not 0: equal pages are shared with other guests
+                                             of this host that share them, too, if the backup
+                                             lets both; they have to trust each other */
+  const char *state_dir;                  /* of all guests: each has a folder with the record
+                                             that says how new its copy is; NULL: /var/lib/haven */
+  const char *const *disk_paths;          /* of each disk the file or block device on this host
+                                             that holds it, or NULL; NULL: of none */
+  uint32_t start_wait_s;                  /* when this guest is started again: how long its backup
+                                             is asked whether that copy is newer, before: */
+  int on_start;                           /* enum haven_on_start */
 };
 
 /* What becomes of a guest that is started while its backup does not answer. */
 enum haven_on_start {
-    HAVEN_START_WAIT = 0,    /* it is not started until the backup answers, or a person decides */
-    HAVEN_START_ARBITER = 1, /* the arbiter decides */
-    HAVEN_START_ANYWAY = 2,
+  HAVEN_START_WAIT = 0,    /* it is not started until the backup answers, or a person decides */
+  HAVEN_START_ARBITER = 1, /* the arbiter decides */
+  HAVEN_START_ANYWAY = 2,
 };
 
 /* --- The start gate ----------------------------------------------------------
@@ -220,16 +220,16 @@ enum haven_on_start {
 typedef struct haven_gate haven_gate;
 
 struct haven_gate_options {
-    size_t size;
-    const char *guest;             /* its name; others are found on its disks */
-    const char *state_dir;         /* as in haven_options */
-    const char *const *disk_paths; /* of its writable disks on this host */
-    size_t disk_count;
-    /* Main thread. The guest may run now (open 1), or what it waits for. */
-    void (*changed)(void *opaque, int open, const char *message);
-    /* As in haven_guest_ops. */
-    void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
-    void *opaque;
+  size_t size;
+  const char *guest;             /* its name; others are found on its disks */
+  const char *state_dir;         /* as in haven_options */
+  const char *const *disk_paths; /* of its writable disks on this host */
+  size_t disk_count;
+  /* Main thread. The guest may run now (open 1), or what it waits for. */
+  void (*changed)(void *opaque, int open, const char *message);
+  /* As in haven_guest_ops. */
+  void (*run_on_main)(void *opaque, void (*fn)(void *arg), void *arg);
+  void *opaque;
 };
 
 /* Main thread, before the guest's first instruction. Asks the backup until the
@@ -250,15 +250,15 @@ HAVEN_EXPORT int haven_abi_version(void);
  * copy go on by themselves and report through state_changed(). All arguments
  * are copied, except ops' functions, opaque and the regions' memory.
  * @return the session, or NULL with `error` filled. */
-HAVEN_EXPORT haven_session *haven_session_start(
-    const struct haven_options *options, const struct haven_guest_ops *ops, void *opaque,
-    const struct haven_region *regions, size_t region_count,
-    const struct haven_disk *disks, size_t disk_count, struct haven_error *error);
+HAVEN_EXPORT haven_session *haven_session_start(const struct haven_options *options, const struct haven_guest_ops *ops,
+                                                void *opaque, const struct haven_region *regions, size_t region_count,
+                                                const struct haven_disk *disks, size_t disk_count,
+                                                struct haven_error *error);
 
 /* Why a session ends. */
 enum haven_stop_reason {
-    HAVEN_STOP_UNPROTECT = 1,
-    HAVEN_STOP_GUEST_OFF = 2, /* the guest powered itself off or was shut down */
+  HAVEN_STOP_UNPROTECT = 1,
+  HAVEN_STOP_GUEST_OFF = 2, /* the guest powered itself off or was shut down */
 };
 
 /* Main thread. Tells the backup, lets all output and disk requests go. After
@@ -292,12 +292,12 @@ HAVEN_EXPORT void haven_buffer_append(haven_buffer *, const void *data, size_t b
  * offset and bytes are octets; `iov` holds at least `bytes`. */
 typedef void (*haven_done_fn)(void *arg);
 HAVEN_EXPORT int haven_disk_write(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
-                                  const struct iovec *iov, int iov_count, size_t iov_skip,
-                                  haven_done_fn done, void *arg);
-HAVEN_EXPORT int haven_disk_zero(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
-                                 int may_unmap, haven_done_fn done, void *arg);
-HAVEN_EXPORT int haven_disk_discard(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
-                                    haven_done_fn done, void *arg);
+                                  const struct iovec *iov, int iov_count, size_t iov_skip, haven_done_fn done,
+                                  void *arg);
+HAVEN_EXPORT int haven_disk_zero(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes, int may_unmap,
+                                 haven_done_fn done, void *arg);
+HAVEN_EXPORT int haven_disk_discard(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes, haven_done_fn done,
+                                    void *arg);
 HAVEN_EXPORT int haven_disk_flush(haven_session *, uint32_t disk, haven_done_fn done, void *arg);
 
 /* The next piece of `disk` to copy in the first synchronisation. Any thread,
@@ -307,16 +307,15 @@ HAVEN_EXPORT int haven_disk_flush(haven_session *, uint32_t disk, haven_done_fn 
 HAVEN_EXPORT int haven_disk_next_copy(haven_session *, uint32_t disk, uint64_t *offset, uint64_t *bytes);
 /* Sends what was read. data == NULL: the piece reads as zeros. Returns as
  * haven_disk_write(). */
-HAVEN_EXPORT int haven_disk_copy(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes,
-                                 const void *data, haven_done_fn done, void *arg);
+HAVEN_EXPORT int haven_disk_copy(haven_session *, uint32_t disk, uint64_t offset, uint64_t bytes, const void *data,
+                                 haven_done_fn done, void *arg);
 /* The piece could not be read (-errno): the session reports it and gives up. Any thread. */
 HAVEN_EXPORT void haven_disk_copy_failed(haven_session *, uint32_t disk, uint64_t offset, int error);
 
 /* A frame that the guest sends, of any ethertype. Main thread.
  * @return 1: the session holds (or has dropped) the frame, it comes back
  *         through send_frame(); 0: not protected, send it now. */
-HAVEN_EXPORT int haven_net_output(haven_session *, void *nic, unsigned flags,
-                                  const struct iovec *iov, int iov_count);
+HAVEN_EXPORT int haven_net_output(haven_session *, void *nic, unsigned flags, const struct iovec *iov, int iov_count);
 
 #ifdef __cplusplus
 }

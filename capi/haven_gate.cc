@@ -14,7 +14,11 @@
 namespace session = haven::session;
 
 struct haven_gate : private session::StartGate::Listener {
-  explicit haven_gate(const haven_gate_options& options) : alive(std::make_shared<bool>(true)), changed(options.changed), run_on_main(options.run_on_main), opaque(options.opaque) {
+  explicit haven_gate(const haven_gate_options& options)
+      : alive(std::make_shared<bool>(true)),
+        changed(options.changed),
+        run_on_main(options.run_on_main),
+        opaque(options.opaque) {
     session::GateOptions to;
     to.root = haven::StateDir(options.state_dir);
     if (options.guest != nullptr) to.guests.push_back(options.guest);

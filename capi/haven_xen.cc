@@ -85,7 +85,9 @@ void haven_xen_region(haven_xen* x, haven_region* region) {
   *region = {xen::kPhysmapRegion, x->memory->host(), x->memory->frames() * haven::kPageBytes};
 }
 
-int haven_xen_set_dirty_log(haven_xen* x, int on, haven_error* error) { return Report(x->memory->SetLog(on != 0), error); }
+int haven_xen_set_dirty_log(haven_xen* x, int on, haven_error* error) {
+  return Report(x->memory->SetLog(on != 0), error);
+}
 
 int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, int keep, haven_error* error) {
   return Report(x->memory->Harvest({bitmap, words}, keep != 0), error);

@@ -21,8 +21,8 @@ typedef struct haven_xen haven_xen;
 
 /* `count` guest frames (of 4096 octets) from `first` on. */
 struct haven_xen_frames {
-    uint64_t first;
-    uint64_t count;
+  uint64_t first;
+  uint64_t count;
 };
 
 /* 1 when xl has created the domain: from then on libxl keeps its configuration, without which a

@@ -28,10 +28,10 @@ HAVEN_EXPORT int haven_suspend_fd(haven_suspend *);
 HAVEN_EXPORT int haven_suspend_begin(haven_suspend *, struct haven_error *error);
 
 enum haven_suspend_answer {
-    HAVEN_SUSPEND_NO_DRIVERS = 0, /* the guest has no PV drivers: pausing it is enough */
-    HAVEN_SUSPEND_ASKED = 1,      /* the file descriptor will tell */
-    HAVEN_SUSPEND_PAUSED = 2,     /* an administrator has paused the domain */
-    HAVEN_SUSPEND_BUSY = 3,       /* it has another request to answer, or is ending */
+  HAVEN_SUSPEND_NO_DRIVERS = 0, /* the guest has no PV drivers: pausing it is enough */
+  HAVEN_SUSPEND_ASKED = 1,      /* the file descriptor will tell */
+  HAVEN_SUSPEND_PAUSED = 2,     /* an administrator has paused the domain */
+  HAVEN_SUSPEND_BUSY = 3,       /* it has another request to answer, or is ending */
 };
 /* Asks the guest to suspend. An answer, or -1 with `error` filled. */
 HAVEN_EXPORT int haven_suspend_ask(haven_suspend *, struct haven_error *error);
@@ -50,8 +50,8 @@ HAVEN_EXPORT void haven_suspend_forget(haven_suspend *);
 typedef struct haven_plugs haven_plugs;
 
 struct haven_vif {
-    const char *device; /* of the host, e.g. vif5.0 */
-    uint32_t number;    /* of the domain's NICs */
+  const char *device; /* of the host, e.g. vif5.0 */
+  uint32_t number;    /* of the domain's NICs */
 };
 
 /* Everything that the domain sends through these goes through plugs in the

@@ -19,8 +19,8 @@ Status SetNumber(uint32_t& out, const std::string& value, uint32_t least, uint32
   bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
   unsigned long number = strtoul(value.c_str(), nullptr, 10);
   if (!digits || errno != 0 || number < least || number > most) {
-    return Invalid("must be a whole number from " + std::to_string(least) + " to " +
-                   std::to_string(most) + ", not '" + value + "'");
+    return Invalid("must be a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", not '" +
+                   value + "'");
   }
   out = static_cast<uint32_t>(number);
   return Status::Ok();
@@ -158,7 +158,8 @@ const std::map<std::string, Option>& Options() {
 }
 
 bool IsCommand(const std::string& word) {
-  return word == "protect" || word == "status" || word == "failover" || word == "unprotect" || word == "discard" || word == "adopt";
+  return word == "protect" || word == "status" || word == "failover" || word == "unprotect" || word == "discard" ||
+         word == "adopt";
 }
 
 /// Handles the option at words[at], and moves `at` to its last word.
@@ -171,8 +172,7 @@ Status ParseOption(const std::vector<std::string>& words, size_t& at, Arguments&
     name.resize(equals);
   }
   auto found = Options().find(name);
-  if (found == Options().end() ||
-      found->second.commands.find(arguments.command + " ") == std::string::npos) {
+  if (found == Options().end() || found->second.commands.find(arguments.command + " ") == std::string::npos) {
     return Invalid("haven " + arguments.command + " has no option " + name);
   }
   const Option& option = found->second;
@@ -185,8 +185,7 @@ Status ParseOption(const std::vector<std::string>& words, size_t& at, Arguments&
 }
 
 Status CheckGuest(const Arguments& arguments) {
-  if (arguments.guest.find('/') != std::string::npos || arguments.guest == "." ||
-      arguments.guest == "..") {
+  if (arguments.guest.find('/') != std::string::npos || arguments.guest == "." || arguments.guest == "..") {
     return Invalid("'" + arguments.guest + "' is not the name of a guest");
   }
   if (arguments.guest.empty() && arguments.command != "status") {
@@ -211,8 +210,7 @@ void ResolveDomid(Arguments& arguments) {
   if (!error) arguments.guest = target.stem().string();
 }
 
-Result<Arguments> ParseArguments(const std::vector<std::string>& words,
-                                 const char* environment_run_dir) {
+Result<Arguments> ParseArguments(const std::vector<std::string>& words, const char* environment_run_dir) {
   Arguments arguments;
   bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
   arguments.run_dir = given ? environment_run_dir : "/run/haven";

@@ -25,7 +25,7 @@ struct Arguments {
   uint32_t deadline_ms = 1000;
   std::string on_backup_loss = "continue";
   std::string arbiter;  ///< empty: none
-  struct Encoder {  ///< empty and 0: the device model's default
+  struct Encoder {      ///< empty and 0: the device model's default
     std::string stages, compression;
     uint32_t block_bytes = 0;
     uint32_t cache_mib = 0, cache_percent = 0;  ///< one of them
@@ -50,8 +50,7 @@ struct Arguments {
 /// @param words  without the program's name.
 /// @param environment_run_dir  HAVEN_RUN_DIR, or nullptr.
 /// @return kInvalid with one sentence.
-Result<Arguments> ParseArguments(const std::vector<std::string>& words,
-                                 const char* environment_run_dir);
+Result<Arguments> ParseArguments(const std::vector<std::string>& words, const char* environment_run_dir);
 
 /// A guest that is named by its domain's number gets its name, when the device
 /// model has left it in the folder by-domid of the run directory.

@@ -31,13 +31,15 @@ Status Decide(const Arguments& arguments, const std::string& what_it_does) {
     Result<Json> guest = AskGuest(arguments.QmpPath(), "query-haven");
     no_guest = guest.status();
     if (guest.ok() && IsDeviceModels(guest.value())) {
-      HAVEN_RETURN_IF_ERROR(Confirm(arguments, what_it_does + " This host's copy: " + guest.value()["message"].String()));
+      HAVEN_RETURN_IF_ERROR(
+          Confirm(arguments, what_it_does + " This host's copy: " + guest.value()["message"].String()));
       return AskGuest(arguments.QmpPath(), "haven-" + command).status();
     }
   }
   if (!std::filesystem::exists(arguments.ControlPath(), error)) {
-    return Failed("neither a guest named " + arguments.guest + " that waits for a decision nor havend is found in " + arguments.run_dir +
-                  (no_guest.ok() ? "" : " (" + no_guest.message() + ")") + ": start the guest, which is then held, or havend");
+    return Failed("neither a guest named " + arguments.guest + " that waits for a decision nor havend is found in " +
+                  arguments.run_dir + (no_guest.ok() ? "" : " (" + no_guest.message() + ")") +
+                  ": start the guest, which is then held, or havend");
   }
   auto request = [&](bool describe) {
     return Json::Object().Set("command", command).Set("guest", arguments.guest).Set("describe", describe);
@@ -68,9 +70,10 @@ Status Discard(const Arguments& arguments) {
 }
 
 Status Adopt(const Arguments& arguments) {
-  HAVEN_RETURN_IF_ERROR(Decide(arguments, "On the host that runs guest " + arguments.guest +
-                                              ", this says that its copy counts, and starts it; on the backup, that the next primary is right, "
-                                              "and may overwrite what the backup has."));
+  HAVEN_RETURN_IF_ERROR(Decide(
+      arguments, "On the host that runs guest " + arguments.guest +
+                     ", this says that its copy counts, and starts it; on the backup, that the next primary is right, "
+                     "and may overwrite what the backup has."));
   printf("%s: adopted\n", arguments.guest.c_str());
   return Status::Ok();
 }

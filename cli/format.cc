@@ -19,9 +19,7 @@ std::string Scaled(double value, const char* unit) {
   return text;
 }
 
-uint64_t Number(const Json& guest, const char* name) {
-  return static_cast<uint64_t>(guest[name].Int());
-}
+uint64_t Number(const Json& guest, const char* name) { return static_cast<uint64_t>(guest[name].Int()); }
 
 std::vector<std::string> GuestRow(const Json& guest) {
   const bool primary = guest["role"].String() == "primary";
@@ -89,8 +87,8 @@ std::string FormatTable(const std::vector<std::vector<std::string>>& rows) {
 }
 
 std::string FormatGuests(const std::vector<Json>& guests) {
-  std::vector<std::vector<std::string>> rows = {{"GUEST", "ROLE", "STATE", "EPOCH", "PAUSE p50",
-                                                 "PAUSE p99", "LAG", "MEMORY", "DISK"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"GUEST", "ROLE", "STATE", "EPOCH", "PAUSE p50", "PAUSE p99", "LAG", "MEMORY", "DISK"}};
   std::string reasons;
   for (const Json& guest : guests) {
     rows.push_back(GuestRow(guest));
@@ -104,7 +102,9 @@ std::string FormatNewer(const Json& guest) {
   const std::string newer = Printable(guest["newer"].String());
   const std::string generation = Printable(guest["generation"].String());
   if (newer.empty() && generation.empty()) return "";
-  std::string text = "newer copy: " + (newer.empty() ? "not compared yet" : newer == "equal" ? "both are equal" : newer);
+  std::string text = "newer copy: " + (newer.empty()      ? "not compared yet"
+                                       : newer == "equal" ? "both are equal"
+                                                          : newer);
   if (!generation.empty()) text += ", generation here: " + generation;
   return text + "\n";
 }

@@ -24,8 +24,7 @@ std::string WithUnderscores(std::string name) {
 
 }  // namespace
 
-Result<Json> AskGuest(const std::string& qmp_path, const std::string& command,
-                      const Json& arguments) {
+Result<Json> AskGuest(const std::string& qmp_path, const std::string& command, const Json& arguments) {
   auto client = qmp::Client::Connect(qmp_path, kGreetingTimeout);
   if (!client.ok()) {
     if (client.status().code() != StatusCode::kPeerLost) return client.status();
@@ -33,8 +32,8 @@ Result<Json> AskGuest(const std::string& qmp_path, const std::string& command,
   }
   Result<Json> answer = client.value()->Execute(command, arguments, kAnswerTimeout);
   if (!answer.ok() && client.value()->error_class() == "CommandNotFound") {
-    return Status(StatusCode::kRefused, "the device model behind " + qmp_path +
-                                            " has no HAVEN in it: run the guest with HAVEN's qemu-dm");
+    return Status(StatusCode::kRefused,
+                  "the device model behind " + qmp_path + " has no HAVEN in it: run the guest with HAVEN's qemu-dm");
   }
   return answer;
 }
@@ -63,8 +62,7 @@ Result<Json> AskHavend(const std::string& control_path, const Json& request) {
   Result<Json> answer = Json::Parse(line.value());
   if (!answer.ok()) return answer.status().With("havend's answer");
   if (!answer.value()["ok"].Bool()) {
-    return Status(StatusCode::kRefused,
-                  answer.value()["error"].String("havend refused without a reason"));
+    return Status(StatusCode::kRefused, answer.value()["error"].String("havend refused without a reason"));
   }
   return answer;
 }
@@ -79,9 +77,8 @@ std::vector<Json> MergeGuests(const std::vector<Json>& primaries, const std::vec
     if (!known || (state != "stopped" && state != "unknown")) all.push_back(primary);
   }
   all.insert(all.end(), backups.begin(), backups.end());
-  std::stable_sort(all.begin(), all.end(), [](const Json& a, const Json& b) {
-    return a["name"].String() < b["name"].String();
-  });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const Json& a, const Json& b) { return a["name"].String() < b["name"].String(); });
   return all;
 }
 

@@ -14,8 +14,7 @@ namespace haven::cli {
 /// one connection at a time, and others want to ask, too.
 /// @return kRefused with the device model's reason; kEnvironment, kPeerLost or
 ///         kProtocol when it cannot be asked.
-Result<qmp::Json> AskGuest(const std::string& qmp_path, const std::string& command,
-                           const qmp::Json& arguments = {});
+Result<qmp::Json> AskGuest(const std::string& qmp_path, const std::string& command, const qmp::Json& arguments = {});
 
 /// The answer of query-haven with "_" for "-" and the parts of the pause as
 /// members of their own: p50-us.stop becomes stop_p50_us. Pure.
@@ -26,8 +25,7 @@ Result<qmp::Json> AskHavend(const std::string& control_path, const qmp::Json& re
 
 /// Joins what the primaries and havend said: a guest that havend knows and
 /// whose device model is not protecting is not listed a second time. Pure.
-std::vector<qmp::Json> MergeGuests(const std::vector<qmp::Json>& primaries,
-                                   const std::vector<qmp::Json>& backups);
+std::vector<qmp::Json> MergeGuests(const std::vector<qmp::Json>& primaries, const std::vector<qmp::Json>& backups);
 
 }  // namespace haven::cli
 

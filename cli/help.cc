@@ -26,8 +26,7 @@ constexpr char kRunDir[] =
     "      --run-dir DIR          where the sockets are (default: environment variable\n"
     "                             HAVEN_RUN_DIR, else /run/haven)\n";
 
-constexpr char kQmp[] =
-    "      --qmp SOCKET           the guest's QMP socket (default: RUN-DIR/GUEST.qmp)\n";
+constexpr char kQmp[] = "      --qmp SOCKET           the guest's QMP socket (default: RUN-DIR/GUEST.qmp)\n";
 
 constexpr char kProtect[] =
     "Usage: haven protect GUEST --to HOST[:PORT] [OPTIONS]\n"

@@ -55,6 +55,4 @@ int Main(const std::vector<std::string>& words) {
 
 }  // namespace haven::cli
 
-int main(int argc, char** argv) {
-  return haven::cli::Main(std::vector<std::string>(argv + 1, argv + argc));
-}
+int main(int argc, char** argv) { return haven::cli::Main(std::vector<std::string>(argv + 1, argv + argc)); }

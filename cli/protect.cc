@@ -47,8 +47,8 @@ class Progress {
       start_bytes_ = done;
       start_ = now;
     }
-    std::string text = " " + std::to_string(Percent(done, total)) + "%, " + FormatBytes(done) +
-                       " of " + FormatBytes(total);
+    std::string text =
+        " " + std::to_string(Percent(done, total)) + "%, " + FormatBytes(done) + " of " + FormatBytes(total);
     auto micros = static_cast<double>(MicrosSince(start_, now).count());
     if (micros > 0) {
       double rate = static_cast<double>(done - start_bytes_) * 1e6 / micros;
@@ -100,15 +100,15 @@ Status WaitUntilProtected(const Arguments& arguments, bool& undo) {
     progress.Show(status.value(), now);
     if (state == "unprotected" && before == "syncing" && ++broken_off == kMostBrokenOff) {
       progress.End();
-      return Failed("the first copy was broken off " + std::to_string(broken_off) + " times: " + ReasonOf(status.value(), "for no reason that is known"));
+      return Failed("the first copy was broken off " + std::to_string(broken_off) +
+                    " times: " + ReasonOf(status.value(), "for no reason that is known"));
     }
     before = state;
     if (state == "syncing") answered = now;
     if (now - answered > std::chrono::seconds(arguments.timeout_s)) {
       progress.End();
-      return Failed("no backup answered for " + std::to_string(arguments.timeout_s) + " s at " +
-                    arguments.host + " port " + arguments.port + ": " +
-                    ReasonOf(status.value(), "is havend running there?"));
+      return Failed("no backup answered for " + std::to_string(arguments.timeout_s) + " s at " + arguments.host +
+                    " port " + arguments.port + ": " + ReasonOf(status.value(), "is havend running there?"));
     }
     std::this_thread::sleep_for(kPollPeriod);
   }
@@ -141,8 +141,8 @@ Status Protect(const Arguments& arguments) {
   if (!encoder.Members().empty()) start.Set("encoder", encoder);
   HAVEN_RETURN_IF_ERROR(AskGuest(arguments.QmpPath(), "haven-start", start).status());
   if (!arguments.wait) {
-    printf("%s: replication to %s port %s has begun\n", arguments.guest.c_str(),
-           arguments.host.c_str(), arguments.port.c_str());
+    printf("%s: replication to %s port %s has begun\n", arguments.guest.c_str(), arguments.host.c_str(),
+           arguments.port.c_str());
     return Status::Ok();
   }
   const Instant begin = SteadyClock::now();
@@ -150,8 +150,8 @@ Status Protect(const Arguments& arguments) {
   Status status = WaitUntilProtected(arguments, undo);
   if (status.ok()) {
     auto took = static_cast<uint64_t>(MicrosSince(begin, SteadyClock::now()).count());
-    printf("%s is protected by %s port %s (after %s)\n", arguments.guest.c_str(),
-           arguments.host.c_str(), arguments.port.c_str(), FormatMicros(took).c_str());
+    printf("%s is protected by %s port %s (after %s)\n", arguments.guest.c_str(), arguments.host.c_str(),
+           arguments.port.c_str(), FormatMicros(took).c_str());
     return status;
   }
   if (!undo) return status;

@@ -25,13 +25,11 @@ std::vector<std::string> NamesOfSockets(const std::string& run_dir) {
 
 /// A guest whose device model is there, but cannot say how it is.
 Json UnknownPrimary(const std::string& name, const std::string& message) {
-  return Json::Object().Set("name", name).Set("role", "primary").Set("state", "unknown").Set(
-      "message", message);
+  return Json::Object().Set("name", name).Set("role", "primary").Set("state", "unknown").Set("message", message);
 }
 
 /// @return false: nobody is behind the socket; it is a left-over.
-bool AddPrimary(const std::string& name, const std::string& path, std::vector<Json>& primaries,
-                Status& why_not) {
+bool AddPrimary(const std::string& name, const std::string& path, std::vector<Json>& primaries, Status& why_not) {
   Result<Json> answer = AskGuest(path, "query-haven");
   why_not = answer.status();
   if (answer.ok()) {
@@ -61,8 +59,7 @@ bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
   return std::any_of(backups.begin(), backups.end(), [&name](const Json& backup) {
     const std::string state = backup["state"].String();
     return backup["name"].String() == name &&
-           (state == "syncing" || state == "protecting" || state == "primary-lost" ||
-            state == "promoting");
+           (state == "syncing" || state == "protecting" || state == "primary-lost" || state == "promoting");
   });
 }
 
@@ -100,8 +97,7 @@ Status ShowStatus(const Arguments& arguments) {
     AddPrimary(name, arguments.run_dir + "/" + name + ".qmp", primaries, why_not);
   }
   if (!arguments.guest.empty()) {
-    std::erase_if(backups,
-                  [&](const Json& guest) { return guest["name"].String() != arguments.guest; });
+    std::erase_if(backups, [&](const Json& guest) { return guest["name"].String() != arguments.guest; });
   }
   std::vector<Json> guests = MergeGuests(primaries, backups);
   if (guests.empty() && !arguments.guest.empty()) {

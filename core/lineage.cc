@@ -75,7 +75,8 @@ std::string ReadLineage(ByteReader& in, Lineage& lineage) {
     if (origin < 1 || origin > static_cast<uint64_t>(Origin::kCold)) return "a generation of unknown origin";
     if (next.time_s > kMaxTime) return "a generation of an impossible time";
     const auto same = [&](const Generation& other) { return other.id == next.id; };
-    if (next.id == 0 || std::any_of(generations.begin(), generations.end(), same)) return "a generation occurs twice, or is 0";
+    if (next.id == 0 || std::any_of(generations.begin(), generations.end(), same))
+      return "a generation occurs twice, or is 0";
     next.origin = static_cast<Origin>(origin);
     generations.push_back(next);
   }
@@ -87,7 +88,8 @@ std::string DescribeTime(uint64_t seconds) {
   const time_t when = static_cast<time_t>(seconds);
   struct tm utc;
   char text[64];
-  if (seconds == 0 || gmtime_r(&when, &utc) == nullptr || strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &utc) == 0) {
+  if (seconds == 0 || gmtime_r(&when, &utc) == nullptr ||
+      strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S UTC", &utc) == 0) {
     return "an unknown time";
   }
   return text;
@@ -100,7 +102,8 @@ std::string HexOf(uint64_t id) {
 }
 
 std::string Describe(const Generation& generation) {
-  return "generation " + HexOf(generation.id) + ", begun " + OriginText(generation.origin) + ", " + DescribeTime(generation.time_s);
+  return "generation " + HexOf(generation.id) + ", begun " + OriginText(generation.origin) + ", " +
+         DescribeTime(generation.time_s);
 }
 
 }  // namespace haven

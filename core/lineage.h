@@ -22,7 +22,7 @@ enum class Origin : uint8_t {
 
 /// A copy of a guest that may be ahead of all others has a generation of its own.
 struct Generation {
-  uint64_t id = 0;  ///< random, never 0
+  uint64_t id = 0;      ///< random, never 0
   uint64_t time_s = 0;  ///< when it began, seconds since 1970
   Origin origin = Origin::kProtected;
   bool operator==(const Generation&) const = default;

@@ -20,9 +20,7 @@ constexpr size_t kMaxIov = 512;
 Status PeerLost(const std::string& why) { return {StatusCode::kPeerLost, why}; }
 
 /// @param timeout  negative: for ever.
-Instant DeadlineOf(Clock& clock, milliseconds timeout) {
-  return timeout.count() < 0 ? kNever : clock.Now() + timeout;
-}
+Instant DeadlineOf(Clock& clock, milliseconds timeout) { return timeout.count() < 0 ? kNever : clock.Now() + timeout; }
 
 /// Connects one address without blocking longer than `deadline`.
 /// @return the socket or -errno.
@@ -57,8 +55,8 @@ Link::~Link() {
   close(fd_);
 }
 
-Result<std::unique_ptr<Link>> Link::Connect(const std::string& host, const std::string& port,
-                                            milliseconds timeout, Clock& clock) {
+Result<std::unique_ptr<Link>> Link::Connect(const std::string& host, const std::string& port, milliseconds timeout,
+                                            Clock& clock) {
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;

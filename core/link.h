@@ -47,8 +47,8 @@ class Link : public RecordSender {
   Link& operator=(const Link&) = delete;
 
   /// Connects within `timeout`. @param host  name or address, @param port  number or service.
-  static Result<std::unique_ptr<Link>> Connect(const std::string& host, const std::string& port,
-                                               milliseconds timeout, Clock& clock = MonotonicClock());
+  static Result<std::unique_ptr<Link>> Connect(const std::string& host, const std::string& port, milliseconds timeout,
+                                               Clock& clock = MonotonicClock());
 
   using RecordSender::Send;
   Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) override;

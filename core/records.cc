@@ -22,8 +22,7 @@ Status CheckEnd(const ByteReader& in, const char* record) {
 
 bool IsName(const std::string& name) {
   if (name.empty() || name.size() > kMaxNameBytes) return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](unsigned char c) { return c > 0x20 && c != 0x7F; });
+  return std::all_of(name.begin(), name.end(), [](unsigned char c) { return c > 0x20 && c != 0x7F; });
 }
 
 template <typename Entry>
@@ -39,8 +38,7 @@ template <typename Entry>
 Status ReadEntries(ByteReader& in, uint32_t limit, const char* what, std::vector<Entry>& out) {
   uint32_t count = in.U32();
   if (count > limit) {
-    return Malformed("LAYOUT", std::to_string(count) + " " + what + " are more than " +
-                                   std::to_string(limit));
+    return Malformed("LAYOUT", std::to_string(count) + " " + what + " are more than " + std::to_string(limit));
   }
   for (uint32_t i = 0; i < count && in.ok(); i++) {
     Entry entry;
@@ -334,7 +332,8 @@ Result<StoreReply> DecodeStoreReply(ByteSpan in) {
   reply.first = r.U32();
   reply.count = r.U32();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "STORE_REPLY"));
-  if (reply.slots == 0 || reply.slots > kMaxStoreSlots) return Malformed("STORE_REPLY", "its number of slots cannot be");
+  if (reply.slots == 0 || reply.slots > kMaxStoreSlots)
+    return Malformed("STORE_REPLY", "its number of slots cannot be");
   if (reply.first > reply.slots || reply.count > reply.slots - reply.first) {
     return Malformed("STORE_REPLY", "slots outside of the store");
   }
@@ -423,8 +422,7 @@ Result<DiskRequest> DecodeDiskRequest(Type type, ByteSpan in) {
     return Malformed(name, std::to_string(expected) + " octets of data are over the limit");
   }
   if (r.left() != expected) {
-    return Malformed(name, std::to_string(r.left()) + " octets of data instead of " +
-                               std::to_string(expected));
+    return Malformed(name, std::to_string(r.left()) + " octets of data instead of " + std::to_string(expected));
   }
   return request;
 }

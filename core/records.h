@@ -63,11 +63,11 @@ struct HelloReply {
 /// IDENTITY: which data of the guest a side has. Nothing is copied before both have compared.
 struct Identity {
   Role role = Role::kNone;
-  uint16_t flags = 0;      ///< kIdentity...
-  Token life{};            ///< names the run of the guest that the data is of
-  Epoch epoch = 0;         ///< the last that is known to be committed
+  uint16_t flags = 0;        ///< kIdentity...
+  Token life{};              ///< names the run of the guest that the data is of
+  Epoch epoch = 0;           ///< the last that is known to be committed
   uint64_t committed_s = 0;  ///< when, seconds since 1970; 0: not known
-  Lineage lineage;         ///< empty: no generation
+  Lineage lineage;           ///< empty: no generation
 
   bool Has(uint16_t flag) const { return (flags & flag) != 0; }
 };
@@ -106,8 +106,8 @@ struct Store {
 };
 
 struct StoreReply {
-  Token instance{};             ///< names the store
-  uint32_t slots = 0;           ///< that it has
+  Token instance{};               ///< names the store
+  uint32_t slots = 0;             ///< that it has
   uint32_t first = 0, count = 0;  ///< of them, those that this session may fill
 };
 

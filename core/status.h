@@ -24,8 +24,7 @@ enum class StatusCode {
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  Status(StatusCode code, std::string message)
-      : code_(code), message_(std::move(message)) {}
+  Status(StatusCode code, std::string message) : code_(code), message_(std::move(message)) {}
 
   static Status Ok() { return {}; }
   /// @param error  an errno value; its text is appended to `what`.
@@ -64,10 +63,10 @@ class [[nodiscard]] Result {
 
 }  // namespace haven
 
-#define HAVEN_RETURN_IF_ERROR(expression)             \
-  do {                                                \
-    ::haven::Status haven_status_ = (expression);     \
-    if (!haven_status_.ok()) return haven_status_;    \
+#define HAVEN_RETURN_IF_ERROR(expression)          \
+  do {                                             \
+    ::haven::Status haven_status_ = (expression);  \
+    if (!haven_status_.ok()) return haven_status_; \
   } while (0)
 
 #endif

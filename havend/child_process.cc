@@ -90,8 +90,8 @@ int ReadExecError(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(
-    const ChildSpec& spec, const std::function<Status(pid_t)>& before_exec) {
+Result<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(const ChildSpec& spec,
+                                                          const std::function<Status(pid_t)>& before_exec) {
   // One at a time: two children that hold the ends of each other's pipes would
   // never see that this process is gone.
   static std::mutex spawning;

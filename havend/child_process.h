@@ -15,9 +15,9 @@ namespace haven::havend {
 
 /// What to execute, without a shell.
 struct ChildSpec {
-  std::vector<std::string> argv;    ///< [0] is a path
-  std::vector<int> inherited;       ///< descriptors it keeps, under the same numbers
-  std::string output_path;          ///< standard output and error; the former file becomes .1
+  std::vector<std::string> argv;  ///< [0] is a path
+  std::vector<int> inherited;     ///< descriptors it keeps, under the same numbers
+  std::string output_path;        ///< standard output and error; the former file becomes .1
 };
 
 /// A program in a session of its own, so that it outlives havend and no
@@ -28,8 +28,8 @@ class ChildProcess {
   ///        when it fails, or this process dies, the child ends without having
   ///        executed anything.
   /// @return kEnvironment naming the program when it cannot be executed.
-  static Result<std::unique_ptr<ChildProcess>> Spawn(
-      const ChildSpec& spec, const std::function<Status(pid_t)>& before_exec);
+  static Result<std::unique_ptr<ChildProcess>> Spawn(const ChildSpec& spec,
+                                                     const std::function<Status(pid_t)>& before_exec);
 
   /// Leaves a living program alone.
   ~ChildProcess();

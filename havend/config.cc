@@ -31,12 +31,11 @@ using SetKey = std::function<Status(const std::string& key, const std::string& v
 
 /// Calls `set` for each key of `group`; its errors get the group and key in front.
 Status ForEachKey(GKeyFile* keys, const std::string& group, const SetKey& set) {
-  std::unique_ptr<gchar*, decltype(&g_strfreev)> names(
-      g_key_file_get_keys(keys, group.c_str(), nullptr, nullptr), g_strfreev);
+  std::unique_ptr<gchar*, decltype(&g_strfreev)> names(g_key_file_get_keys(keys, group.c_str(), nullptr, nullptr),
+                                                       g_strfreev);
   for (gchar** name = names.get(); name != nullptr && *name != nullptr; name++) {
     // The raw value: the quoting of commands is the shell's, not the key file's.
-    std::unique_ptr<gchar, decltype(&g_free)> value(
-        g_key_file_get_value(keys, group.c_str(), *name, nullptr), g_free);
+    std::unique_ptr<gchar, decltype(&g_free)> value(g_key_file_get_value(keys, group.c_str(), *name, nullptr), g_free);
     HAVEN_RETURN_IF_ERROR(set(*name, value ? value.get() : "").With("[" + group + "] " + *name));
   }
   return Status::Ok();
@@ -65,8 +64,8 @@ Result<uint64_t> Number(const std::string& value, uint64_t least, uint64_t most)
   uint64_t number = strtoull(value.c_str(), &end, 10);
   bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
   if (!digits || errno != 0 || number < least || number > most) {
-    return Invalid("must be a whole number from " + std::to_string(least) + " to " +
-                   std::to_string(most) + ", not '" + value + "'");
+    return Invalid("must be a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", not '" +
+                   value + "'");
   }
   return number;
 }
@@ -107,8 +106,7 @@ Status SetCommand(GuestConfig& guest, const std::string& value) {
   for (const std::string& word : words.value()) {
     std::string option = word.substr(0, 2) == "--" ? word.substr(1) : word;
     if (option == "-daemonize" || option == "-incoming") {
-      return Invalid("must not contain " + word + ": havend itself starts the guest and tells it " +
-                     "when to run");
+      return Invalid("must not contain " + word + ": havend itself starts the guest and tells it " + "when to run");
     }
   }
   guest.command = words.value();
@@ -120,8 +118,7 @@ Status SetArbiter(GuestConfig& guest, const std::string& value) {
   Result<std::vector<std::string>> words = Words(value);
   if (!words.ok()) return words.status();
   if (words.value()[0][0] != '/') {
-    return Invalid("must be none or begin with the absolute path of a program, not '" +
-                   words.value()[0] + "'");
+    return Invalid("must be none or begin with the absolute path of a program, not '" + words.value()[0] + "'");
   }
   guest.arbiter = value;
   return Status::Ok();
@@ -168,17 +165,19 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
     return number.status();
   }
-  return Invalid("is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, promote, "
-                 "deadline-ms, arbiter, memory-limit-mb, share)");
+  return Invalid(
+      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, promote, "
+      "deadline-ms, arbiter, memory-limit-mb, share)");
 }
 
 Status CheckGuestName(const std::string& name) {
-  constexpr char kAllowed[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+  constexpr char kAllowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
   if (name.empty() || name[0] == '.' || name[0] == '-' || name.size() > kMaxNameCharacters ||
       name.find_first_not_of(kAllowed) != std::string::npos) {
-    return Invalid("a guest's name consists of letters, digits, '.', '_' and '-' and begins with a "
-                   "letter, digit or '_', not '" + name + "'");
+    return Invalid(
+        "a guest's name consists of letters, digits, '.', '_' and '-' and begins with a "
+        "letter, digit or '_', not '" +
+        name + "'");
   }
   return Status::Ok();
 }
@@ -187,19 +186,20 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
   GuestConfig guest;
   guest.name = group.substr(strlen(kGuestPrefix));
   HAVEN_RETURN_IF_ERROR(CheckGuestName(guest.name).With("[" + group + "]"));
-  HAVEN_RETURN_IF_ERROR(
-      ForEachKey(keys, group, [&guest](const std::string& key, const std::string& value) {
-        return SetGuestKey(guest, key, value);
-      }));
+  HAVEN_RETURN_IF_ERROR(ForEachKey(keys, group, [&guest](const std::string& key, const std::string& value) {
+    return SetGuestKey(guest, key, value);
+  }));
   if (guest.command.empty() && guest.xl_config.empty()) {
-    return Invalid("[" + group + "] command: is missing; it says how the guest is started here (for a guest of Xen, "
+    return Invalid("[" + group +
+                   "] command: is missing; it says how the guest is started here (for a guest of Xen, "
                    "write xl-config = its xl.cfg instead)");
   }
   if (!guest.command.empty() && !guest.xl_config.empty()) {
     return Invalid("[" + group + "] xl-config: a guest is started either by xl or by a command; remove one of them");
   }
   if (guest.auto_promote && !g_key_file_has_key(keys, group.c_str(), "arbiter", nullptr)) {
-    return Invalid("[" + group + "] arbiter: is missing, and promote = auto needs it: give a command "
+    return Invalid("[" + group +
+                   "] arbiter: is missing, and promote = auto needs it: give a command "
                    "that decides which host may run the guest, or write arbiter = none to accept "
                    "that the primary's silence alone decides, so that both copies may run when only "
                    "the network between the hosts has failed");
@@ -210,24 +210,24 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
 
 Status ParseHavend(GKeyFile* keys, Config& config) {
   bool insecure = false;
-  HAVEN_RETURN_IF_ERROR(
-      ForEachKey(keys, "havend", [&](const std::string& key, const std::string& value) -> Status {
-        if (key == "listen") return SetListen(config, value);
-        if (key == "state-dir") return SetPath(config.state_dir, value);
-        if (key == "run-dir") return SetPath(config.run_dir, value);
-        if (key == "insecure") return SetChoice(insecure, value, "no", "yes");
-        if (key == "share-memory-mb") {
-          Result<uint64_t> number = Number(value, 1, 1u << 20);
-          if (number.ok()) config.share_memory_mib = static_cast<uint32_t>(number.value());
-          return number.status();
-        }
-        return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb)");
-      }));
+  HAVEN_RETURN_IF_ERROR(ForEachKey(keys, "havend", [&](const std::string& key, const std::string& value) -> Status {
+    if (key == "listen") return SetListen(config, value);
+    if (key == "state-dir") return SetPath(config.state_dir, value);
+    if (key == "run-dir") return SetPath(config.run_dir, value);
+    if (key == "insecure") return SetChoice(insecure, value, "no", "yes");
+    if (key == "share-memory-mb") {
+      Result<uint64_t> number = Number(value, 1, 1u << 20);
+      if (number.ok()) config.share_memory_mib = static_cast<uint32_t>(number.value());
+      return number.status();
+    }
+    return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb)");
+  }));
   if (config.host.empty()) return Invalid("[havend] listen: is missing; write listen = HOST:PORT");
   if (!insecure) {
-    return Invalid("[havend] insecure: this version sends guest memory and disks over plain TCP, "
-                   "without encryption or authentication: put it on a network that only the two "
-                   "hosts can reach, and write insecure = yes to say that you did");
+    return Invalid(
+        "[havend] insecure: this version sends guest memory and disks over plain TCP, "
+        "without encryption or authentication: put it on a network that only the two "
+        "hosts can reach, and write insecure = yes to say that you did");
   }
   return Status::Ok();
 }
@@ -277,8 +277,7 @@ Status CheckTogether(const Config& config) {
 
 Status ParseGroups(GKeyFile* keys, Config& config) {
   if (!g_key_file_has_group(keys, "havend")) return Invalid("the group [havend] is missing");
-  std::unique_ptr<gchar*, decltype(&g_strfreev)> groups(g_key_file_get_groups(keys, nullptr),
-                                                        g_strfreev);
+  std::unique_ptr<gchar*, decltype(&g_strfreev)> groups(g_key_file_get_groups(keys, nullptr), g_strfreev);
   for (gchar** at = groups.get(); *at != nullptr; at++) {
     std::string group = *at;
     if (group == "havend") {
@@ -325,8 +324,8 @@ Result<Config> LoadConfig(const std::string& file) {
       return Status::FromErrno(errno, file + ": [guest " + guest.name + "] xl-config: cannot read " + guest.xl_config);
     }
     if (access(guest.command[0].c_str(), X_OK) != 0) {
-      return Status::FromErrno(errno, file + ": [guest " + guest.name + "] command: cannot execute " +
-                                          guest.command[0]);
+      return Status::FromErrno(errno,
+                               file + ": [guest " + guest.name + "] command: cannot execute " + guest.command[0]);
     }
   }
   return config;

@@ -18,7 +18,7 @@ struct GuestConfig {
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
   bool durable = false;
-  bool create = false;  ///< replicas that are missing are made
+  bool create = false;               ///< replicas that are missing are made
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none

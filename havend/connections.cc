@@ -20,8 +20,12 @@ constexpr int kPauseAfterErrorMs = 100;
 }  // namespace
 
 Connections::Connections(std::string name, int listen_fd, size_t limit, Handler handler)
-    : name_(std::move(name)), listen_fd_(listen_fd), stop_fd_(eventfd(0, EFD_CLOEXEC)),
-      limit_(limit), handler_(std::move(handler)), accepter_([this] { AcceptLoop(); }) {}
+    : name_(std::move(name)),
+      listen_fd_(listen_fd),
+      stop_fd_(eventfd(0, EFD_CLOEXEC)),
+      limit_(limit),
+      handler_(std::move(handler)),
+      accepter_([this] { AcceptLoop(); }) {}
 
 Connections::~Connections() {
   Stop();

@@ -54,7 +54,8 @@ std::string HandleDecision(ControlTarget& target, const std::string& command, co
   if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
   if (request["describe"].Bool()) {
     Result<std::string> what = target.Describe(guest, command == "failover");
-    return what.ok() ? Json::Object().Set("ok", true).Set("what", what.value()).ToString() : ErrorAnswer(what.status().message());
+    return what.ok() ? Json::Object().Set("ok", true).Set("what", what.value()).ToString()
+                     : ErrorAnswer(what.status().message());
   }
   Status done = command == "discard" ? target.Discard(guest) : target.Adopt(guest);
   return done.ok() ? Json::Object().Set("ok", true).ToString() : ErrorAnswer(done.message());
@@ -63,10 +64,9 @@ std::string HandleDecision(ControlTarget& target, const std::string& command, co
 std::string HandlePromotion(ControlTarget& target, const std::string& command, const Json& request) {
   const std::string guest = request["guest"].String();
   if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
-  Result<Json> done =
-      command == "handover"      ? target.HandOver(guest)
-      : request["cold"].Bool() ? target.FailoverCold(guest, request["force"].Bool())
-                                 : target.Failover(guest, request["force"].Bool());
+  Result<Json> done = command == "handover"    ? target.HandOver(guest)
+                      : request["cold"].Bool() ? target.FailoverCold(guest, request["force"].Bool())
+                                               : target.Failover(guest, request["force"].Bool());
   if (!done.ok()) return ErrorAnswer(done.status().message());
   Json answer = Json::Object().Set("ok", true);
   for (const std::string& name : done.value().Members()) {
@@ -92,17 +92,17 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line) {
   return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover, discard, adopt)");
 }
 
-Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(const std::string& path,
-                                                           ControlTarget& target) {
+Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(const std::string& path, ControlTarget& target) {
   Result<int> fd = ListenUnix(path);
   if (!fd.ok()) return fd.status();
   return std::unique_ptr<ControlSocket>(new ControlSocket(path, fd.value(), target));
 }
 
 ControlSocket::ControlSocket(std::string path, int listen_fd, ControlTarget& target)
-    : path_(std::move(path)), target_(target),
-      connections_(std::make_unique<Connections>("control socket", listen_fd, kMaxConnections,
-                                                 [this](int fd) { Serve(fd); })) {}
+    : path_(std::move(path)),
+      target_(target),
+      connections_(
+          std::make_unique<Connections>("control socket", listen_fd, kMaxConnections, [this](int fd) { Serve(fd); })) {}
 
 ControlSocket::~ControlSocket() {
   unlink(path_.c_str());

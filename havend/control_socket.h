@@ -45,8 +45,7 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line);
 class ControlSocket {
  public:
   /// @return kRefused when another havend answers on this path.
-  static Result<std::unique_ptr<ControlSocket>> Open(const std::string& path,
-                                                     ControlTarget& target);
+  static Result<std::unique_ptr<ControlSocket>> Open(const std::string& path, ControlTarget& target);
   ~ControlSocket();
 
  private:

@@ -143,9 +143,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   if (!listen_fd.ok()) return listen_fd.status();
   daemon->listener_ = std::make_unique<Listener>(
       listen_fd.value(), kHelloTimeout,
-      [raw = daemon.get()](std::unique_ptr<Link>& link, const wire::Hello& hello) {
-        return raw->Attach(link, hello);
-      });
+      [raw = daemon.get()](std::unique_ptr<Link>& link, const wire::Hello& hello) { return raw->Attach(link, hello); });
   return Result<std::unique_ptr<Daemon>>(std::move(daemon));
 }
 
@@ -168,8 +166,8 @@ Status Daemon::LockStateDir() {
     if (SteadyClock::now() >= deadline) break;
     std::this_thread::sleep_for(kLockRetry);
   }
-  return Status(StatusCode::kRefused, "another havend uses " + config_.state_dir +
-                                          ": end it, or give this one another state-dir");
+  return Status(StatusCode::kRefused,
+                "another havend uses " + config_.state_dir + ": end it, or give this one another state-dir");
 }
 
 Status Daemon::AddGuest(const GuestConfig& config) {
@@ -234,7 +232,8 @@ Json Daemon::QueryGuests() {
   return list;
 }
 
-Status Daemon::Order(const std::string& name, const char* what, const std::function<Status(session::BackupGuest&)>& order) {
+Status Daemon::Order(const std::string& name, const char* what,
+                     const std::function<Status(session::BackupGuest&)>& order) {
   Guest* guest = Find(name);
   if (guest == nullptr) return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
   Log("guest " + name + ": " + what + " ordered");
@@ -244,7 +243,8 @@ Status Daemon::Order(const std::string& name, const char* what, const std::funct
 }
 
 Result<Json> Daemon::Failover(const std::string& name, bool force) {
-  HAVEN_RETURN_IF_ERROR(Order(name, force ? "failover by force" : "failover", [force](auto& backup) { return backup.Failover(force); }));
+  HAVEN_RETURN_IF_ERROR(
+      Order(name, force ? "failover by force" : "failover", [force](auto& backup) { return backup.Failover(force); }));
   return Find(name)->ToJson();
 }
 

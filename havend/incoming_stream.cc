@@ -54,9 +54,7 @@ class StreamWriter {
   Bytes& out_;
 };
 
-uint32_t ReadU32(ByteSpan in) {
-  return uint32_t{in[0]} << 24 | uint32_t{in[1]} << 16 | uint32_t{in[2]} << 8 | in[3];
-}
+uint32_t ReadU32(ByteSpan in) { return uint32_t{in[0]} << 24 | uint32_t{in[1]} << 16 | uint32_t{in[2]} << 8 | in[3]; }
 
 bool IsZeroPage(const uint8_t* page) {
   // A page is zero if its first octet is and each equals its neighbour.
@@ -100,8 +98,7 @@ void WriteRamSection(StreamWriter& writer, const std::vector<StreamRegion>& regi
 }
 
 Status CheckDeviceState(ByteSpan state) {
-  if (state.size() <= kFileHeadBytes || ReadU32(state) != kFileMagic ||
-      ReadU32(state.subspan(4)) != kFileVersion) {
+  if (state.size() <= kFileHeadBytes || ReadU32(state) != kFileMagic || ReadU32(state.subspan(4)) != kFileVersion) {
     return Status(StatusCode::kProtocol,
                   "the device state is no QEMU stream of version " + std::to_string(kFileVersion));
   }
@@ -113,8 +110,7 @@ Status CheckDeviceState(ByteSpan state) {
 
 }  // namespace
 
-Result<Bytes> ComposeIncomingStream(const std::string& machine,
-                                    const std::vector<StreamRegion>& regions,
+Result<Bytes> ComposeIncomingStream(const std::string& machine, const std::vector<StreamRegion>& regions,
                                     ByteSpan device_state) {
   HAVEN_RETURN_IF_ERROR(CheckDeviceState(device_state));
   uint64_t bytes = device_state.size() + 4096;

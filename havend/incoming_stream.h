@@ -25,8 +25,7 @@ struct StreamRegion {
 /// @param device_state  a qemu_save_device_state() stream; untrusted.
 /// @return kProtocol when device_state is no such stream.
 /// Source: QEMU's docs/devel/migration.rst, migration/savevm.c, migration/ram.c.
-Result<Bytes> ComposeIncomingStream(const std::string& machine,
-                                    const std::vector<StreamRegion>& regions,
+Result<Bytes> ComposeIncomingStream(const std::string& machine, const std::vector<StreamRegion>& regions,
                                     ByteSpan device_state);
 
 }  // namespace haven::havend

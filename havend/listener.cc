@@ -35,8 +35,7 @@ Result<int> ListenTcp(const std::string& host, const std::string& port) {
   addrinfo* found = nullptr;
   int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &found);
   if (error != 0) {
-    return Status(StatusCode::kEnvironment,
-                  "listen = " + host + ":" + port + ": " + gai_strerror(error));
+    return Status(StatusCode::kEnvironment, "listen = " + host + ":" + port + ": " + gai_strerror(error));
   }
   Result<int> fd = ListenOn(*found);
   freeaddrinfo(found);
@@ -45,9 +44,10 @@ Result<int> ListenTcp(const std::string& host, const std::string& port) {
 }
 
 Listener::Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& clock)
-    : timeout_(timeout), attach_(std::move(attach)), clock_(clock),
-      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen,
-                                                 [this](int fd) { Greet(fd); })) {}
+    : timeout_(timeout),
+      attach_(std::move(attach)),
+      clock_(clock),
+      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen, [this](int fd) { Greet(fd); })) {}
 
 Listener::~Listener() {
   connections_->Stop();
@@ -75,8 +75,8 @@ void Listener::Greet(int fd) {
     if (stopped_) return;
   }
   if (received.ok() && record.header.type != wire::Type::kHello) {
-    received = Status(StatusCode::kProtocol, std::string("the first record must be HELLO, not ") +
-                                                 wire::TypeName(record.header.type));
+    received = Status(StatusCode::kProtocol,
+                      std::string("the first record must be HELLO, not ") + wire::TypeName(record.header.type));
   }
   Result<wire::Hello> hello = received.ok() ? wire::DecodeHello(record.body) : received;
   if (!hello.ok()) {

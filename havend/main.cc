@@ -53,12 +53,9 @@ struct Options {
 /// @return -1: go on; else the exit status.
 int ParseOptions(int argc, char** argv, Options& options) {
   enum { kCheck = 256 };
-  static const option kLong[] = {{"config", required_argument, nullptr, 'c'},
-                                 {"foreground", no_argument, nullptr, 'f'},
-                                 {"check", no_argument, nullptr, kCheck},
-                                 {"help", no_argument, nullptr, 'h'},
-                                 {"version", no_argument, nullptr, 'V'},
-                                 {nullptr, 0, nullptr, 0}};
+  static const option kLong[] = {{"config", required_argument, nullptr, 'c'}, {"foreground", no_argument, nullptr, 'f'},
+                                 {"check", no_argument, nullptr, kCheck},     {"help", no_argument, nullptr, 'h'},
+                                 {"version", no_argument, nullptr, 'V'},      {nullptr, 0, nullptr, 0}};
   for (;;) {
     switch (getopt_long(argc, argv, "c:fhV", kLong, nullptr)) {
       case 'c': options.config = optarg; break;

@@ -24,9 +24,7 @@ constexpr char kRunning[] = "running";
 
 }  // namespace
 
-PidRecord RecordOf(pid_t pid, bool runs_guest) {
-  return {pid, ProcessStartTime(pid), runs_guest, BootId()};
-}
+PidRecord RecordOf(pid_t pid, bool runs_guest) { return {pid, ProcessStartTime(pid), runs_guest, BootId()}; }
 
 Status WritePidFile(const std::string& path, const PidRecord& record) {
   const std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +

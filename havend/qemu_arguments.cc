@@ -17,8 +17,7 @@ std::string Escaped(const std::string& value) {
 
 }  // namespace
 
-std::vector<std::string> QemuCommand(const std::vector<std::string>& configured,
-                                     const QemuArguments& arguments) {
+std::vector<std::string> QemuCommand(const std::vector<std::string>& configured, const QemuArguments& arguments) {
   std::vector<std::string> argv = configured;
   const auto add = [&argv](const char* option, const std::string& value) {
     argv.emplace_back(option);

@@ -19,14 +19,13 @@ struct IncomingMemory {
 /// What havend adds to the configured command of a guest.
 struct QemuArguments {
   std::optional<IncomingMemory> memory;  ///< none: a machine that is switched on
-  int control_fd = -1;   ///< a connected socket for havend's own monitor, inherited
-  std::string qmp_path;  ///< the public monitor of the guest
+  int control_fd = -1;                   ///< a connected socket for havend's own monitor, inherited
+  std::string qmp_path;                  ///< the public monitor of the guest
 };
 
 /// @return the argv of a QEMU that waits for the guest's state, or for the word
 ///         to switch the machine on.
-std::vector<std::string> QemuCommand(const std::vector<std::string>& configured,
-                                     const QemuArguments& arguments);
+std::vector<std::string> QemuCommand(const std::vector<std::string>& configured, const QemuArguments& arguments);
 
 }  // namespace haven::havend
 

@@ -62,8 +62,8 @@ Status QemuProcess::Recover() {
 Status QemuProcess::RefuseIfRunning() {
   pid_t pid = RunningPid();
   if (pid == 0) return Status::Ok();
-  return Status(StatusCode::kRefused, "the guest runs on this host already, as process " +
-                                          std::to_string(pid) + ": end it first");
+  return Status(StatusCode::kRefused,
+                "the guest runs on this host already, as process " + std::to_string(pid) + ": end it first");
 }
 
 Status QemuProcess::MayStart() {
@@ -94,8 +94,8 @@ Status QemuProcess::StartLocked() {
   if (!started.ok()) return started.status();
   qemu_ = std::move(started.value());
   phase_ = Phase::kWaiting;
-  Log("guest " + options_.name + ": process " + std::to_string(qemu_->process().pid()) +
-      " waits for it (machine " + qemu_->machine() + ")");
+  Log("guest " + options_.name + ": process " + std::to_string(qemu_->process().pid()) + " waits for it (machine " +
+      qemu_->machine() + ")");
   return Status::Ok();
 }
 
@@ -223,8 +223,8 @@ void QemuProcess::WatchedEnded() {
     how = qemu_->process().HowItEnded();
   }
   if (phase_ == Phase::kWaiting) {
-    Log("guest " + options_.name + ": the process that waits for it " + how + " (see " +
-        options_.LogPath() + "); starting another");
+    Log("guest " + options_.name + ": the process that waits for it " + how + " (see " + options_.LogPath() +
+        "); starting another");
     return;
   }
   Log("guest " + options_.name + ": the process that ran it here " + how);

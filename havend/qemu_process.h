@@ -58,11 +58,11 @@ class QemuProcess : public session::Activator {
 
   const QemuOptions options_;
   std::mutex mutex_;
-  Phase phase_ = Phase::kIdle;                  ///< under mutex_
-  std::unique_ptr<WaitingQemu> qemu_;           ///< under mutex_; empty if of an earlier havend
-  const memrep::GuestImage* image_ = nullptr;   ///< under mutex_; while kWaiting
-  pid_t running_pid_ = 0;                       ///< under mutex_; while kRunning
-  int stop_fd_ = -1;  ///< eventfd: the watching thread has to end
+  Phase phase_ = Phase::kIdle;                 ///< under mutex_
+  std::unique_ptr<WaitingQemu> qemu_;          ///< under mutex_; empty if of an earlier havend
+  const memrep::GuestImage* image_ = nullptr;  ///< under mutex_; while kWaiting
+  pid_t running_pid_ = 0;                      ///< under mutex_; while kRunning
+  int stop_fd_ = -1;                           ///< eventfd: the watching thread has to end
   int recovered_pidfd_ = -1;
   std::thread watcher_;
 };

@@ -45,8 +45,7 @@ std::string LastWords(const std::string& log_path) {
   return (before.empty() ? last : before + "; " + last).substr(0, kMaxShown);
 }
 
-const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image,
-                                             const std::string& name) {
+const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image, const std::string& name) {
   for (const auto& region : image.regions()) {
     if (region.name == name && region.fd >= 0) return &region;
   }
@@ -57,8 +56,7 @@ const memrep::GuestImage::Region* FindRegion(const memrep::GuestImage& image,
 /// announcements are lost.
 Json AnnounceParameters(const char* prefix) {
   const std::string p = prefix;
-  return Json::Object().Set(p + "initial", 20).Set(p + "max", 200).Set(p + "rounds", 8).Set(
-      p + "step", 30);
+  return Json::Object().Set(p + "initial", 20).Set(p + "max", 200).Set(p + "rounds", 8).Set(p + "step", 30);
 }
 
 Status WriteStream(int fd, const Bytes& stream) {
@@ -74,8 +72,7 @@ Status WriteStream(int fd, const Bytes& stream) {
 
 }  // namespace
 
-Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& options,
-                                                        const memrep::GuestImage& image) {
+Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& options, const memrep::GuestImage& image) {
   const memrep::GuestImage::Region* ram = FindRegion(image, options.ram_region);
   if (ram == nullptr) {
     return Status(StatusCode::kRefused, "the primary has no memory region " + options.ram_region +
@@ -89,9 +86,7 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& optio
   return ready.ok() ? std::move(qemu) : qemu.value()->EndBecause(ready);
 }
 
-Result<std::unique_ptr<WaitingQemu>> WaitingQemu::StartOff(const QemuOptions& options) {
-  return Spawn(options, {});
-}
+Result<std::unique_ptr<WaitingQemu>> WaitingQemu::StartOff(const QemuOptions& options) { return Spawn(options, {}); }
 
 Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Spawn(const QemuOptions& options, QemuArguments arguments) {
   int pair[2];
@@ -106,9 +101,8 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Spawn(const QemuOptions& optio
   spec.inherited = {theirs.fd};
   if (arguments.memory) spec.inherited.push_back(arguments.memory->fd);
   spec.output_path = options.LogPath();
-  auto child = ChildProcess::Spawn(spec, [&options](pid_t pid) {
-    return WritePidFile(options.PidPath(), RecordOf(pid, false));
-  });
+  auto child = ChildProcess::Spawn(
+      spec, [&options](pid_t pid) { return WritePidFile(options.PidPath(), RecordOf(pid, false)); });
   if (!child.ok()) {
     close(pair[0]);
     return child.status();
@@ -133,8 +127,7 @@ Status WaitingQemu::GetReadyToLoad() {
   Json events = Json::Object().Set("capability", "events").Set("state", true);
   Json list = Json::Array();
   list.Append(events);
-  Result<Json> done = qmp_->Execute("migrate-set-capabilities",
-                                    Json::Object().Set("capabilities", list));
+  Result<Json> done = qmp_->Execute("migrate-set-capabilities", Json::Object().Set("capabilities", list));
   if (!done.ok()) return done.status();
   done = qmp_->Execute("migrate-set-parameters", AnnounceParameters("announce-"));
   if (!done.ok()) return done.status();
@@ -187,8 +180,8 @@ Status WaitingQemu::SendStream(const Bytes& stream) {
   ScopedFd memory{memfd_create(kStreamName, MFD_CLOEXEC)};
   if (memory.fd < 0) return Status::FromErrno(errno, "cannot make memory for the state");
   HAVEN_RETURN_IF_ERROR(WriteStream(memory.fd, stream));
-  Result<Json> done = qmp_->Execute("getfd", Json::Object().Set("fdname", kStreamName),
-                                    qmp::kCommandTimeout, memory.fd);
+  Result<Json> done =
+      qmp_->Execute("getfd", Json::Object().Set("fdname", kStreamName), qmp::kCommandTimeout, memory.fd);
   if (!done.ok()) return done.status();
   const std::string uri = std::string("fd:") + kStreamName;
   return qmp_->Execute("migrate-incoming", Json::Object().Set("uri", uri)).status();
@@ -242,8 +235,7 @@ Status WaitingQemu::Resume(Reached& reached) {
   Result<Json> state = qmp_->Execute("query-status");
   if (!state.ok()) return state.status();
   if (!state.value()["running"].Bool()) {
-    return Status(StatusCode::kEnvironment,
-                  "its run state is " + state.value()["status"].String("unknown"));
+    return Status(StatusCode::kEnvironment, "its run state is " + state.value()["status"].String("unknown"));
   }
   // The incoming side announced when the guest was not running yet, and then
   // network back ends may hold the frames. Losing this one costs time, no guest.
@@ -256,9 +248,9 @@ Status WaitingQemu::Resume(Reached& reached) {
 Status WaitingQemu::Explain(Status status) {
   if (status.code() == StatusCode::kRefused || !process_->WaitForEnd(kEndGrace)) return status;
   std::string words = LastWords(options_.LogPath());
-  return Status(StatusCode::kEnvironment,
-                "the process " + process_->HowItEnded() +
-                    (words.empty() ? "" : ", saying: " + words) + " (see " + options_.LogPath() + ")");
+  return Status(StatusCode::kEnvironment, "the process " + process_->HowItEnded() +
+                                              (words.empty() ? "" : ", saying: " + words) + " (see " +
+                                              options_.LogPath() + ")");
 }
 
 }  // namespace haven::havend

@@ -40,8 +40,7 @@ class WaitingQemu {
  public:
   /// Starts it and waits until it answers; what can be done ahead of a
   /// failover is done. @param image  outlives the process, or its memory does.
-  static Result<std::unique_ptr<WaitingQemu>> Start(const QemuOptions& options,
-                                                    const memrep::GuestImage& image);
+  static Result<std::unique_ptr<WaitingQemu>> Start(const QemuOptions& options, const memrep::GuestImage& image);
   /// Starts one that has nothing but its disks, for Boot().
   static Result<std::unique_ptr<WaitingQemu>> StartOff(const QemuOptions& options);
   /// Leaves the process alone.

@@ -83,8 +83,7 @@ bool Inflater::Decompress(wire::Compression method, ByteSpan in, uint8_t* out, s
     case wire::Compression::kLz4:
       return LZ4_decompress_safe(reinterpret_cast<const char*>(in.data()), reinterpret_cast<char*>(out),
                                  static_cast<int>(in.size()), static_cast<int>(bytes)) == static_cast<int>(bytes);
-    case wire::Compression::kZstd:
-      return ZSTD_decompressDCtx(state_->zstd, out, bytes, in.data(), in.size()) == bytes;
+    case wire::Compression::kZstd: return ZSTD_decompressDCtx(state_->zstd, out, bytes, in.data(), in.size()) == bytes;
     case wire::Compression::kZlib: {
       z_stream& stream = state_->zlib;
       inflateReset(&stream);

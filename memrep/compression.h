@@ -85,7 +85,9 @@ class CompressionChooser {
   static size_t ClassOf(ByteSpan in);
   /// The method by which content of a class travels soonest.
   size_t Nearest(size_t content_class) const;
-  double NanosecondsPerByte(const Experience& experience) const { return experience.ns + experience.bytes * link_ns_per_byte_; }
+  double NanosecondsPerByte(const Experience& experience) const {
+    return experience.ns + experience.bytes * link_ns_per_byte_;
+  }
   void ChooseAll();
   std::optional<size_t> MethodFor(ByteSpan in, size_t& content_class);
   size_t Try(Deflater& deflater, size_t method, size_t content_class, wire::PageCode code, ByteSpan in, uint8_t* out);
@@ -106,7 +108,7 @@ class CompressionChooser {
   std::mutex mutex_;  ///< guards what follows
   double link_ns_per_byte_ = 0;
   std::array<std::array<Experience, kMethods>, kClasses> experience_;
-  std::array<int, kClasses> best_{};  ///< method, -1: as it is
+  std::array<int, kClasses> best_{};          ///< method, -1: as it is
   std::array<int, kClasses> retries_left_{};  ///< of content whose compression did not pay
   uint32_t epochs_ = 0;
   uint32_t next_probe_ = 0;

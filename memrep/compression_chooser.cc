@@ -138,7 +138,8 @@ std::optional<size_t> CompressionChooser::MethodFor(ByteSpan in, size_t& c) {
   // the link and the processor's load change.
   uint32_t turn = turns_.fetch_add(1, std::memory_order_relaxed) + 1;
   bool probe = turn % kProbeHopelessEvery == 0;
-  bool look = looks_left_.load(std::memory_order_relaxed) > 0 && looks_left_.fetch_sub(1, std::memory_order_relaxed) > 0;
+  bool look =
+      looks_left_.load(std::memory_order_relaxed) > 0 && looks_left_.fetch_sub(1, std::memory_order_relaxed) > 0;
   if (!any_pays_.load(std::memory_order_relaxed) && !probe && !look) return std::nullopt;
   c = ClassOf(in);
   std::lock_guard lock(mutex_);
@@ -153,7 +154,8 @@ std::optional<size_t> CompressionChooser::MethodFor(ByteSpan in, size_t& c) {
   return static_cast<size_t>(method);
 }
 
-size_t CompressionChooser::Try(Deflater& deflater, size_t method, size_t c, wire::PageCode code, ByteSpan in, uint8_t* out) {
+size_t CompressionChooser::Try(Deflater& deflater, size_t method, size_t c, wire::PageCode code, ByteSpan in,
+                               uint8_t* out) {
   uint64_t start = cpu_ns_();  // not the time in which another thread ran
   size_t limit = in.size() - in.size() / 16 - kCompressedHeadBytes;
   size_t bytes = deflater.Compress(kMethodOf[method], in, out + kCompressedHeadBytes, limit);

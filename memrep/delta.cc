@@ -54,7 +54,8 @@ size_t CountBits(const uint8_t* from, size_t bytes) {
 }  // namespace
 
 const DeltaKernels& PortableKernels() {
-  static constexpr DeltaKernels kKernels{"portable", ComparePortable, EncodePortable, ApplyPortable, CopyBlocksPortable};
+  static constexpr DeltaKernels kKernels{"portable", ComparePortable, EncodePortable, ApplyPortable,
+                                         CopyBlocksPortable};
   return kKernels;
 }
 

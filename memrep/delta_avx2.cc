@@ -97,7 +97,9 @@ HAVEN_AVX2 inline void StoreWord(void* to, __m128i v) { _mm_storel_epi64(static_
 HAVEN_AVX2 inline size_t Count(uint64_t mask) { return static_cast<size_t>(_mm_popcnt_u64(mask)); }
 
 /// Moves the octets of `mask` in a word together.
-HAVEN_AVX2 inline __m128i Compress(__m128i word, unsigned mask) { return _mm_shuffle_epi8(word, LoadWord(kMembers.of[mask])); }
+HAVEN_AVX2 inline __m128i Compress(__m128i word, unsigned mask) {
+  return _mm_shuffle_epi8(word, LoadWord(kMembers.of[mask]));
+}
 
 /// Appends the places of the bits of `mask`, 8 of them at most, each plus `first`. Writes 8 in any case.
 HAVEN_AVX2 inline uint16_t* ListBits(unsigned mask, size_t first, uint16_t* to) {
@@ -116,7 +118,8 @@ struct Places {
 /// Changed blocks, ascending.
 HAVEN_AVX2 inline void ListBlocks(uint64_t changed, bool many, Places<kBlocksPerPage>& blocks) {
   if (!many) {
-    for (; changed != 0; changed &= changed - 1) blocks.at[blocks.count++] = static_cast<uint16_t>(std::countr_zero(changed));
+    for (; changed != 0; changed &= changed - 1)
+      blocks.at[blocks.count++] = static_cast<uint16_t>(std::countr_zero(changed));
     return;
   }
   uint16_t* to = blocks.at;
@@ -147,7 +150,8 @@ HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, const Places<kBlocksPerPage
     whole_blocks |= uint64_t{~Octets(_mm256_cmpgt_epi8(whole, shorter))} << first;
     bytes_blocks |= uint64_t{Octets(_mm256_cmpgt_epi8(as_words, as_bytes))} << first;
     // What has not changed has no words.
-    const __m256i size = _mm256_andnot_si256(_mm256_cmpeq_epi8(words, _mm256_setzero_si256()), _mm256_min_epu8(shorter, whole));
+    const __m256i size =
+        _mm256_andnot_si256(_mm256_cmpeq_epi8(words, _mm256_setzero_si256()), _mm256_min_epu8(shorter, whole));
     sum = _mm256_add_epi64(sum, _mm256_sad_epu8(size, _mm256_setzero_si256()));
   }
   plan.modes.whole = diff.changed & whole_blocks;
@@ -159,7 +163,8 @@ HAVEN_AVX2 inline void PlanAll(const PageDiff& diff, const Places<kBlocksPerPage
 }
 
 /// A delta whose blocks are all of mode kWords.
-HAVEN_AVX2 inline void WriteWords(const uint8_t* page, const Places<kBlocksPerPage>& blocks, const DeltaPlan& plan, uint8_t* out) {
+HAVEN_AVX2 inline void WriteWords(const uint8_t* page, const Places<kBlocksPerPage>& blocks, const DeltaPlan& plan,
+                                  uint8_t* out) {
   constexpr uint8_t kMode = static_cast<uint8_t>(BlockMode::kWords) << 6;
   const bool listed = blocks.count <= kMaxListedBlocks;
   uint8_t no_list[kBlocksPerPage];
@@ -232,14 +237,16 @@ HAVEN_AVX2 Coded EncodeAvx2(const uint8_t* page, const PageDiff& diff, const Ahe
 
 HAVEN_AVX2 void ApplyAvx2(const uint8_t* delta, uint8_t* page) { ApplyScalar(delta, page); }
 
-HAVEN_AVX2 void CopyBlocksAvx2(const uint8_t* from, uint64_t blocks, uint8_t* to) { CopyBlocksScalar(from, blocks, to); }
+HAVEN_AVX2 void CopyBlocksAvx2(const uint8_t* from, uint64_t blocks, uint8_t* to) {
+  CopyBlocksScalar(from, blocks, to);
+}
 
 }  // namespace
 
 const DeltaKernels* Avx2Kernels() {
   static constexpr DeltaKernels kKernels{"avx2", CompareAvx2, EncodeAvx2, ApplyAvx2, CopyBlocksAvx2};
-  static const bool can = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") &&
-                          __builtin_cpu_supports("popcnt");
+  static const bool can =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
   return can ? &kKernels : nullptr;
 }
 

@@ -11,9 +11,10 @@
 #endif
 
 // See delta_avx2.cc for why each function names its target.
-#define HAVEN_AVX512                                                                                   \
-  __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bitalg,avx512vpopcntdq," \
-                        "bmi,bmi2,popcnt,lzcnt")))
+#define HAVEN_AVX512                                                                          \
+  __attribute__((                                                                             \
+      target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,avx512bitalg,avx512vpopcntdq," \
+             "bmi,bmi2,popcnt,lzcnt")))
 
 namespace haven::memrep {
 namespace {
@@ -76,8 +77,7 @@ HAVEN_AVX512 inline void Plan(const PageDiff& diff, const Ahead& ahead, VectorPl
     }
     __m512i masks = Load(diff.byte_masks + group * 8);
     plan.group_words[group] = _mm512_test_epi8_mask(masks, masks);
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(octets + group * 8),
-                     _mm512_cvtepi64_epi8(_mm512_popcnt_epi64(masks)));
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(octets + group * 8), _mm512_cvtepi64_epi8(_mm512_popcnt_epi64(masks)));
   }
   plan.word_masks = Load(plan.group_words);
   __m512i one = _mm512_set1_epi8(1);
@@ -111,8 +111,9 @@ HAVEN_AVX512 inline uint8_t* WriteHeadVector(const BlockModes& modes, uint8_t* o
       for (size_t i = 0; i < kBlocksPerPage; i++) at[i] = static_cast<uint8_t>(i);
     }
   } kIndices;
-  __m512i entries = _mm512_or_si512(Load(kIndices.at), _mm512_or_si512(_mm512_maskz_set1_epi8(low, 0x40),
-                                                                       _mm512_maskz_set1_epi8(high, static_cast<char>(0x80))));
+  __m512i entries = _mm512_or_si512(
+      Load(kIndices.at),
+      _mm512_or_si512(_mm512_maskz_set1_epi8(low, 0x40), _mm512_maskz_set1_epi8(high, static_cast<char>(0x80))));
   out[0] = static_cast<uint8_t>(n);
   Store(out + 1, _mm512_maskz_compress_epi8(all, entries));
   return out + 1 + n;
@@ -126,7 +127,8 @@ HAVEN_AVX512 inline __m512i Effective(const BlockModes& modes, size_t group, uin
   return _mm512_mask_blend_epi64(of_whole, masks, _mm512_set1_epi64(-1));
 }
 
-HAVEN_AVX512 Coded EncodeAvx512(const uint8_t* page, const PageDiff& diff, const Ahead& ahead, uint8_t* out, size_t limit) {
+HAVEN_AVX512 Coded EncodeAvx512(const uint8_t* page, const PageDiff& diff, const Ahead& ahead, uint8_t* out,
+                                size_t limit) {
   VectorPlan plan;
   Plan(diff, ahead, plan);
   Span span = SpanOf(diff);

@@ -76,7 +76,8 @@ HAVEN_INLINE uint8_t* WriteMasks(const PageDiff& diff, const DeltaPlan& plan, ui
 }
 
 /// The octets that travel of block `block`.
-HAVEN_INLINE uint8_t* WriteBlock(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, size_t block, uint8_t* to) {
+HAVEN_INLINE uint8_t* WriteBlock(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, size_t block,
+                                 uint8_t* to) {
   const uint8_t* from = page + block * kBlockBytes;
   if (plan.modes.whole >> block & 1) {
     memcpy(to, from, kBlockBytes);
@@ -88,12 +89,14 @@ HAVEN_INLINE uint8_t* WriteBlock(const uint8_t* page, const PageDiff& diff, cons
     }
     return to;
   }
-  for (uint64_t octets = diff.byte_masks[block]; octets != 0; octets &= octets - 1) *to++ = from[std::countr_zero(octets)];
+  for (uint64_t octets = diff.byte_masks[block]; octets != 0; octets &= octets - 1)
+    *to++ = from[std::countr_zero(octets)];
   return to;
 }
 
 /// @return false when it was written as a run, which is shorter, or is too long for either; `coded` says which.
-HAVEN_INLINE bool IsDelta(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, uint8_t* out, size_t limit, Coded& coded) {
+HAVEN_INLINE bool IsDelta(const uint8_t* page, const PageDiff& diff, const DeltaPlan& plan, uint8_t* out, size_t limit,
+                          Coded& coded) {
   Span span = SpanOf(diff);
   if (kRunHeadBytes + span.bytes <= plan.bytes) {
     coded = kRunHeadBytes + span.bytes > limit ? Coded{} : WriteRun(page, span, out);
@@ -135,7 +138,8 @@ HAVEN_INLINE void ApplyScalar(const uint8_t* delta, uint8_t* page) {
     } else {
       for (unsigned words = *masks_of_bytes++; words != 0; words &= words - 1) {
         uint8_t* word = to + 8 * std::countr_zero(words);
-        for (unsigned octets = *octet_masks++; octets != 0; octets &= octets - 1) word[std::countr_zero(octets)] = *data++;
+        for (unsigned octets = *octet_masks++; octets != 0; octets &= octets - 1)
+          word[std::countr_zero(octets)] = *data++;
       }
     }
   }

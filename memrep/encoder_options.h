@@ -53,7 +53,9 @@ struct EncoderOptions {
   bool blocks() const { return Has(EncoderStages::kBlocks, wire::kFeaturePageDeltas); }
   bool sharing() const { return Has(EncoderStages::kSharing, wire::kFeatureSamePages); }
   bool sharing_blocks() const { return sharing() && (features & wire::kFeatureAssembledPages) != 0; }
-  bool sharing_with_others() const { return shared != nullptr && Has(EncoderStages::kSharing, wire::kFeatureSharedPages); }
+  bool sharing_with_others() const {
+    return shared != nullptr && Has(EncoderStages::kSharing, wire::kFeatureSharedPages);
+  }
   bool compressing() const { return Has(EncoderStages::kCompression, wire::kFeatureCompressedPages); }
   bool caching() const { return blocks() || sharing(); }
 
@@ -70,12 +72,12 @@ struct EncoderFigures {
   uint64_t zero = 0, run = 0, delta = 0, sparse = 0, same = 0, assembled = 0, compressed = 0, raw = 0;
   uint64_t shared = 0;  ///< as references to pages of other guests
   uint64_t cache_hits = 0, cache_misses = 0;
-  uint64_t changed_blocks = 0;         ///< 64-octet blocks of pages found in the cache
-  uint64_t bytes_after_blocks = 0;     ///< what travels if only blocks() worked after the cache
-  uint64_t bytes_after_sharing = 0;    ///< ... and sharing()
-  uint64_t bytes = 0;                  ///< what travels
-  uint64_t encode_ns = 0;              ///< of all threads
-  uint64_t compress_ns = 0;            ///< of it
+  uint64_t changed_blocks = 0;       ///< 64-octet blocks of pages found in the cache
+  uint64_t bytes_after_blocks = 0;   ///< what travels if only blocks() worked after the cache
+  uint64_t bytes_after_sharing = 0;  ///< ... and sharing()
+  uint64_t bytes = 0;                ///< what travels
+  uint64_t encode_ns = 0;            ///< of all threads
+  uint64_t compress_ns = 0;          ///< of it
 
   void Add(const EncoderFigures& other);
 };

@@ -43,8 +43,7 @@ Status EpochStaging::Enter(Epoch epoch) {
   bool open = epoch == epoch_ && (epoch == kSyncEpoch || epoch > image_.epoch());
   if (open) return Status::Ok();
   if (epoch != image_.epoch() + 1) {
-    return Protocol("memory of epoch " + std::to_string(epoch) + " came after epoch " +
-                    std::to_string(image_.epoch()));
+    return Protocol("memory of epoch " + std::to_string(epoch) + " came after epoch " + std::to_string(image_.epoch()));
   }
   Clear();
   epoch_ = epoch;
@@ -80,8 +79,8 @@ Status EpochStaging::AddDeviceState(Epoch epoch, ByteSpan body) {
   uint64_t offset = r.U64();
   if (!r.ok()) return Protocol("DEVICE_STATE record: too short");
   if (total > wire::kMaxDeviceStateBytes) return Protocol("DEVICE_STATE record: over the limit");
-  if (offset != device_state_.size() || (offset != 0 && total != device_state_total_) ||
-      r.left() == 0 || r.left() > total - offset) {
+  if (offset != device_state_.size() || (offset != 0 && total != device_state_total_) || r.left() == 0 ||
+      r.left() > total - offset) {
     return Protocol("DEVICE_STATE record: pieces do not fit together");
   }
   device_state_total_ = total;

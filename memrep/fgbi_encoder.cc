@@ -55,7 +55,8 @@ struct FgbiEncoder::Worker {
 
 void EncoderFigures::Add(const EncoderFigures& o) {
   pages += o.pages, unchanged += o.unchanged, zero += o.zero, run += o.run, delta += o.delta;
-  sparse += o.sparse, shared += o.shared, same += o.same, assembled += o.assembled, compressed += o.compressed, raw += o.raw;
+  sparse += o.sparse, shared += o.shared, same += o.same, assembled += o.assembled, compressed += o.compressed,
+      raw += o.raw;
   cache_hits += o.cache_hits, cache_misses += o.cache_misses, changed_blocks += o.changed_blocks;
   bytes_after_blocks += o.bytes_after_blocks, bytes_after_sharing += o.bytes_after_sharing, bytes += o.bytes;
   encode_ns += o.encode_ns, compress_ns += o.compress_ns;
@@ -132,14 +133,16 @@ void FgbiEncoder::LookUp(uint32_t region, std::span<const PageRef> pages, size_t
   }
 }
 
-void FgbiEncoder::LookAtPart(uint32_t region, std::span<const PageRef> pages, size_t part, Worker& worker, uint8_t* to) {
+void FgbiEncoder::LookAtPart(uint32_t region, std::span<const PageRef> pages, size_t part, Worker& worker,
+                             uint8_t* to) {
   size_t end = std::min((part + 1) * kPartPages, pages.size());
   LookUp(region, pages, part * kPartPages, end);
   auto fetch_samples = [&](size_t i) {
     if (i >= end) return;
     uint32_t slot = looks_[i].slot;
     // Compared or left alone: samples are not what is read of it.
-    bool known = slot != PageCache::kNoSlot && (cache_.StateOf(slot).content != PageCache::Content::kUnknown || cache_.StateOf(slot).plain);
+    bool known = slot != PageCache::kNoSlot &&
+                 (cache_.StateOf(slot).content != PageCache::Content::kUnknown || cache_.StateOf(slot).plain);
     if (!known) PrefetchSamples(pages[i].data);
   };
   for (size_t i = part * kPartPages; i < part * kPartPages + kLookAhead; i++) fetch_samples(i);
@@ -178,10 +181,12 @@ void FgbiEncoder::LookAt(const PageRef& page, const Ahead& ahead, Worker& worker
     look.code = wire::PageCode::kZero;
     return;
   }
-  if (options_.blocks() && LookWhetherSparse(page, to, look)) return CodeAlone(look.code, look.change_bytes, worker, to, look);
+  if (options_.blocks() && LookWhetherSparse(page, to, look))
+    return CodeAlone(look.code, look.change_bytes, worker, to, look);
   auto number = static_cast<size_t>(&look - looks_.data());
   bool others = options_.sharing_with_others() && (options_.shared->HasRoom() || others_pace_.Wants(number));
-  if ((options_.sharing() && equal_pace_.Wants(number)) || others) look.hash = hash_(page.data) | 1;  // never 0, which is none
+  if ((options_.sharing() && equal_pace_.Wants(number)) || others)
+    look.hash = hash_(page.data) | 1;  // never 0, which is none
   if (others) options_.shared->Prefetch(look.hash);
   if (!options_.sharing_blocks() || !block_pace_.Wants(number)) return;
   HashBlocks(page.data, &block_hashes_[number * kBlocksPerPage]);
@@ -339,7 +344,10 @@ void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, E
       uint8_t* to = record.coded.data() + kParts * kPartBytes + wholes_.size() * kPackedBytes;
       whole.coded_bytes = static_cast<uint32_t>(EncodeAssembled(pages[i].data, runs_, to));
     }
-    figures_.bytes_after_sharing += equal ? sizeof(uint64_t) : stored ? sizeof(uint32_t) : whole.assembled ? whole.coded_bytes : kPageBytes;
+    figures_.bytes_after_sharing += equal             ? sizeof(uint64_t)
+                                    : stored          ? sizeof(uint32_t)
+                                    : whole.assembled ? whole.coded_bytes
+                                                      : kPageBytes;
     if (whole.slot != PageCache::kNoSlot) {
       Store(whole.slot, pages[i]);
       bool is_copy = cache_.StateOf(whole.slot).content == PageCache::Content::kCopy;
@@ -374,10 +382,11 @@ size_t FgbiEncoder::FindBlocks(PageKey key, const PageRef& page, const uint32_t*
     const uint8_t* there = cache_.Data(slot) + candidate % kBlocksPerPage * kBlockBytes;
     if (memcmp(there, page.data + block * kBlockBytes, kBlockBytes) != 0) continue;
     shared++;
-    uint64_t source = (other & PageCache::kNoRegion) * kBlocksPerPage + candidate % kBlocksPerPage + (other & ~PageCache::kNoRegion);
+    uint64_t source =
+        (other & PageCache::kNoRegion) * kBlocksPerPage + candidate % kBlocksPerPage + (other & ~PageCache::kNoRegion);
     BlockRun* last = runs_.empty() ? nullptr : &runs_.back();
-    bool follows = last != nullptr && last->first + last->count == static_cast<int>(block) && last->source + last->count == source &&
-                   source % kBlocksPerPage != 0;
+    bool follows = last != nullptr && last->first + last->count == static_cast<int>(block) &&
+                   last->source + last->count == source && source % kBlocksPerPage != 0;
     if (follows) {
       last->count++;
     } else {
@@ -416,8 +425,11 @@ void FgbiEncoder::EmitWhole(std::span<const PageRef> pages, EncodedPages& record
     } else {
       plain = whole.coded_bytes == 0;
       (plain ? figures_.raw : whole.assembled ? figures_.assembled : figures_.compressed)++;
-      auto code = plain ? wire::PageCode::kRaw : whole.assembled ? wire::PageCode::kAssembled : wire::PageCode::kCompressed;
-      ByteSpan payload = plain ? ByteSpan(page.data, kPageBytes) : ByteSpan(packed + w * kPackedBytes, whole.coded_bytes);
+      auto code = plain             ? wire::PageCode::kRaw
+                  : whole.assembled ? wire::PageCode::kAssembled
+                                    : wire::PageCode::kCompressed;
+      ByteSpan payload =
+          plain ? ByteSpan(page.data, kPageBytes) : ByteSpan(packed + w * kPackedBytes, whole.coded_bytes);
       if (whole.keep == kNoStoreSlot) {
         out.Add(code, page.index, payload);
       } else {
@@ -433,7 +445,8 @@ void FgbiEncoder::Store(uint32_t slot, const PageRef& page) {
   if (state.content != PageCache::Content::kUnknown && options_.blocks() && ++state.fails >= kManyFails) {
     // It changes wholly each time: copying and comparing it is for nothing.
     state.content = PageCache::Content::kUnknown;
-    state.skip = static_cast<uint8_t>(std::min<unsigned>(kMaxSkip, 1u << std::min<unsigned>(state.fails - kManyFails, 4)));
+    state.skip =
+        static_cast<uint8_t>(std::min<unsigned>(kMaxSkip, 1u << std::min<unsigned>(state.fails - kManyFails, 4)));
     state.worth = 0;
     return;
   }

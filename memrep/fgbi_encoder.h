@@ -60,7 +60,7 @@ class FgbiEncoder : public PageEncoder {
     uint32_t changed_blocks = 0;
     uint32_t change_bytes = 0;  ///< before compression
     ByteSpan coded;
-    uint64_t hash = 0;            ///< kWhole, when a page like it is searched
+    uint64_t hash = 0;           ///< kWhole, when a page like it is searched
     bool blocks_hashed = false;  ///< kWhole, when blocks like its are searched
   };
 
@@ -112,13 +112,13 @@ class FgbiEncoder : public PageEncoder {
   CompressionChooser compression_;
   const Bytes zeros_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::vector<Look> looks_;    ///< of the record that is made
-  std::vector<Whole> wholes_;  ///< of the record that is made
+  std::vector<Look> looks_;             ///< of the record that is made
+  std::vector<Whole> wholes_;           ///< of the record that is made
   std::vector<uint32_t> block_hashes_;  ///< of the record that is made, by page
   std::vector<BlockRun> runs_;          ///< of one page
-  SearchPace equal_pace_{256, 16};   ///< of searches for an equal page
-  SearchPace others_pace_{256, 16};  ///< the same among other guests' pages
-  SearchPace block_pace_{128, 64};   ///< of searches for a page's blocks
+  SearchPace equal_pace_{256, 16};      ///< of searches for an equal page
+  SearchPace others_pace_{256, 16};     ///< the same among other guests' pages
+  SearchPace block_pace_{128, 64};      ///< of searches for a page's blocks
   /// Since the last commit, and between the two before it: those the backup has for
   /// certain at the next one, since it applies an epoch before it looks at another.
   std::vector<Published> published_, committed_;

@@ -9,15 +9,14 @@
 
 namespace haven::memrep {
 
-Result<std::unique_ptr<GuestImage>> GuestImage::Create(const wire::Layout& layout,
-                                                       const std::string& shared_region,
+Result<std::unique_ptr<GuestImage>> GuestImage::Create(const wire::Layout& layout, const std::string& shared_region,
                                                        uint64_t limit_bytes) {
   uint64_t total = 0;
   for (const auto& region : layout.regions) {
     // Compared before adding: sizes come from the peer and may overflow.
     if (region.bytes > limit_bytes || total > limit_bytes - region.bytes) {
-      return Status(StatusCode::kRefused, "the guest's memory is over the backup's limit of " +
-                                              std::to_string(limit_bytes >> 20) + " MiB");
+      return Status(StatusCode::kRefused,
+                    "the guest's memory is over the backup's limit of " + std::to_string(limit_bytes >> 20) + " MiB");
     }
     total += region.bytes;
   }

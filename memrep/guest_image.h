@@ -30,8 +30,7 @@ class GuestImage {
   /// Allocates the regions of `layout`.
   /// @param shared_region  lives in a memfd, so that a waiting QEMU can map it.
   /// @param limit_bytes    kRefused if the regions are larger in all.
-  static Result<std::unique_ptr<GuestImage>> Create(const wire::Layout& layout,
-                                                    const std::string& shared_region,
+  static Result<std::unique_ptr<GuestImage>> Create(const wire::Layout& layout, const std::string& shared_region,
                                                     uint64_t limit_bytes);
   ~GuestImage();
   GuestImage(const GuestImage&) = delete;

@@ -23,7 +23,7 @@ constexpr PageKey MakePageKey(uint32_t region, uint64_t index) { return uint64_t
 class PageCache {
  public:
   static constexpr uint32_t kNoSlot = ~0u;
-  static constexpr PageKey kNoKey = ~uint64_t{0};  ///< no region has that many pages
+  static constexpr PageKey kNoKey = ~uint64_t{0};                ///< no region has that many pages
   static constexpr PageKey kNoRegion = (uint64_t{1} << 56) - 1;  ///< mask: the index of a key
 
   /// What a slot knows of its page.
@@ -33,8 +33,8 @@ class PageCache {
     kCopy,     ///< Data()
   };
   struct State {
-    uint8_t worth = 0;  ///< against being replaced
-    uint8_t fails = 0;  ///< in a row: changes too large for a delta
+    uint8_t worth = 0;      ///< against being replaced
+    uint8_t fails = 0;      ///< in a row: changes too large for a delta
     uint8_t skip : 7 = 0;   ///< how often to leave it alone from now on
     uint8_t plain : 1 = 0;  ///< it travelled whole and as it is the last time
     Content content = Content::kUnknown;
@@ -74,7 +74,7 @@ class PageCache {
   uint32_t SecondSet(PageKey key) const { return static_cast<uint32_t>(key * 0x9E3779B97F4A7C15ull >> 32) % sets_; }
 
   uint32_t sets_ = 1;
-  uint32_t ways_ = kWays;  ///< fewer only in a cache of less than 8 pages
+  uint32_t ways_ = kWays;    ///< fewer only in a cache of less than 8 pages
   PageKey* keys_ = nullptr;  ///< a cache line for each set
   std::vector<PageKey> key_memory_;
   struct Slot {

@@ -62,8 +62,8 @@ constexpr size_t kKeptHeadBytes = 5;
 /// that cannot fail.
 struct DecodedPage {
   uint64_t index;
-  const uint8_t* data;  ///< as `code` says; nullptr: zeros
-  wire::PageCode code;  ///< any but kCompressed, kKept and kStored
+  const uint8_t* data;           ///< as `code` says; nullptr: zeros
+  wire::PageCode code;           ///< any but kCompressed, kKept and kStored
   uint32_t keep = kNoStoreSlot;  ///< of the store, for what the page is then
 };
 
@@ -122,8 +122,7 @@ class PageDecoder {
 
 /// The same for records without compressed pages, which it refuses.
 /// @return the region.
-Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pages,
-                             std::vector<DecodedPage>& out);
+Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pages, std::vector<DecodedPage>& out);
 
 /// Makes one change. Pure.
 /// @param regions  memory of the guest's regions, for references between pages.

@@ -16,9 +16,7 @@ constexpr uint64_t kIndexMask = (1ull << kCodeShift) - 1;
 /// What one worker decompresses in one go.
 constexpr size_t kPartPages = 16;
 
-Status Malformed(const std::string& why) {
-  return {StatusCode::kProtocol, "PAGES record: " + why};
-}
+Status Malformed(const std::string& why) { return {StatusCode::kProtocol, "PAGES record: " + why}; }
 
 uint64_t Little(const uint8_t* from, size_t bytes) {
   uint64_t v = 0;
@@ -39,8 +37,7 @@ size_t CountCompressed(ByteSpan entries, uint32_t count) {
 /// How many octets of `in` the payload of a page has. Pure.
 Result<size_t> Measure(wire::PageCode code, ByteSpan in) {
   switch (code) {
-    case wire::PageCode::kZero:
-      return size_t{0};
+    case wire::PageCode::kZero: return size_t{0};
     case wire::PageCode::kRaw:
       if (in.size() < kPageBytes) break;
       return size_t{kPageBytes};
@@ -71,8 +68,7 @@ Result<size_t> Measure(wire::PageCode code, ByteSpan in) {
       if (bytes == 0) return Malformed(std::string("assembled page: ") + why);
       return bytes;
     }
-    default:
-      return Malformed("unknown code " + std::to_string(static_cast<int>(code)) + " of a page");
+    default: return Malformed("unknown code " + std::to_string(static_cast<int>(code)) + " of a page");
   }
   return Malformed("too short for its pages");
 }
@@ -244,9 +240,7 @@ Result<uint32_t> DecodePages(ByteSpan body, std::span<const uint64_t> region_pag
 
 void ApplyPage(const DecodedPage& page, std::span<uint8_t* const> regions, uint8_t* to) {
   switch (page.code) {
-    case wire::PageCode::kRaw:
-      memcpy(to, page.data, kPageBytes);
-      return;
+    case wire::PageCode::kRaw: memcpy(to, page.data, kPageBytes); return;
     case wire::PageCode::kZero:
       if (!IsZeroPage(to)) memset(to, 0, kPageBytes);  // not written when zero: keeps the memory sparse
       return;
@@ -257,21 +251,16 @@ void ApplyPage(const DecodedPage& page, std::span<uint8_t* const> regions, uint8
       memset(to, 0, kPageBytes);
       BestKernels().apply(page.data, to);
       return;
-    case wire::PageCode::kDelta:
-      BestKernels().apply(page.data, to);
-      return;
+    case wire::PageCode::kDelta: BestKernels().apply(page.data, to); return;
     case wire::PageCode::kSame: {
       uint64_t key = Little(page.data, sizeof(uint64_t));
       memmove(to, regions[key >> kCodeShift] + (key & kIndexMask) * kPageBytes, kPageBytes);
       return;
     }
-    case wire::PageCode::kAssembled:
-      ApplyAssembled(page.data, regions, to);
-      return;
+    case wire::PageCode::kAssembled: ApplyAssembled(page.data, regions, to); return;
     case wire::PageCode::kCompressed:
     case wire::PageCode::kKept:
-    case wire::PageCode::kStored:
-      break;
+    case wire::PageCode::kStored: break;
   }
   HAVEN_ASSERT(false);
 }

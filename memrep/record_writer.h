@@ -20,7 +20,8 @@ class FgbiEncoder::Writer {
 
   /// @param payload  stays where it is until the record is sent.
   void Add(wire::PageCode code, uint64_t index, ByteSpan payload) {
-    StoreLittle64(&out_.head[wire::kPagesHeadBytes + pages_++ * kEntryBytes], MakePageKey(static_cast<uint32_t>(code), index));
+    StoreLittle64(&out_.head[wire::kPagesHeadBytes + pages_++ * kEntryBytes],
+                  MakePageKey(static_cast<uint32_t>(code), index));
     if (payload.empty()) return;
     bytes_ += payload.size();
     ByteSpan* last = out_.payload.empty() ? nullptr : &out_.payload.back();

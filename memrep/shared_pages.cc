@@ -148,7 +148,8 @@ Status SharedPages::Map(const wire::StoreReply& store) {
   void* data = mmap(nullptr, shape_.pages_at, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
   if (data == MAP_FAILED) return Status::FromErrno(errno, "cannot map " + path_);
   data_ = static_cast<uint8_t*>(data);
-  void* pages = mmap(nullptr, shape_.slots * kPageBytes, PROT_READ, MAP_SHARED, fd_, static_cast<off_t>(shape_.pages_at));
+  void* pages =
+      mmap(nullptr, shape_.slots * kPageBytes, PROT_READ, MAP_SHARED, fd_, static_cast<off_t>(shape_.pages_at));
   if (pages == MAP_FAILED) return Status::FromErrno(errno, "cannot map " + path_);
   pages_ = static_cast<const uint8_t*>(pages);
   return Status::Ok();

@@ -11,8 +11,7 @@ namespace {
 constexpr size_t kMaxEvents = 256;
 
 milliseconds Left(Instant deadline) {
-  return std::max(milliseconds(0),
-                  std::chrono::ceil<milliseconds>(deadline - SteadyClock::now()));
+  return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(deadline - SteadyClock::now()));
 }
 
 }  // namespace
@@ -56,8 +55,7 @@ Result<Json> Client::ReadMessage(Instant deadline) {
   return message;
 }
 
-Result<Json> Client::Execute(const std::string& command, const Json& arguments,
-                             milliseconds timeout, int attached) {
+Result<Json> Client::Execute(const std::string& command, const Json& arguments, milliseconds timeout, int attached) {
   const int64_t id = next_id_++;
   Json request = Json::Object().Set("execute", command).Set("id", id);
   if (arguments.IsObject()) request.Set("arguments", arguments);

@@ -20,16 +20,14 @@ constexpr milliseconds kCommandTimeout{10000};
 class Client {
  public:
   /// Reads the greeting and negotiates, within `timeout`.
-  static Result<std::unique_ptr<Client>> Start(LineSocket socket,
-                                               milliseconds timeout = kCommandTimeout);
-  static Result<std::unique_ptr<Client>> Connect(const std::string& path,
-                                                 milliseconds timeout = kCommandTimeout);
+  static Result<std::unique_ptr<Client>> Start(LineSocket socket, milliseconds timeout = kCommandTimeout);
+  static Result<std::unique_ptr<Client>> Connect(const std::string& path, milliseconds timeout = kCommandTimeout);
 
   /// @param attached  a descriptor that goes with the command (getfd), -1: none.
   /// @return the value of "return"; kRefused with QEMU's own description when
   ///         it says "error" (see error_class()); kPeerLost when it does not answer.
-  Result<Json> Execute(const std::string& command, const Json& arguments = {},
-                       milliseconds timeout = kCommandTimeout, int attached = -1);
+  Result<Json> Execute(const std::string& command, const Json& arguments = {}, milliseconds timeout = kCommandTimeout,
+                       int attached = -1);
 
   /// Of the last Execute() that returned kRefused, e.g. "CommandNotFound".
   const std::string& error_class() const { return error_class_; }

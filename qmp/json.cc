@@ -45,8 +45,7 @@ Result<Json> Json::Parse(std::string_view text) {
   JsonParser* parser = json_parser_new_immutable();
   GError* error = nullptr;
   Json value;
-  bool parsed = json_parser_load_from_data(parser, text.data(),
-                                           static_cast<gssize>(text.size()), &error);
+  bool parsed = json_parser_load_from_data(parser, text.data(), static_cast<gssize>(text.size()), &error);
   if (parsed && json_parser_get_root(parser) != nullptr) {
     value.node_ = json_node_ref(json_parser_get_root(parser));
   }
@@ -64,8 +63,7 @@ bool Json::IsObject() const { return node_ != nullptr && JSON_NODE_HOLDS_OBJECT(
 bool Json::IsArray() const { return node_ != nullptr && JSON_NODE_HOLDS_ARRAY(node_); }
 
 bool Json::IsString() const {
-  return node_ != nullptr && JSON_NODE_HOLDS_VALUE(node_) &&
-         json_node_get_value_type(node_) == G_TYPE_STRING;
+  return node_ != nullptr && JSON_NODE_HOLDS_VALUE(node_) && json_node_get_value_type(node_) == G_TYPE_STRING;
 }
 
 bool Json::Has(const char* name) const {
@@ -89,8 +87,7 @@ int64_t Json::Int(int64_t otherwise) const {
 
 bool Json::Bool(bool otherwise) const {
   if (node_ == nullptr || !JSON_NODE_HOLDS_VALUE(node_)) return otherwise;
-  return json_node_get_value_type(node_) == G_TYPE_BOOLEAN ? json_node_get_boolean(node_)
-                                                          : otherwise;
+  return json_node_get_value_type(node_) == G_TYPE_BOOLEAN ? json_node_get_boolean(node_) : otherwise;
 }
 
 std::vector<std::string> Json::Members() const {
@@ -115,15 +112,13 @@ std::vector<Json> Json::Elements() const {
 }
 
 Json& Json::Set(const std::string& name, const Json& value) {
-  JsonNode* copy = value.node_ != nullptr ? json_node_copy(value.node_)
-                                          : json_node_new(JSON_NODE_NULL);
+  JsonNode* copy = value.node_ != nullptr ? json_node_copy(value.node_) : json_node_new(JSON_NODE_NULL);
   json_object_set_member(json_node_get_object(node_), name.c_str(), copy);
   return *this;
 }
 
 void Json::Append(const Json& value) {
-  JsonNode* copy = value.node_ != nullptr ? json_node_copy(value.node_)
-                                          : json_node_new(JSON_NODE_NULL);
+  JsonNode* copy = value.node_ != nullptr ? json_node_copy(value.node_) : json_node_new(JSON_NODE_NULL);
   json_array_add_element(json_node_get_array(node_), copy);
 }
 

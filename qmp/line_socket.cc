@@ -48,8 +48,7 @@ LineSocket::~LineSocket() {
 }
 
 LineSocket::LineSocket(LineSocket&& other) noexcept
-    : fd_(other.fd_), timed_out_(other.timed_out_), buffer_(std::move(other.buffer_)),
-      searched_(other.searched_) {
+    : fd_(other.fd_), timed_out_(other.timed_out_), buffer_(std::move(other.buffer_)), searched_(other.searched_) {
   other.fd_ = -1;
 }
 
@@ -58,8 +57,7 @@ Result<LineSocket> LineSocket::Connect(const std::string& path) {
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
     return Status(StatusCode::kInvalid, path + ": the path of a socket may have at most " +
-                                            std::to_string(sizeof(address.sun_path) - 1) +
-                                            " characters");
+                                            std::to_string(sizeof(address.sun_path) - 1) + " characters");
   }
   memcpy(address.sun_path, path.data(), path.size());
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -83,8 +81,7 @@ Status LineSocket::Write(const std::string& line, int attached) {
       int ready = WaitFor(fd_, POLLOUT, kWriteTimeout);
       if (ready == 0) return Status(StatusCode::kPeerLost, "the other end takes no data");
     } else if (now < 0 && errno != EINTR) {
-      return Status(StatusCode::kPeerLost,
-                    std::string("the connection is closed: ") + strerror(errno));
+      return Status(StatusCode::kPeerLost, std::string("the connection is closed: ") + strerror(errno));
     }
   }
   return Status::Ok();
@@ -113,8 +110,7 @@ Result<std::string> LineSocket::Read(milliseconds timeout) {
     int ready = WaitFor(fd_, POLLIN, left);
     if (ready == 0) {
       timed_out_ = true;
-      return Status(StatusCode::kPeerLost, "no answer within " +
-                                               std::to_string(timeout.count()) + " ms");
+      return Status(StatusCode::kPeerLost, "no answer within " + std::to_string(timeout.count()) + " ms");
     }
     char chunk[16384];
     ssize_t got = ready > 0 ? recv(fd_, chunk, sizeof(chunk), MSG_DONTWAIT) : -1;

@@ -21,8 +21,7 @@ Status FromGError(GError* error, const std::string& what) {
 
 }  // namespace
 
-Status AskArbiter(const std::string& command, const std::string& guest, const std::string& instance,
-                  const char* role) {
+Status AskArbiter(const std::string& command, const std::string& guest, const std::string& instance, const char* role) {
   GError* error = nullptr;
   gchar** words = nullptr;
   if (!g_shell_parse_argv(command.c_str(), nullptr, &words, &error)) {

@@ -15,8 +15,7 @@ namespace haven::session {
 ///                 has won; all else: it has not.
 /// @return Ok when won; kRefused when lost; kEnvironment when it could not be run.
 /// Blocks until the command ends; any thread.
-Status AskArbiter(const std::string& command, const std::string& guest,
-                  const std::string& instance, const char* role);
+Status AskArbiter(const std::string& command, const std::string& guest, const std::string& instance, const char* role);
 
 }  // namespace haven::session
 

@@ -32,7 +32,9 @@ Result<wire::Identity> BackupGuest::Identify() {
     // Nothing would be the wrong answer where there was a record.
     const std::string orphan = MarkedReplica(ledger_.setting());
     if (!orphan.empty()) {
-      return Refused(orphan + " was a disk of guest " + options_.name + " on this host, and no record says any more how new it is: if the primary's disks are right, run haven adopt " +
+      return Refused(orphan + " was a disk of guest " + options_.name +
+                     " on this host, and no record says any more how new it is: if the primary's disks are right, run "
+                     "haven adopt " +
                      options_.name + " on the backup");
     }
   }
@@ -49,8 +51,8 @@ Result<wire::Identity> BackupGuest::Identify() {
 
 /// A site that restarts its guests by itself has said that a new run is always right; not that
 /// a primary is that would be refused all the same.
-Ruling BackupGuest::RuleAndLetGo(Ruling (*rule)(const wire::Identity&, const wire::Identity&), const wire::Identity& primary,
-                                 wire::Identity& mine) {
+Ruling BackupGuest::RuleAndLetGo(Ruling (*rule)(const wire::Identity&, const wire::Identity&),
+                                 const wire::Identity& primary, wire::Identity& mine) {
   const Ruling ruling = rule(primary, mine);
   if (ruling != Ruling::kCheckpointWaits || !options_.discard_on_new_life) return ruling;
   wire::Identity without = mine;
@@ -135,8 +137,8 @@ Result<wire::Identity> BackupGuest::Answer(const wire::Identity& primary) {
 
 Status BackupGuest::RefuseIfPrimaryStarted() {
   if (primary_started_s_ == 0) return Status::Ok();
-  return Refused("the primary of guest " + options_.name + " has started it again at " + DescribeTime(primary_started_s_) +
-                 "; end it there first, then say --force");
+  return Refused("the primary of guest " + options_.name + " has started it again at " +
+                 DescribeTime(primary_started_s_) + "; end it there first, then say --force");
 }
 
 // --- what persons decide --------------------------------------------------------
@@ -144,7 +146,9 @@ Status BackupGuest::RefuseIfPrimaryStarted() {
 Status BackupGuest::RefuseWhileInUse() {
   if (activator_.Running()) return Refused("guest " + options_.name + " runs here: shut it down first");
   std::lock_guard lock(mutex_);
-  if (live_) return Refused("guest " + options_.name + " has a session with its primary " + live_peer_ + ": run haven unprotect there first");
+  if (live_)
+    return Refused("guest " + options_.name + " has a session with its primary " + live_peer_ +
+                   ": run haven unprotect there first");
   if (state_ == BackupState::kPromoting) return Refused("guest " + options_.name + " is being started here");
   return Status::Ok();
 }
@@ -152,7 +156,8 @@ Status BackupGuest::RefuseWhileInUse() {
 Result<std::string> BackupGuest::DescribeCopy() {
   auto mine = Identify();
   const StatusCode code = mine.status().code();
-  if (code == StatusCode::kInvalid || code == StatusCode::kRefused) return mine.status().message() + "; " + DescribeReplicas(ledger_.setting());
+  if (code == StatusCode::kInvalid || code == StatusCode::kRefused)
+    return mine.status().message() + "; " + DescribeReplicas(ledger_.setting());
   if (!mine.ok()) return mine.status();
   const wire::Identity& has = mine.value();
   std::string text;
@@ -162,7 +167,8 @@ Result<std::string> BackupGuest::DescribeCopy() {
   } else {
     text += Describe(has.lineage.current()) + "; ";
   }
-  if (has.epoch != kSyncEpoch) text += "epoch " + std::to_string(has.epoch) + ", committed " + DescribeTime(has.committed_s) + "; ";
+  if (has.epoch != kSyncEpoch)
+    text += "epoch " + std::to_string(has.epoch) + ", committed " + DescribeTime(has.committed_s) + "; ";
   if (has.Has(wire::kIdentityPartial)) text += "its replicas are a part of a copy; ";
   return text + DescribeReplicas(ledger_.setting());
 }
@@ -187,8 +193,8 @@ Status BackupGuest::Adopt() {
   {
     std::lock_guard lock(mutex_);
     if (HoldsCheckpoint()) {
-      return Refused("a checkpoint of guest " + options_.name + " waits here: run haven failover " + options_.name + " or haven discard " +
-                     options_.name + " first");
+      return Refused("a checkpoint of guest " + options_.name + " waits here: run haven failover " + options_.name +
+                     " or haven discard " + options_.name + " first");
     }
   }
   HAVEN_RETURN_IF_ERROR(ledger_.Adopt());
@@ -203,12 +209,15 @@ Result<std::string> BackupGuest::DescribeColdStart() {
   auto record = ledger_.Read();
   if (!record.ok()) return record.status();
   HAVEN_RETURN_IF_ERROR(CheckColdStart(record.value(), true));
-  std::string text = "the guest boots from its replicas as of epoch " + std::to_string(record.value().epoch) + ", committed " +
-                     DescribeTime(record.value().committed_s) +
-                     ", like a machine that lost power: what it had only in memory is lost, its connections too, and what the primary wrote later";
-  if (record.value().life_ended) text += "; the primary had ended its protection, or the guest, and its copy may be newer";
+  std::string text = "the guest boots from its replicas as of epoch " + std::to_string(record.value().epoch) +
+                     ", committed " + DescribeTime(record.value().committed_s) +
+                     ", like a machine that lost power: what it had only in memory is lost, its connections too, and "
+                     "what the primary wrote later";
+  if (record.value().life_ended)
+    text += "; the primary had ended its protection, or the guest, and its copy may be newer";
   if (!SurelyWhole(record.value())) {
-    text += "; this host has crashed since, and disk-ack was received: a part of the last epochs may be missing in between";
+    text +=
+        "; this host has crashed since, and disk-ack was received: a part of the last epochs may be missing in between";
   }
   return text;
 }
@@ -223,7 +232,8 @@ Status BackupGuest::CheckColdStart(const blkrep::GuestRecord& record, bool force
   {
     std::lock_guard lock(mutex_);
     if (HoldsCheckpoint() && state_ != BackupState::kFailed) {
-      return Refused("a checkpoint of guest " + options_.name + " is here, which loses less: run haven failover " + options_.name);
+      return Refused("a checkpoint of guest " + options_.name + " is here, which loses less: run haven failover " +
+                     options_.name);
     }
     if (!force) HAVEN_RETURN_IF_ERROR(RefuseIfPrimaryStarted());
   }
@@ -234,14 +244,17 @@ Status BackupGuest::CheckColdStart(const blkrep::GuestRecord& record, bool force
     return Refused("this host ran guest " + options_.name + " last, with " + record.backup_host +
                    " as its backup: start it as ever; it is held while the copy there may be newer");
   }
-  if (record.partial) return Refused("the replicas of guest " + options_.name + " are a part of a copy: nothing can be booted from them");
+  if (record.partial)
+    return Refused("the replicas of guest " + options_.name + " are a part of a copy: nothing can be booted from them");
   if (!force && record.life_ended) {
-    return Refused("the primary of guest " + options_.name + " has ended its protection, or the guest, so that its copy is as new as this one or newer; " +
+    return Refused("the primary of guest " + options_.name +
+                   " has ended its protection, or the guest, so that its copy is as new as this one or newer; " +
                    "if that is lost, say --force");
   }
   if (!force && !SurelyWhole(record)) {
     return Refused("this host has crashed since epoch " + std::to_string(record.epoch) +
-                   ", and disk-ack was received: the replicas may lack a part of the last epochs; say --force to boot from them all the same");
+                   ", and disk-ack was received: the replicas may lack a part of the last epochs; say --force to boot "
+                   "from them all the same");
   }
   return CheckBonds(record);
 }

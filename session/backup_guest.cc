@@ -44,8 +44,8 @@ wire::Error ErrorCodeOf(const Status& status) {
 }  // namespace
 
 struct BackupGuest::Live {
-  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in, uint32_t primary_deadline_ms,
-       uint64_t features)
+  Live(BackupSession::Events& events, std::unique_ptr<Link> link, milliseconds deadline_in,
+       uint32_t primary_deadline_ms, uint64_t features)
       : control(std::move(link)),
         session(events, *control, features),
         deadline(deadline_in),
@@ -114,11 +114,14 @@ Status BackupGuest::Recover() {
   auto record = ledger_.Read();
   Status usable = record.status();
   if (usable.ok() && record.value().role == wire::Role::kNone && BackupStore::HasJournal(MakeStoreOptions())) {
-    usable = {StatusCode::kRefused, "the replicas are of an earlier version, which kept no generations: if the primary's disks are right, run haven adopt " +
-                                        options_.name + " here"};
+    usable = {StatusCode::kRefused,
+              "the replicas are of an earlier version, which kept no generations: if the primary's disks are right, "
+              "run haven adopt " +
+                  options_.name + " here"};
   }
   // A guest that was started here has written to its disks since: the journal is of the time before.
-  const bool ours = usable.ok() && record.value().role == wire::Role::kBackup && !record.value().partial && !record.value().discarded;
+  const bool ours =
+      usable.ok() && record.value().role == wire::Role::kBackup && !record.value().partial && !record.value().discarded;
   if (ours) usable = CheckBonds(record.value());
   if (ours && usable.ok()) {
     auto epoch = BackupStore::Recover(MakeStoreOptions());
@@ -135,8 +138,9 @@ Status BackupGuest::Recover() {
 
 void BackupGuest::Attach(std::unique_ptr<Link> link, const wire::Hello& hello) {
   if (hello.version_min > wire::kVersionMax || hello.version_max < wire::kVersionMin) {
-    Reject(*link, wire::Error::kVersion, "this havend speaks protocol versions " + std::to_string(wire::kVersionMin) +
-                                             " to " + std::to_string(wire::kVersionMax));
+    Reject(*link, wire::Error::kVersion,
+           "this havend speaks protocol versions " + std::to_string(wire::kVersionMin) + " to " +
+               std::to_string(wire::kVersionMax));
     return;
   }
   if (hello.connection == wire::Connection::kQuery) {
@@ -337,10 +341,10 @@ void BackupGuest::AfterSession(Live& live) {
   }
   if (goodbye || committed == kSyncEpoch || !finished.ok()) {
     bool off = goodbye && goodbye_reason_ == wire::Goodbye::kGuestPoweredOff;
-    message_ = off                ? "the guest was powered off"
-               : goodbye          ? "the primary ended protection"
-               : !finished.ok()   ? finished.message()
-                                  : "the session ended before its first checkpoint: " + live.end.message();
+    message_ = off              ? "the guest was powered off"
+               : goodbye        ? "the primary ended protection"
+               : !finished.ok() ? finished.message()
+                                : "the session ended before its first checkpoint: " + live.end.message();
     state_ = BackupState::kWaiting;
     lock.unlock();
     activator_.Discard();
@@ -421,7 +425,8 @@ Result<BackupStore*> BackupGuest::OnLayout(const wire::Layout& layout, std::vect
   return store_.get();
 }
 
-Status BackupGuest::CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout, std::vector<blkrep::ReplicaOptions>& how,
+Status BackupGuest::CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout,
+                                  std::vector<blkrep::ReplicaOptions>& how,
                                   std::vector<wire::LayoutReply::Copy>& copies) {
   for (size_t i = 0; i < layout.disks.size(); i++) {
     auto ruling = RuleOnReplica(ledger_.setting(), record, layout.disks[i]);
@@ -494,7 +499,8 @@ Status BackupGuest::AskForPromotion(Ask ask) {
     if (ask == Ask::kOnce) return verdict.With("not promoted: the arbiter gave no answer");
     SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(mutex_);
-    options_.clock->WaitFor(changed_, lock, kArbiterRetryInterval, [this] { return shutting_down_ || failover_wanted_ > 0; });
+    options_.clock->WaitFor(changed_, lock, kArbiterRetryInterval,
+                            [this] { return shutting_down_ || failover_wanted_ > 0; });
     if (shutting_down_ || failover_wanted_ > 0) return verdict.With("not promoted yet");
   }
   return Status::Ok();
@@ -551,12 +557,15 @@ Status BackupGuest::Failover(bool force) {
   {
     std::lock_guard lock(mutex_);
     live = live_;
-    if (state_ == BackupState::kPromoted) return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
+    if (state_ == BackupState::kPromoted)
+      return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
     if (!store_ || store_->committed() == kSyncEpoch) {
       return {StatusCode::kRefused, "there is no complete checkpoint of guest " + options_.name +
-                                        " here; haven failover --cold " + options_.name + " boots it from its replicas, if they are whole"};
+                                        " here; haven failover --cold " + options_.name +
+                                        " boots it from its replicas, if they are whole"};
     }
-    if (state_ == BackupState::kWaiting) return {StatusCode::kRefused, "guest " + options_.name + " is not protected: " + message_};
+    if (state_ == BackupState::kWaiting)
+      return {StatusCode::kRefused, "guest " + options_.name + " is not protected: " + message_};
     if (live && !force) {
       return {StatusCode::kRefused, "the primary of guest " + options_.name +
                                         " still answers; end it or its protection first, or say --force"};
@@ -585,9 +594,11 @@ Status BackupGuest::HandOver() {
   {
     std::unique_lock lock(mutex_);
     live = live_;
-    if (state_ == BackupState::kPromoted) return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
+    if (state_ == BackupState::kPromoted)
+      return {StatusCode::kRefused, "guest " + options_.name + " runs here already"};
     if (!live || state_ != BackupState::kProtecting) {
-      return {StatusCode::kRefused, "guest " + options_.name + " is not protected at this moment, so that its primary could hand it over"};
+      return {StatusCode::kRefused,
+              "guest " + options_.name + " is not protected at this moment, so that its primary could hand it over"};
     }
     if ((live->features & wire::kFeatureHandOver) == 0) {
       return {StatusCode::kRefused, "the primary of guest " + options_.name + " is of a version that cannot hand over"};
@@ -610,7 +621,9 @@ BackupStatus BackupGuest::Query() {
   }
   std::lock_guard lock(mutex_);
   status.state = state_;
-  status.message = refusal_.empty() ? message_ : (message_.empty() ? "" : message_ + "; ") + "the last primary that came was refused: " + refusal_;
+  status.message = refusal_.empty() ? message_
+                                    : (message_.empty() ? "" : message_ + "; ") +
+                                          "the last primary that came was refused: " + refusal_;
   status.newer = newer_;
   status.failover_ms = failover_ms_;
   if (live_) status.primary = live_->peer;

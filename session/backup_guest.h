@@ -35,7 +35,8 @@ class Activator {
   virtual void Committed(const memrep::GuestImage& image) { (void)image; }
   /// Run the guest from the image now; Ok when it runs.
   virtual Status Activate(const memrep::GuestImage& image) = 0;
-  /// Starts the guest from its disks alone, as a machine that is switched on. Nothing waits for an image. Ok when it runs.
+  /// Starts the guest from its disks alone, as a machine that is switched on. Nothing waits for an image. Ok when it
+  /// runs.
   virtual Status Boot() = 0;
   /// Nobody waits for this image any more.
   virtual void Discard() = 0;
@@ -59,16 +60,16 @@ struct BackupGuestOptions {
   std::string state_dir;  ///< a folder of this guest's own
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
-  bool create = false;  ///< replicas that are missing are made
+  bool create = false;                       ///< replicas that are missing are made
   bool durable = false;
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
-  std::string share_group;                      ///< guests of it share pages; empty: it shares none ...
-  memrep::PageStores* page_stores = nullptr;    ///< ... in one of these, which outlive the guest
-  Clock* clock = &MonotonicClock();  ///< of promotion; a link has its own. Outlives the guest.
+  std::string share_group;                    ///< guests of it share pages; empty: it shares none ...
+  memrep::PageStores* page_stores = nullptr;  ///< ... in one of these, which outlive the guest
+  Clock* clock = &MonotonicClock();           ///< of promotion; a link has its own. Outlives the guest.
 };
 
 struct BackupStatus {
@@ -146,7 +147,8 @@ class BackupGuest : private BackupSession::Events {
   Result<wire::Identity> Answer(const wire::Identity& primary);
   /// Under mutex_.
   bool HoldsCheckpoint() const;
-  Ruling RuleAndLetGo(Ruling (*rule)(const wire::Identity&, const wire::Identity&), const wire::Identity& primary, wire::Identity& mine);
+  Ruling RuleAndLetGo(Ruling (*rule)(const wire::Identity&, const wire::Identity&), const wire::Identity& primary,
+                      wire::Identity& mine);
   void DropCheckpoint(const std::string& why);
   void Note(const wire::Identity& primary, const wire::Identity& mine, const std::string& refusal);
   Status RefuseWhileInUse();
@@ -157,8 +159,8 @@ class BackupGuest : private BackupSession::Events {
   bool SurelyWhole(const blkrep::GuestRecord& record) const;
   /// Looks at all replicas before one of them is touched.
   /// @param copies  of a disk that is not as an earlier session has left it: all of it.
-  Status CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout, std::vector<blkrep::ReplicaOptions>& how,
-                       std::vector<wire::LayoutReply::Copy>& copies);
+  Status CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout,
+                       std::vector<blkrep::ReplicaOptions>& how, std::vector<wire::LayoutReply::Copy>& copies);
   Status MakeStore(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies);
   void ClaimArbiter(const wire::Token& token);
   void RunControl(std::shared_ptr<Live> live);
@@ -201,16 +203,17 @@ class BackupGuest : private BackupSession::Events {
   std::unique_ptr<BackupStore> store_;
   bool store_is_of_live_ = false;  ///< not of an earlier session
   int failover_wanted_ = 0;        ///< persons in Failover()
-  wire::Token token_{};  ///< of the session that the store came from
+  wire::Token token_{};            ///< of the session that the store came from
   bool goodbye_ = false;
   bool hand_over_asked_ = false;  ///< of the primary of this session
   wire::Goodbye goodbye_reason_ = wire::Goodbye::kUnprotect;
   uint64_t failover_ms_ = 0;
-  uint64_t committed_s_ = 0;        ///< when the last epoch was committed
-  uint64_t primary_started_s_ = 0;  ///< when a primary was told that it may start the guest; 0: not since its last session
-  wire::Identity primary_;          ///< of this session
-  std::string newer_, refusal_;     ///< of the last comparison
-  std::string live_peer_;           ///< of the last session
+  uint64_t committed_s_ = 0;  ///< when the last epoch was committed
+  uint64_t primary_started_s_ =
+      0;                         ///< when a primary was told that it may start the guest; 0: not since its last session
+  wire::Identity primary_;       ///< of this session
+  std::string newer_, refusal_;  ///< of the last comparison
+  std::string live_peer_;        ///< of the last session
   std::thread control_thread_;
 };
 

@@ -21,7 +21,9 @@ wire::Token ThisBoot() {
 Result<blkrep::GuestRecord> BackupLedger::Read() const {
   auto loaded = blkrep::LoadGuestRecord(folder_);
   if (loaded.status().code() == StatusCode::kInvalid) {
-    return Status(StatusCode::kInvalid, loaded.status().message() + "; if the primary's copy is right, run haven adopt " + setting_.guest + " on the backup");
+    return Status(StatusCode::kInvalid, loaded.status().message() +
+                                            "; if the primary's copy is right, run haven adopt " + setting_.guest +
+                                            " on the backup");
   }
   if (!loaded.ok()) return loaded.status();
   if (loaded.value()) return *loaded.value();
@@ -109,10 +111,12 @@ Status BackupLedger::Adopt() {
   }
   auto disks = BindDisks(setting_.guest, there, setting_.paths, blkrep::Claim::kWhosever);
   if (!disks.ok()) return disks.status();
-  return Update([&](blkrep::GuestRecord& record) {
-    record.adopted = true;
-    record.disks = disks.value();
-  }, true);
+  return Update(
+      [&](blkrep::GuestRecord& record) {
+        record.adopted = true;
+        record.disks = disks.value();
+      },
+      true);
 }
 
 }  // namespace haven::session

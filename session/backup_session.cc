@@ -21,12 +21,9 @@ Status BackupSession::OnControl(const Record& record) {
       auto beat = wire::DecodeHeartbeat(record.body);
       return beat.ok() ? Status::Ok() : beat.status();
     }
-    case wire::Type::kIdentity:
-      return OnIdentity(record);
-    case wire::Type::kStore:
-      return OnStore(record);
-    case wire::Type::kLayout:
-      return OnLayout(record);
+    case wire::Type::kIdentity: return OnIdentity(record);
+    case wire::Type::kStore: return OnStore(record);
+    case wire::Type::kLayout: return OnLayout(record);
     case wire::Type::kGoodbye: {
       auto goodbye = wire::DecodeGoodbye(record.body);
       if (!goodbye.ok()) return goodbye.status();
@@ -46,8 +43,7 @@ Status BackupSession::OnControl(const Record& record) {
       if (!error.ok()) return error.status();
       return Protocol("the primary says: " + error.value().message);
     }
-    default:
-      return Unexpected(record, "control");
+    default: return Unexpected(record, "control");
   }
 }
 
@@ -95,16 +91,14 @@ Status BackupSession::OnDisk(const Record& record, RecordSender& disk) {
   switch (record.header.type) {
     case wire::Type::kDiskWrite:
     case wire::Type::kDiskZero:
-    case wire::Type::kDiskDiscard:
-      return OnDiskChange(record, disk);
+    case wire::Type::kDiskDiscard: return OnDiskChange(record, disk);
     case wire::Type::kDiskFlush: {
       auto flush = wire::DecodeDiskFlush(record.body);
       if (!flush.ok()) return flush.status();
       HAVEN_RETURN_IF_ERROR(store_.load()->OnDiskFlush());
       return disk.Send(wire::Type::kDiskAck, record.header.epoch, wire::Encode(wire::DiskAck{flush.value().request}));
     }
-    default:
-      return Unexpected(record, "disk");
+    default: return Unexpected(record, "disk");
   }
 }
 
@@ -119,12 +113,9 @@ Status BackupSession::OnMemory(Record& record) {
   if (store_ == nullptr) return Protocol("memory record before LAYOUT");
   switch (record.header.type) {
     case wire::Type::kPages:
-    case wire::Type::kDeviceState:
-      return store_.load()->OnMemoryRecord(record);
-    case wire::Type::kEpochEnd:
-      return OnEpochEnd(record);
-    default:
-      return Unexpected(record, "memory");
+    case wire::Type::kDeviceState: return store_.load()->OnMemoryRecord(record);
+    case wire::Type::kEpochEnd: return OnEpochEnd(record);
+    default: return Unexpected(record, "memory");
   }
 }
 

@@ -60,9 +60,8 @@ blkrep::Request ToRequest(wire::Type type, const wire::DiskRequest& r) {
 
 }  // namespace
 
-Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(const StoreOptions& options,
-                                                                                const wire::Layout& layout,
-                                                                                const std::vector<blkrep::ReplicaOptions>& how) {
+Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(
+    const StoreOptions& options, const wire::Layout& layout, const std::vector<blkrep::ReplicaOptions>& how) {
   std::vector<std::unique_ptr<blkrep::Replica>> replicas;
   for (size_t i = 0; i < layout.disks.size(); i++) {
     const auto& disk = layout.disks[i];
@@ -125,7 +124,8 @@ Result<Epoch> BackupStore::Recover(const StoreOptions& options) {
   const Epoch committed = journal.value()->LastCommitted();
   if (committed != kSyncEpoch) {
     // Somebody may have made them longer since, for a disk that has grown.
-    auto replicas = OpenReplicas(options, layout.value(), std::vector(layout.value().disks.size(), blkrep::ReplicaOptions{.longer = true}));
+    auto replicas = OpenReplicas(options, layout.value(),
+                                 std::vector(layout.value().disks.size(), blkrep::ReplicaOptions{.longer = true}));
     if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
     std::mutex unshared;
     HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal.value(), unshared, replicas.value(), committed, true));
@@ -159,7 +159,8 @@ Status BackupStore::ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
 Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& request) {
   if (request.disk >= replicas_.size() || request.offset > layout_.disks[request.disk].bytes ||
       request.bytes > layout_.disks[request.disk].bytes - request.offset) {
-    return {StatusCode::kProtocol, std::string(wire::TypeName(record.header.type)) + " record: lies outside of the disk"};
+    return {StatusCode::kProtocol,
+            std::string(wire::TypeName(record.header.type)) + " record: lies outside of the disk"};
   }
   ByteSpan data = ByteSpan(record.body).subspan(wire::kDiskRequestBytes);
   blkrep::Request change = ToRequest(record.header.type, request);
@@ -168,7 +169,8 @@ Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& 
   Epoch committed = committed_.load();
   if ((request.flags & wire::kDiskSync) != 0) {
     // Not part of an epoch: there is no earlier state of the disk to return to.
-    if (epoch != kSyncEpoch || committed != kSyncEpoch) return {StatusCode::kProtocol, "first copy of a disk inside an epoch"};
+    if (epoch != kSyncEpoch || committed != kSyncEpoch)
+      return {StatusCode::kProtocol, "first copy of a disk inside an epoch"};
     HAVEN_RETURN_IF_ERROR(replicas_[request.disk]->Apply(change, data));
     return durable_ ? replicas_[request.disk]->Sync() : Status::Ok();
   }
@@ -176,7 +178,8 @@ Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& 
   committed = committed_.load();  // may have moved until the lock was had
   // The primary runs one epoch ahead of what it knows to be committed.
   if (epoch != committed + 1 && epoch != committed + 2) {
-    return {StatusCode::kProtocol, "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
+    return {StatusCode::kProtocol,
+            "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
   }
   HAVEN_RETURN_IF_ERROR(journal_->Append(epoch, change, data));
   return durable_ ? journal_->Sync() : Status::Ok();

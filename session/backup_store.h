@@ -43,7 +43,8 @@ class BackupStore {
   ///         may not be written (blkrep/replica_disk.h), or the memory is over the
   ///         limit; kEnvironment with errno.
   static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout,
-                                                     const std::vector<blkrep::ReplicaOptions>& how, const std::function<Status()>& begin);
+                                                     const std::vector<blkrep::ReplicaOptions>& how,
+                                                     const std::function<Status()>& begin);
 
   /// Before the first memory record: pages are shared through this.
   void Share(std::unique_ptr<memrep::StoreLease> lease);
@@ -92,9 +93,8 @@ class BackupStore {
 
  private:
   BackupStore() = default;
-  static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(const StoreOptions& options,
-                                                                            const wire::Layout& layout,
-                                                                            const std::vector<blkrep::ReplicaOptions>& how);
+  static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(
+      const StoreOptions& options, const wire::Layout& layout, const std::vector<blkrep::ReplicaOptions>& how);
   static Status DropJournal(const StoreOptions& options);
   static Status ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);

@@ -28,7 +28,8 @@ void Checkpointer::Prepare(AfterHarvest after) {
 }
 
 Status Checkpointer::Harvest() {
-  for (size_t i = 0; i < bitmaps_.size(); i++) HAVEN_RETURN_IF_ERROR(guest_.HarvestDirty(i, bitmaps_[i], after_harvest_));
+  for (size_t i = 0; i < bitmaps_.size(); i++)
+    HAVEN_RETURN_IF_ERROR(guest_.HarvestDirty(i, bitmaps_[i], after_harvest_));
   return Status::Ok();
 }
 

@@ -58,26 +58,32 @@ Ruling RuleOnStart(const wire::Identity& primary, const wire::Identity& backup) 
   HAVEN_ASSERT(false);
 }
 
-std::string Explain(Ruling ruling, const std::string& guest, const wire::Identity& primary, const wire::Identity& backup) {
+std::string Explain(Ruling ruling, const std::string& guest, const wire::Identity& primary,
+                    const wire::Identity& backup) {
   const std::string discard = "haven discard " + guest;
   switch (ruling) {
     case Ruling::kGo: break;
     case Ruling::kCheckpointWaits:
-      return "the backup holds a checkpoint of an earlier run of guest " + guest + " that nobody has decided about (epoch " +
-             std::to_string(backup.epoch) + ", committed " + DescribeTime(backup.committed_s) + "): on the backup, run haven failover " +
-             guest + " to go on from it there, or " + discard + " to throw it away";
+      return "the backup holds a checkpoint of an earlier run of guest " + guest +
+             " that nobody has decided about (epoch " + std::to_string(backup.epoch) + ", committed " +
+             DescribeTime(backup.committed_s) + "): on the backup, run haven failover " + guest +
+             " to go on from it there, or " + discard + " to throw it away";
     case Ruling::kBackupIsNewer:
-      return "the copy of guest " + guest + " on the backup is newer: " + Both(primary, backup) + "; to go on with the backup's, run " +
-             discard + " on the primary; to throw the backup's away, run " + discard + " on the backup";
+      return "the copy of guest " + guest + " on the backup is newer: " + Both(primary, backup) +
+             "; to go on with the backup's, run " + discard + " on the primary; to throw the backup's away, run " +
+             discard + " on the backup";
     case Ruling::kSplitBrain:
       return "both copies of guest " + guest + " went on without the other (split brain): " + Both(primary, backup) +
              "; choose one: " + discard + " on a host throws away the copy there";
     case Ruling::kUnknownPrimary:
-      return "nothing says that the primary's disks are of the same history as the copy of guest " + guest + " on the backup (is the primary new, " +
-             "re-installed, renamed or restored?): " + Both(primary, backup) + "; if the primary's disks are right, run haven adopt " + guest +
+      return "nothing says that the primary's disks are of the same history as the copy of guest " + guest +
+             " on the backup (is the primary new, " + "re-installed, renamed or restored?): " + Both(primary, backup) +
+             "; if the primary's disks are right, run haven adopt " + guest +
              " on the backup, and its copy is overwritten";
     case Ruling::kBackupRuns:
-      return "guest " + guest + " was promoted and runs on the backup; to make the disks here free for a copy of it, run " + discard + " on the primary";
+      return "guest " + guest +
+             " was promoted and runs on the backup; to make the disks here free for a copy of it, run " + discard +
+             " on the primary";
     case Ruling::kBackupBusy:
       return "the backup still has a session of the last run of guest " + guest + ", or promotes it";
   }

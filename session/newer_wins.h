@@ -13,10 +13,10 @@ enum class Ruling {
   kGo,
   kCheckpointWaits,  ///< the backup holds a checkpoint of another run: a person decides
   kBackupIsNewer,
-  kSplitBrain,       ///< both went on without the other
-  kUnknownPrimary,   ///< nothing says that the primary's disks are of the backup's history
+  kSplitBrain,      ///< both went on without the other
+  kUnknownPrimary,  ///< nothing says that the primary's disks are of the backup's history
   kBackupRuns,
-  kBackupBusy,       ///< it will be one of the others soon
+  kBackupBusy,  ///< it will be one of the others soon
 };
 
 /// May the primary copy its guest to this backup? Both sides ask, before anything is touched. Pure.
@@ -26,7 +26,8 @@ Ruling RuleOnSession(const wire::Identity& primary, const wire::Identity& backup
 Ruling RuleOnStart(const wire::Identity& primary, const wire::Identity& backup);
 
 /// One sentence: what each side has, and the commands that decide. @param ruling  not kGo.
-std::string Explain(Ruling ruling, const std::string& guest, const wire::Identity& primary, const wire::Identity& backup);
+std::string Explain(Ruling ruling, const std::string& guest, const wire::Identity& primary,
+                    const wire::Identity& backup);
 
 /// For `haven status`: "equal", "primary", "backup", "diverged" or "unknown".
 const char* NewerSide(const wire::Identity& primary, const wire::Identity& backup);

@@ -40,8 +40,8 @@ Status Await(Link& link, wire::Type wanted, const Patience& patience, Record& re
 
 /// Sends a record and has the answer of the type that is due. @return not Ok: `end` is filled.
 template <typename Answer>
-Result<Answer> Ask(Link& link, wire::Type type, const Bytes& body, wire::Type wanted, Result<Answer> (*decode)(ByteSpan),
-                   const Patience& patience, ConnectionEnd& end) {
+Result<Answer> Ask(Link& link, wire::Type type, const Bytes& body, wire::Type wanted,
+                   Result<Answer> (*decode)(ByteSpan), const Patience& patience, ConnectionEnd& end) {
   Status sent = link.Send(type, kSyncEpoch, body);
   if (!sent.ok()) {
     end = EndOf(sent);
@@ -114,9 +114,9 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
     wire::Connection kind;
     std::shared_ptr<Link>* link;
   };
-  for (const Wanted& wanted : {Wanted{wire::Connection::kControl, &c->control},
-                               Wanted{wire::Connection::kDisk, &c->disk},
-                               Wanted{wire::Connection::kMemory, &c->memory}}) {
+  for (const Wanted& wanted :
+       {Wanted{wire::Connection::kControl, &c->control}, Wanted{wire::Connection::kDisk, &c->disk},
+        Wanted{wire::Connection::kMemory, &c->memory}}) {
     auto link = OpenLink(options, wanted.kind, *c, end, opened);
     if (!link.ok()) {
       c->Close();
@@ -127,7 +127,8 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
   return c;
 }
 
-Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline, ConnectionEnd& end) {
+Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline,
+                                        ConnectionEnd& end) {
   // Under Xen the backup asks xl whether the guest runs there.
   return Ask(control, wire::Type::kIdentity, wire::Encode(primary), wire::Type::kIdentity, wire::DecodeIdentity,
              {deadline, kPrepareTimeout}, end);
@@ -145,15 +146,16 @@ Result<wire::Identity> AskBackup(const std::string& guest, const std::string& ho
   return backup.ok() ? backup : Result<wire::Identity>(end.status);
 }
 
-Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end) {
-  return Ask(control, wire::Type::kStore, wire::Encode(wire::Store{host}), wire::Type::kStoreReply, wire::DecodeStoreReply,
-             {deadline, deadline * 2}, end);
+Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline,
+                                     ConnectionEnd& end) {
+  return Ask(control, wire::Type::kStore, wire::Encode(wire::Store{host}), wire::Type::kStoreReply,
+             wire::DecodeStoreReply, {deadline, deadline * 2}, end);
 }
 
 Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
                                      ConnectionEnd& end) {
-  auto reply = Ask(control, wire::Type::kLayout, wire::Encode(layout), wire::Type::kLayoutReply, wire::DecodeLayoutReply,
-                   {deadline, kPrepareTimeout}, end);
+  auto reply = Ask(control, wire::Type::kLayout, wire::Encode(layout), wire::Type::kLayoutReply,
+                   wire::DecodeLayoutReply, {deadline, kPrepareTimeout}, end);
   if (reply.ok() && reply.value().disks.size() != layout.disks.size()) {
     reply = Status(StatusCode::kProtocol, "LAYOUT_REPLY record: wrong number of disks");
     end = EndOf(reply.status());

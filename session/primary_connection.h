@@ -45,7 +45,7 @@ struct PrimaryConnection {
 struct ConnectOptions {
   std::string guest, host, port;
   milliseconds deadline;
-  bool share = false;  ///< offers to share pages with other guests of this host
+  bool share = false;                ///< offers to share pages with other guests of this host
   Clock* clock = &MonotonicClock();  ///< outlives what is made with it
 };
 
@@ -57,7 +57,8 @@ Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options
                                                    const std::function<void(std::shared_ptr<Link>)>& opened);
 
 /// Before STORE and LAYOUT: tells the backup what this side has. @return what the backup has.
-Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline, ConnectionEnd& end);
+Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline,
+                                        ConnectionEnd& end);
 
 /// The same outside of any session, on a connection of its own. Blocks for some deadlines.
 Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,

@@ -54,9 +54,8 @@ bool PrimarySession::AwaitHandOver() {
 bool PrimarySession::GoOnAfterHandOver(HandOverStage stage, const ConnectionEnd& end) {
   if (stage == HandOverStage::kSaid) {
     if (options_.arbiter.empty()) {
-      SetState(PrimaryState::kLost,
-               "the guest was given to the backup, which did not confirm that it runs there (" + end.status.message() +
-                   "): see whether it does; this copy stays halted");
+      SetState(PrimaryState::kLost, "the guest was given to the backup, which did not confirm that it runs there (" +
+                                        end.status.message() + "): see whether it does; this copy stays halted");
       main_.Post([this] { HaltGuest(); });
       return false;
     }

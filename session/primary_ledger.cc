@@ -22,8 +22,8 @@ Status PrimaryLedger::Check() {
   Status usable = blkrep::MakeStateFolder(place_.folder);
   if (usable.ok() && access(place_.folder.c_str(), W_OK) != 0) usable = Status::FromErrno(errno, "cannot write there");
   if (!usable.ok()) {
-    return usable.With("the record of which copy of guest " + place_.guest + " is newest cannot be kept in " + place_.folder +
-                       " (another folder: HAVEN_STATE_DIR in the device model's environment)");
+    return usable.With("the record of which copy of guest " + place_.guest + " is newest cannot be kept in " +
+                       place_.folder + " (another folder: HAVEN_STATE_DIR in the device model's environment)");
   }
   std::lock_guard lock(mutex_);
   return Own().status();
@@ -32,14 +32,16 @@ Status PrimaryLedger::Check() {
 Result<std::optional<blkrep::GuestRecord>> PrimaryLedger::Own() {
   auto loaded = blkrep::LoadGuestRecord(place_.folder);
   if (loaded.status().code() == StatusCode::kInvalid) {
-    return Status(StatusCode::kInvalid, loaded.status().message() + "; move it away, then the copy here has no history");
+    return Status(StatusCode::kInvalid,
+                  loaded.status().message() + "; move it away, then the copy here has no history");
   }
   if (!loaded.ok() || !loaded.value()) return loaded;
   const blkrep::GuestRecord& record = *loaded.value();
   const auto nothing = std::optional<blkrep::GuestRecord>();
   if (record.role != wire::Role::kPrimary || record.discarded || record.lineage.empty()) return nothing;
   for (const auto& disk : place_.disks) {
-    const auto known = std::find_if(record.disks.begin(), record.disks.end(), [&](const auto& other) { return other.name == disk.name; });
+    const auto known = std::find_if(record.disks.begin(), record.disks.end(),
+                                    [&](const auto& other) { return other.name == disk.name; });
     if (known == record.disks.end()) return nothing;
     std::string bond;
     if (const auto path = place_.paths.find(disk.name); path != place_.paths.end() && !path->second.empty()) {

@@ -36,7 +36,8 @@ constexpr uint64_t kMaxCacheBytes = 1ull << 30;
 microseconds ThreadCpu() {
   timespec now{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::chrono::seconds(now.tv_sec) + std::chrono::duration_cast<microseconds>(std::chrono::nanoseconds(now.tv_nsec));
+  return std::chrono::seconds(now.tv_sec) +
+         std::chrono::duration_cast<microseconds>(std::chrono::nanoseconds(now.tv_nsec));
 }
 
 uint64_t CountPages(const std::vector<std::vector<uint64_t>>& bitmaps) {
@@ -103,7 +104,8 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
   driver_ = std::thread([this] { Drive(); });
 }
 
-Status PrimarySession::CheckState(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks) {
+Status PrimarySession::CheckState(const PrimaryOptions& options,
+                                  const std::vector<blkrep::DiskReplicator::Disk>& disks) {
   return PrimaryLedger(PlaceOf(options, disks), options.life).Check();
 }
 
@@ -230,7 +232,8 @@ Status PrimarySession::RecordSession(const PrimaryConnection& c, ConnectionEnd& 
 bool PrimarySession::RecordAlone() {
   Status recorded = ledger_.GoAlone();
   for (int i = 1; i < kRecordTries && !recorded.ok(); i++) {
-    SetState(PrimaryState::kUnprotected, "output is held until a record says that this copy is ahead: " + recorded.message());
+    SetState(PrimaryState::kUnprotected,
+             "output is held until a record says that this copy is ahead: " + recorded.message());
     std::unique_lock lock(mutex_);
     if (clock_.WaitFor(changed_, lock, kRetryInterval, [this] { return stopping_; })) return false;
     lock.unlock();
@@ -367,7 +370,8 @@ Status PrimarySession::OneEpoch(MemorySender& sender, PrimaryConnection& c, Chec
   checkpointer_.Prepare(harvest_policy_.Next());
   Status taken = TakeCheckpoint(then);
   resumed_ = clock_.Now();
-  if (taken.code() == StatusCode::kTryAgain && then == Checkpointer::Then::kResume) return Status::Ok();  // at the next interval
+  if (taken.code() == StatusCode::kTryAgain && then == Checkpointer::Then::kResume)
+    return Status::Ok();  // at the next interval
   HAVEN_RETURN_IF_ERROR(taken);
   auto sent = sender.SendEpoch(checkpoint_, checkpointer_.snapshot());
   if (!sent.ok()) return sent.status();
@@ -474,10 +478,8 @@ void PrimarySession::ReceiveControl(PrimaryConnection& c) {
 
 Status PrimarySession::OnControlRecord(const Record& record, uint64_t features) {
   switch (record.header.type) {
-    case wire::Type::kHeartbeat:
-      return Status::Ok();
-    case wire::Type::kCommitted:
-      return OnCommittedRecord(record, features);
+    case wire::Type::kHeartbeat: return Status::Ok();
+    case wire::Type::kCommitted: return OnCommittedRecord(record, features);
     case wire::Type::kGoodbye: {
       std::lock_guard lock(mutex_);
       goodbye_acknowledged_ = true;
@@ -521,7 +523,8 @@ Status PrimarySession::OnCommittedRecord(const Record& record, uint64_t features
   {
     std::lock_guard lock(mutex_);
     // Epochs are sent one at a time.
-    if (record.header.epoch != committed_ + 1 || record.header.epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+    if (record.header.epoch != committed_ + 1 || record.header.epoch > cut_)
+      return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
     committed_figures_ = figures;
   }
   OnCommitted(record.header.epoch);
@@ -719,7 +722,8 @@ void PrimarySession::Stop(wire::Goodbye reason) {
     Status ignored = links.front()->Send(wire::Type::kGoodbye, kSyncEpoch, wire::Encode(wire::GoodbyeBody{reason}));
     (void)ignored;
     std::unique_lock lock(mutex_);
-    clock_.WaitFor(changed_, lock, options_.connect.deadline, [this] { return goodbye_acknowledged_ || connection_failed_; });
+    clock_.WaitFor(changed_, lock, options_.connect.deadline,
+                   [this] { return goodbye_acknowledged_ || connection_failed_; });
     acknowledged = goodbye_acknowledged_;
     safe = safe || acknowledged;
   }

@@ -29,12 +29,12 @@ class MemorySender;
 
 struct PrimaryOptions {
   ConnectOptions connect;
-  milliseconds interval{50};  ///< from a checkpoint's end to the next one's begin: the guest runs
-  bool pause_on_loss = false;  ///< hold output until a backup is back
-  std::string arbiter;         ///< empty: none
-  std::string state_dir;       ///< folder of this guest's record
+  milliseconds interval{50};                      ///< from a checkpoint's end to the next one's begin: the guest runs
+  bool pause_on_loss = false;                     ///< hold output until a backup is back
+  std::string arbiter;                            ///< empty: none
+  std::string state_dir;                          ///< folder of this guest's record
   std::map<std::string, std::string> disk_paths;  ///< on this host, by name; a disk that is elsewhere is missing
-  wire::Token life{};          ///< names this run of the guest
+  wire::Token life{};                             ///< names this run of the guest
   uint32_t start_wait_s = 60;  ///< when the guest is next started: for the backup's answer, before ...
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;  ///< ... this
   uint64_t output_limit_bytes = 64ull << 20;
@@ -150,7 +150,7 @@ class PrimarySession {
   std::unique_ptr<memrep::SharedPages> shared_;   ///< driver; of this connection; outlives the encoder
   std::unique_ptr<memrep::PageEncoder> encoder_;  ///< driver; of this connection
   HarvestPolicy harvest_policy_{false};           ///< driver; of this connection
-  Instant resumed_;                               ///< driver; since the last checkpoint, taken or put off, the guest runs
+  Instant resumed_;  ///< driver; since the last checkpoint, taken or put off, the guest runs
 
   // Main thread only.
   netrep::OutputBuffer output_;
@@ -170,14 +170,14 @@ class PrimarySession {
   bool connection_failed_ = false;
   bool goodbye_acknowledged_ = false;
   HandOverStage hand_over_ = HandOverStage::kNone;  ///< of the current connection
-  bool may_be_held_ = false;  ///< copy of holding_ for the driver
-  std::optional<Status> taken_;  ///< how the checkpoint went for which the driver waits
+  bool may_be_held_ = false;                        ///< copy of holding_ for the driver
+  std::optional<Status> taken_;                     ///< how the checkpoint went for which the driver waits
   ConnectionEnd end_;
   std::vector<std::shared_ptr<Link>> links_;  ///< of the current connection
   wire::Token token_{};
   Epoch committed_ = kSyncEpoch;
   wire::Committed committed_figures_;  ///< that came with it
-  Epoch cut_ = kSyncEpoch;  ///< the epoch that the backup may commit next
+  Epoch cut_ = kSyncEpoch;             ///< the epoch that the backup may commit next
   PrimaryState state_ = PrimaryState::kConnecting;
   std::string message_;
   std::string newer_;         ///< NewerSide() of the last comparison

@@ -32,8 +32,8 @@ bool IsMissing(const std::string& path, uint64_t& file_bytes, bool& is_file) {
 std::string Octets(uint64_t bytes) { return std::to_string(bytes) + " octets"; }
 
 /// Of a path that this guest's record does not know.
-Status RefuseUnlessBlank(const std::string& guest, const wire::Layout::Disk& disk, const std::string& path, bool other_size,
-                         uint64_t file_bytes) {
+Status RefuseUnlessBlank(const std::string& guest, const wire::Layout::Disk& disk, const std::string& path,
+                         bool other_size, uint64_t file_bytes) {
   auto content = blkrep::InspectContent(path);
   if (!content.ok()) return content.status();
   if (content.value().blank && !other_size) return Status::Ok();
@@ -45,7 +45,8 @@ Status RefuseUnlessBlank(const std::string& guest, const wire::Layout::Disk& dis
 
 }  // namespace
 
-Result<ReplicaRuling> RuleOnReplica(const ReplicaSetting& setting, const blkrep::GuestRecord& record, const wire::Layout::Disk& disk) {
+Result<ReplicaRuling> RuleOnReplica(const ReplicaSetting& setting, const blkrep::GuestRecord& record,
+                                    const wire::Layout::Disk& disk) {
   const auto path = setting.paths.find(disk.name);
   if (path == setting.paths.end()) return Refused("the backup's configuration names no replica for disk " + disk.name);
   uint64_t file_bytes = 0;
@@ -58,13 +59,16 @@ Result<ReplicaRuling> RuleOnReplica(const ReplicaSetting& setting, const blkrep:
   const bool ours = known != nullptr && !known->bond.empty() && known->bond == blkrep::ToText(bond.value());
   if (ours && record.adopted) return ReplicaRuling{{.create = setting.create, .resize = true}};
   if (ours && other_size) {
-    return Refused("disk " + disk.name + " of guest " + setting.guest + " has " + Octets(disk.bytes) + " now, its replica " + path->second + " has " +
-                   Octets(file_bytes) + ": to have the replica follow, run haven adopt " + setting.guest + " on the backup");
+    return Refused("disk " + disk.name + " of guest " + setting.guest + " has " + Octets(disk.bytes) +
+                   " now, its replica " + path->second + " has " + Octets(file_bytes) +
+                   ": to have the replica follow, run haven adopt " + setting.guest + " on the backup");
   }
   if (ours) return ReplicaRuling{{}, true};
   if (bond.value().kind == blkrep::DiskBond::Kind::kFile && bond.value().id != wire::Token{}) {
-    return Refused(path->second + ", the replica of disk " + disk.name + ", carries the mark of another disk or guest (a copy, or in use elsewhere?): " +
-                   "configure another path, or run haven adopt " + setting.guest + " on the backup to have it overwritten");
+    return Refused(path->second + ", the replica of disk " + disk.name +
+                   ", carries the mark of another disk or guest (a copy, or in use elsewhere?): " +
+                   "configure another path, or run haven adopt " + setting.guest +
+                   " on the backup to have it overwritten");
   }
   HAVEN_RETURN_IF_ERROR(RefuseUnlessBlank(setting.guest, disk, path->second, other_size, file_bytes));
   return ReplicaRuling{};
@@ -82,8 +86,10 @@ Status CheckBonds(const blkrep::GuestRecord& record) {
   return Status::Ok();
 }
 
-Result<std::vector<blkrep::GuestRecord::Disk>> BindDisks(const std::string& guest, const std::vector<wire::Layout::Disk>& disks,
-                                                         const std::map<std::string, std::string>& paths, blkrep::Claim claim) {
+Result<std::vector<blkrep::GuestRecord::Disk>> BindDisks(const std::string& guest,
+                                                         const std::vector<wire::Layout::Disk>& disks,
+                                                         const std::map<std::string, std::string>& paths,
+                                                         blkrep::Claim claim) {
   std::vector<blkrep::GuestRecord::Disk> bound;
   for (const auto& disk : disks) {
     const auto path = paths.find(disk.name);
@@ -119,7 +125,8 @@ std::string DescribeReplicas(const ReplicaSetting& setting) {
       continue;
     }
     auto content = blkrep::InspectContent(path);
-    text += ", " + (is_file ? Octets(file_bytes) + ", " : std::string()) + (content.ok() ? content.value().what : content.status().message());
+    text += ", " + (is_file ? Octets(file_bytes) + ", " : std::string()) +
+            (content.ok() ? content.value().what : content.status().message());
   }
   return text;
 }

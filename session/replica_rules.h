@@ -28,7 +28,8 @@ struct ReplicaRuling {
 /// How the replica of `disk` may be opened, so that nothing is overwritten that is not ours or
 /// that a person has not decided about. Only looks.
 /// @return kRefused naming path, content and the command that resolves it.
-Result<ReplicaRuling> RuleOnReplica(const ReplicaSetting& setting, const blkrep::GuestRecord& record, const wire::Layout::Disk& disk);
+Result<ReplicaRuling> RuleOnReplica(const ReplicaSetting& setting, const blkrep::GuestRecord& record,
+                                    const wire::Layout::Disk& disk);
 
 /// Whether the replicas of a record are still the disks that they were.
 /// @return kRefused naming the one that is not.
@@ -37,8 +38,10 @@ Status CheckBonds(const blkrep::GuestRecord& record);
 /// Binds a record to the disks at these paths, whose files get marks.
 /// @param disks  name and size; @param paths  by name.
 /// @param claim  kWhosever: a person has allowed it.
-Result<std::vector<blkrep::GuestRecord::Disk>> BindDisks(const std::string& guest, const std::vector<wire::Layout::Disk>& disks,
-                                                         const std::map<std::string, std::string>& paths, blkrep::Claim claim);
+Result<std::vector<blkrep::GuestRecord::Disk>> BindDisks(const std::string& guest,
+                                                         const std::vector<wire::Layout::Disk>& disks,
+                                                         const std::map<std::string, std::string>& paths,
+                                                         blkrep::Claim claim);
 
 /// The path of a configured replica whose mark says that it was a disk of this guest here; empty: there is none.
 std::string MarkedReplica(const ReplicaSetting& setting);

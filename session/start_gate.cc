@@ -29,7 +29,9 @@ bool IsAbout(const blkrep::GuestRecord& record, const std::vector<std::string>& 
 }
 
 /// A name from a disk is anybody's.
-bool IsFolderName(const std::string& guest) { return !guest.empty() && guest[0] != '.' && guest.find('/') == std::string::npos; }
+bool IsFolderName(const std::string& guest) {
+  return !guest.empty() && guest[0] != '.' && guest.find('/') == std::string::npos;
+}
 
 wire::Identity IdentityAtStart(const blkrep::GuestRecord& record) {
   wire::Identity identity = record.ToIdentity();
@@ -58,7 +60,8 @@ std::unique_ptr<StartGate> StartGate::Close(GateOptions options, Listener& liste
     blkrep::GuestRecord unknown;
     unknown.guest = guest;
     return std::unique_ptr<StartGate>(new StartGate(options, listener, options.root + "/" + guest, unknown,
-                                                    "the guest is not started: " + why + "; to go on with this copy, run haven adopt " + guest +
+                                                    "the guest is not started: " + why +
+                                                        "; to go on with this copy, run haven adopt " + guest +
                                                         " here; to throw it away, run haven discard " + guest));
   };
   for (const std::string& guest : options.guests) {
@@ -73,11 +76,13 @@ std::unique_ptr<StartGate> StartGate::Close(GateOptions options, Listener& liste
     return std::unique_ptr<StartGate>(new StartGate(options, listener, folder, *record.value(), ""));
   }
   if (!IsFolderName(marked_for)) return nullptr;
-  return held(marked_for, "its disk " + marked + " was a protected disk of guest " + marked_for + ", and no record in " + options.root +
+  return held(marked_for, "its disk " + marked + " was a protected disk of guest " + marked_for +
+                              ", and no record in " + options.root +
                               " says how new it is (another HAVEN_STATE_DIR, or was it removed?)");
 }
 
-StartGate::StartGate(GateOptions options, Listener& listener, std::string folder, blkrep::GuestRecord record, std::string damage)
+StartGate::StartGate(GateOptions options, Listener& listener, std::string folder, blkrep::GuestRecord record,
+                     std::string damage)
     : options_(std::move(options)),
       listener_(listener),
       folder_(std::move(folder)),
@@ -144,16 +149,19 @@ bool StartGate::TryOnce() {
   }
   const std::string adopt = "haven adopt " + record.guest;
   if (record.discarded) {
-    Say("this copy of guest " + record.guest + " was thrown away by haven discard; to go on with it all the same, run " + adopt + " here");
+    Say("this copy of guest " + record.guest +
+        " was thrown away by haven discard; to go on with it all the same, run " + adopt + " here");
     return false;
   }
   if (record.role == wire::Role::kBackup) {
-    Say("these disks are the replicas of guest " + record.guest + ", whose backup this host is: to run it here, end this device model and run haven failover " +
-        record.guest + ", or haven failover --cold " + record.guest);
+    Say("these disks are the replicas of guest " + record.guest +
+        ", whose backup this host is: to run it here, end this device model and run haven failover " + record.guest +
+        ", or haven failover --cold " + record.guest);
     return false;
   }
   const wire::Identity mine = IdentityAtStart(record);
-  auto theirs = AskBackup(record.guest, record.backup_host, record.backup_port, mine, options_.deadline, *options_.clock);
+  auto theirs =
+      AskBackup(record.guest, record.backup_host, record.backup_port, mine, options_.deadline, *options_.clock);
   if (!theirs.ok()) return DecideWithout(record, theirs.status().message());
   const Ruling ruling = RuleOnStart(mine, theirs.value());
   if (ruling == Ruling::kGo) return OpenAlone(Origin::kAlone, record);
@@ -167,22 +175,24 @@ bool StartGate::DecideWithout(const blkrep::GuestRecord& record, const std::stri
   // Both sides knew that it had ended: nothing is there that could have been promoted by itself.
   if (record.life_ended) return OpenAlone(Origin::kAlone, record);
   const std::string backup = "the backup " + record.backup_host + " port " + record.backup_port;
-  const std::string adopt = "to go on here whatever the backup has, run haven adopt " + record.guest + " on the primary";
+  const std::string adopt =
+      "to go on here whatever the backup has, run haven adopt " + record.guest + " on the primary";
   const auto waited = options_.clock->Now() - since_;
   const bool patient = waited < std::chrono::seconds(record.start_wait_s);
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kStart) return OpenAlone(Origin::kAlone, record);
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kArbiter) {
     Status verdict = AskArbiter(record.arbiter, record.guest, Hex(record.session), "primary");
     if (verdict.ok()) return OpenAlone(Origin::kAlone, record);
-    Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why + "), and the arbiter does not let this one run (" +
-        verdict.message() + "); " + adopt);
+    Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why +
+        "), and the arbiter does not let this one run (" + verdict.message() + "); " + adopt);
     return false;
   }
   std::string then = "";
   if (patient && record.on_start == blkrep::GuestRecord::OnStart::kStart) then = ", then the guest is started";
   if (patient && record.on_start == blkrep::GuestRecord::OnStart::kArbiter) then = ", then the arbiter is asked";
-  Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why + "); it is asked again" +
-      (then.empty() ? "" : " for " + std::to_string(record.start_wait_s) + " s" + then) + "; " + adopt);
+  Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why +
+      "); it is asked again" + (then.empty() ? "" : " for " + std::to_string(record.start_wait_s) + " s" + then) +
+      "; " + adopt);
   return false;
 }
 
@@ -217,7 +227,8 @@ Status StartGate::Adopt() {
     record = record_;
     if (open_) return {StatusCode::kRefused, "the guest runs: there is nothing to decide"};
     if (record_.partial) {
-      return {StatusCode::kRefused, "these disks are a part of a copy of guest " + record_.guest + ": nothing can go on from them"};
+      return {StatusCode::kRefused,
+              "these disks are a part of a copy of guest " + record_.guest + ": nothing can go on from them"};
     }
   }
   if (!OpenAlone(Origin::kAdopted, record)) return {StatusCode::kEnvironment, Message()};

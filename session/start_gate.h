@@ -47,7 +47,8 @@ class StartGate {
   Status Discard();
 
  private:
-  StartGate(GateOptions options, Listener& listener, std::string folder, blkrep::GuestRecord record, std::string damage);
+  StartGate(GateOptions options, Listener& listener, std::string folder, blkrep::GuestRecord record,
+            std::string damage);
   void Run();
   /// One look at the record, and one question. @return whether the guest may run.
   bool TryOnce();

@@ -52,7 +52,8 @@ int OpenLog(const std::string& path) { return open(path.c_str(), O_WRONLY | O_CR
 
 std::string HowItEnded(int wait_status) {
   if (WIFSIGNALED(wait_status)) {
-    return "was ended by signal " + std::to_string(WTERMSIG(wait_status)) + " (" + strsignal(WTERMSIG(wait_status)) + ")";
+    return "was ended by signal " + std::to_string(WTERMSIG(wait_status)) + " (" + strsignal(WTERMSIG(wait_status)) +
+           ")";
   }
   return "exited with status " + std::to_string(WEXITSTATUS(wait_status));
 }
@@ -89,7 +90,8 @@ int Poll(pollfd* fds, nfds_t count, int timeout) {
 
 }  // namespace
 
-Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::string& log_path, milliseconds timeout) {
+Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::string& log_path,
+                               milliseconds timeout) {
   Pipe output;
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
   int log = OpenLog(log_path);
@@ -136,7 +138,8 @@ Result<std::unique_ptr<StreamReader>> StreamReader::Spawn(const std::vector<std:
   Pipe input, output;
   int log = OpenLog(log_path);
   bool ready = input.ok() && output.ok() && log >= 0;
-  Result<pid_t> started = ready ? xen::Spawn({argv, input.read_end, output.write_end, log, input.write_end}) : NoFiles();
+  Result<pid_t> started =
+      ready ? xen::Spawn({argv, input.read_end, output.write_end, log, input.write_end}) : NoFiles();
   Pipe::Close(log);
   if (!started.ok()) return started.status().With("cannot start " + argv[0]);
   const pid_t pid = started.value();
@@ -153,7 +156,8 @@ Result<std::unique_ptr<StreamReader>> StreamReader::Spawn(const std::vector<std:
   std::ofstream record(record_path, std::ios::trunc);
   record << pid << ' ' << StartTime(pid) << '\n';
   record.close();
-  if (reader->pidfd_ < 0 || !record) return Status(StatusCode::kEnvironment, "cannot watch a process, or write " + record_path);
+  if (reader->pidfd_ < 0 || !record)
+    return Status(StatusCode::kEnvironment, "cannot watch a process, or write " + record_path);
   return reader;
 }
 
@@ -181,7 +185,8 @@ bool StreamReader::Ended() {
 Status StreamReader::InputClosed(const Interrupt& interrupt) {
   pollfd pollers[2] = {{pidfd_, POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
   if (Poll(pollers, 2, kEndAfterInput) <= 0) {
-    return {StatusCode::kEnvironment, "the program that takes the guest's state reads no more; its messages are in " + log_path_};
+    return {StatusCode::kEnvironment,
+            "the program that takes the guest's state reads no more; its messages are in " + log_path_};
   }
   return pollers[0].revents != 0 ? Gone() : Status(StatusCode::kTryAgain, "interrupted");
 }

@@ -73,8 +73,7 @@ Status Protocol(const std::string& why) {
 
 Status Differs(const std::string& what, const std::string& there, const std::string& here) {
   return {StatusCode::kRefused, "the domain is not the same machine on both hosts: " + what + " is " + there +
-                                    " on the primary and " + here +
-                                    " in the xl.cfg of this host; make them equal"};
+                                    " on the primary and " + here + " in the xl.cfg of this host; make them equal"};
 }
 
 std::string Printed(JsonNode* node) {
@@ -149,7 +148,8 @@ Result<std::string> MergeDomainConfig(const std::string& own_text, const std::st
   JsonObject* create = ObjectMember(here, "c_info");
   std::string uuid = StringMember(ObjectMember(there, "c_info"), "uuid");
   if (!IsHex(uuid, {4, 2, 2, 2, 6}, '-')) return Protocol("it has no UUID");
-  if (create == nullptr) return Status(StatusCode::kInvalid, "the configuration of the domain on this host has no c_info");
+  if (create == nullptr)
+    return Status(StatusCode::kInvalid, "the configuration of the domain on this host has no c_info");
   HAVEN_RETURN_IF_ERROR(CompareBuild(ObjectMember(here, "b_info"), ObjectMember(there, "b_info")));
   HAVEN_RETURN_IF_ERROR(CompareDisks(here, there));
   HAVEN_RETURN_IF_ERROR(CopyMacs(here, there));

@@ -58,7 +58,8 @@ Status DecodeParams(ByteSpan body, std::vector<HvmParam>& out) {
   if (count > SavedHvmParams().size() || r.left() != count * 16u) return Protocol("HVM parameters have a wrong length");
   for (uint32_t i = 0; i < count; i++) {
     HvmParam param{r.U64(), r.U64()};
-    if (!IsSavedHvmParam(param.index)) return Protocol("HVM parameter " + std::to_string(param.index) + " may not be set");
+    if (!IsSavedHvmParam(param.index))
+      return Protocol("HVM parameter " + std::to_string(param.index) + " may not be set");
     for (const HvmParam& other : out) {
       if (other.index == param.index) return Protocol("HVM parameter " + std::to_string(param.index) + " comes twice");
     }
@@ -110,7 +111,8 @@ Status DecodeConfig(ByteSpan body, std::string& out) {
 Status DecodeSection(Section type, ByteSpan body, uint64_t guest_pages, DomainState& out) {
   switch (type) {
     case Section::kXenVersion: return DecodeVersion(body, out);
-    case Section::kCpuidPolicy: return DecodeBlob(body, "CPUID policy", kCpuidLeafBytes, kMaxPolicyBytes, out.cpuid_policy);
+    case Section::kCpuidPolicy:
+      return DecodeBlob(body, "CPUID policy", kCpuidLeafBytes, kMaxPolicyBytes, out.cpuid_policy);
     case Section::kMsrPolicy: return DecodeBlob(body, "MSR policy", kMsrEntryBytes, kMaxPolicyBytes, out.msr_policy);
     case Section::kTscInfo: return DecodeTsc(body, out.tsc);
     case Section::kHvmContext: return DecodeBlob(body, "HVM context", 1, kMaxHvmContextBytes, out.hvm_context);

@@ -29,8 +29,8 @@ Result<std::unique_ptr<GuestMemory>> GuestMemory::Map(Hypervisor& hypervisor, co
   auto frames = hypervisor.GuestFrames();
   if (!frames.ok()) return frames.status();
   if (frames.value() == 0 || frames.value() > kMaxFrames) {
-    return Status(StatusCode::kEnvironment, "the domain's memory ends at frame " + std::to_string(frames.value()) +
-                                                ", which is not supported");
+    return Status(StatusCode::kEnvironment,
+                  "the domain's memory ends at frame " + std::to_string(frames.value()) + ", which is not supported");
   }
   memory->frames_ = frames.value();
   HAVEN_RETURN_IF_ERROR(memory->Reserve());

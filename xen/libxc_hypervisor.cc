@@ -94,8 +94,8 @@ Status LibxcHypervisor::MapFrames(uint8_t* at, uint64_t first, std::span<bool> f
   std::vector<xen_pfn_t> frames(failed.size());
   std::vector<int> errors(failed.size());
   for (size_t i = 0; i < frames.size(); i++) frames[i] = first + i;
-  void* mapped = xenforeignmemory_map2(foreign_, domid_, at, PROT_READ, MAP_FIXED, frames.size(), frames.data(),
-                                       errors.data());
+  void* mapped =
+      xenforeignmemory_map2(foreign_, domid_, at, PROT_READ, MAP_FIXED, frames.size(), frames.data(), errors.data());
   if (mapped == nullptr) {
     // All of them failing is one hole, not an error; the range is not mapped any more then.
     const int error = errno;

@@ -19,7 +19,8 @@ extern "C" {
 namespace haven::xen {
 namespace {
 
-constexpr char kModules[] = " (dom0's kernel needs the modules ifb, sch_plug, sch_ingress, cls_matchall and act_mirred)";
+constexpr char kModules[] =
+    " (dom0's kernel needs the modules ifb, sch_plug, sch_ingress, cls_matchall and act_mirred)";
 constexpr uint32_t kPlugHandle = TC_HANDLE(1, 0);
 constexpr uint32_t kIngressHandle = TC_HANDLE(0xffff, 0);
 
@@ -150,8 +151,10 @@ Status NetlinkTrafficControl::Redirect(const std::string& vif, const std::string
   if (!ingress) return Check(-NLE_NODEV, "cannot redirect " + vif);
   int error = rtnl_qdisc_add(socket_, ingress.get(), NLM_F_CREATE | NLM_F_EXCL);
   if (error == -NLE_EXIST) {
-    return {StatusCode::kRefused, "something else filters what comes from " + vif + ", which could let frames out before "
-                                  "their checkpoint; tc qdisc del dev " + vif + " ingress"};
+    return {StatusCode::kRefused, "something else filters what comes from " + vif +
+                                      ", which could let frames out before "
+                                      "their checkpoint; tc qdisc del dev " +
+                                      vif + " ingress"};
   }
   HAVEN_RETURN_IF_ERROR(Check(error, "cannot redirect " + vif + kModules));
   Status filtered = AddFilter(vif, ifb);

@@ -25,9 +25,9 @@ Result<PvSuspend::Answer> PvSuspend::Ask() {
     case PvDomain::Run::kEnded: return Answer::kBusy;
   }
   if (state.value().pages != pages_) {
-    return Status(StatusCode::kRefused,
-                  "the guest's memory has become " + std::to_string(state.value().pages) + " pages instead of " +
-                      std::to_string(pages_) + " (by its balloon driver); protect it again");
+    return Status(StatusCode::kRefused, "the guest's memory has become " + std::to_string(state.value().pages) +
+                                            " pages instead of " + std::to_string(pages_) +
+                                            " (by its balloon driver); protect it again");
   }
   // Before the request: the domain may be quick.
   HAVEN_RETURN_IF_ERROR(domain_.Subscribe(true));

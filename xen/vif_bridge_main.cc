@@ -120,7 +120,8 @@ class Hotplug {
   }
 
   bool Write(const std::string& node, const std::string& value) {
-    return xs_write(xenstore_, XBT_NULL, (path_ + "/" + node).c_str(), value.data(), static_cast<unsigned>(value.size()));
+    return xs_write(xenstore_, XBT_NULL, (path_ + "/" + node).c_str(), value.data(),
+                    static_cast<unsigned>(value.size()));
   }
 
   const std::string action_, path_;
@@ -132,8 +133,9 @@ class Hotplug {
 
 int main(int argc, char** argv) {
   if (argc != 3) {
-    fprintf(stderr, "usage: haven-vif-bridge online|offline|add|remove type_if=vif|type_if=tap\n"
-                    "libxl calls it for vif lines with script=haven-vif-bridge.\n");
+    fprintf(stderr,
+            "usage: haven-vif-bridge online|offline|add|remove type_if=vif|type_if=tap\n"
+            "libxl calls it for vif lines with script=haven-vif-bridge.\n");
     return 2;
   }
   return Hotplug(argv[1], argv[2]).Run();

@@ -25,7 +25,8 @@ std::string VifPlugs::IfbName(uint32_t domid, uint32_t number) {
   return "haven" + std::to_string(domid) + "." + std::to_string(number);
 }
 
-Result<std::unique_ptr<VifPlugs>> VifPlugs::Create(TrafficControl& control, uint32_t domid, const std::vector<Vif>& vifs,
+Result<std::unique_ptr<VifPlugs>> VifPlugs::Create(TrafficControl& control, uint32_t domid,
+                                                   const std::vector<Vif>& vifs,
                                                    const std::function<bool(uint32_t)>& domain_exists) {
   auto plugs = std::unique_ptr<VifPlugs>(new VifPlugs(control));
   if (vifs.empty()) return plugs;

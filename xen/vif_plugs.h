@@ -13,7 +13,7 @@ namespace haven::xen {
 
 /// A PV NIC of a domain, as its host sees it.
 struct Vif {
-  std::string device;  ///< e.g. vif5.0
+  std::string device;   ///< e.g. vif5.0
   uint32_t number = 0;  ///< of the domain's NICs
 };
 

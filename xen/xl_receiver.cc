@@ -69,8 +69,8 @@ Status XlReceiver::TryDeviceModel() {
 
 Status XlReceiver::MayStart() {
   if (!DomainExists(domain_)) return Status::Ok();
-  return {StatusCode::kRefused, "domain " + domain_ + " runs on this host already: end it first (xl destroy " +
-                                    domain_ + ")"};
+  return {StatusCode::kRefused,
+          "domain " + domain_ + " runs on this host already: end it first (xl destroy " + domain_ + ")"};
 }
 
 Status XlReceiver::Prepare(const memrep::GuestImage& image) {
@@ -205,7 +205,8 @@ void XlReceiver::Feed(const memrep::GuestImage& image) {
     const bool first = feed_ == nullptr;
     Status status = run ? Run(image) : FeedOne(image);
     if (status.ok() && first && !run) {
-      options_.log("guest " + options_.name + ": epoch " + std::to_string(feed_->epoch()) + " is in the domain that waits");
+      options_.log("guest " + options_.name + ": epoch " + std::to_string(feed_->epoch()) +
+                   " is in the domain that waits");
     }
     std::unique_lock lock(mutex_);
     // An order to run that came while feeding is carried out in another turn.

@@ -16,11 +16,11 @@
 namespace haven::xen {
 
 struct XlOptions {
-  std::string name;                  ///< of the guest, for messages
+  std::string name;  ///< of the guest, for messages
   std::string xl = "/usr/sbin/xl";
-  std::string config_path;           ///< the domain's xl.cfg on this host
-  std::string state_dir;             ///< of this guest: xl.log, xl.pid
-  milliseconds feed_interval{500};   ///< between two checkpoints for xl, at least
+  std::string config_path;          ///< the domain's xl.cfg on this host
+  std::string state_dir;            ///< of this guest: xl.log, xl.pid
+  milliseconds feed_interval{500};  ///< between two checkpoints for xl, at least
   std::function<void(const std::string&)> log;
 
   std::string LogPath() const { return state_dir + "/xl.log"; }

@@ -19,7 +19,9 @@ constexpr uint64_t kOneGigabit = 125'000'000;
 
 struct Shape {
   unsigned run_bytes, words;
-  std::string Name() const { return words != 0 ? "words " + std::to_string(words) : "run " + std::to_string(run_bytes); }
+  std::string Name() const {
+    return words != 0 ? "words " + std::to_string(words) : "run " + std::to_string(run_bytes);
+  }
 };
 constexpr Shape kShapes[] = {{8, 0}, {64, 0}, {512, 0}, {4096, 0}, {0, 4}, {0, 16}, {0, 32}, {0, 64}};
 
@@ -107,9 +109,10 @@ class Program {
       load.words = shape.words;
       if (shape.Name().find(only_) == std::string::npos) continue;
       StageCycles c = MeasureStages(load, OptionsFor(load), rounds_ * 4);
-      printf("{\"row\":\"cycles a page, %s, 10000 pages\",\"lookup\":%.0f,\"compare\":%.0f,\"code\":%.0f,\"update\":%.0f,"
-             "\"sum\":%.0f,\"encode\":%.0f}\n",
-             shape.Name().c_str(), c.lookup, c.compare, c.code, c.update, c.lookup + c.compare + c.code + c.update, c.all);
+      printf(
+          "{\"row\":\"cycles a page, %s, 10000 pages\",\"lookup\":%.0f,\"compare\":%.0f,\"code\":%.0f,\"update\":%.0f,"
+          "\"sum\":%.0f,\"encode\":%.0f}\n",
+          shape.Name().c_str(), c.lookup, c.compare, c.code, c.update, c.lookup + c.compare + c.code + c.update, c.all);
       fflush(stdout);
     }
   }
@@ -117,10 +120,10 @@ class Program {
   void PrintTargets() {
     printf("{\"bench\":\"memrep\",\"targets\":[");
     const char* separator = "";
-    for (const Target* t : {&targets_.identify, &targets_.xbzrle, &targets_.scattered, &targets_.bytes, &targets_.blocks,
-                            &targets_.decode, &targets_.random, &targets_.size}) {
-      printf("%s{\"name\":\"%s\",\"target\":\"%s\",\"measured\":%.3f,\"met\":%s,\"worst_row\":\"%s\"}", separator, t->name,
-             t->limit, t->worst, t->met() ? "true" : "false", t->row.c_str());
+    for (const Target* t : {&targets_.identify, &targets_.xbzrle, &targets_.scattered, &targets_.bytes,
+                            &targets_.blocks, &targets_.decode, &targets_.random, &targets_.size}) {
+      printf("%s{\"name\":\"%s\",\"target\":\"%s\",\"measured\":%.3f,\"met\":%s,\"worst_row\":\"%s\"}", separator,
+             t->name, t->limit, t->worst, t->met() ? "true" : "false", t->row.c_str());
       separator = ",";
     }
     printf("]}\n");
@@ -153,7 +156,8 @@ class Program {
     targets_.bytes.See(static_cast<double>(m.bytes) / static_cast<double>(m.xbzrle_bytes), name);
     targets_.blocks.See(static_cast<double>(m.bytes) / static_cast<double>(m.changed_block_bytes), name);
     targets_.decode.See(m.encode_before_decode_ns / m.decode_ns, name);
-    if (load.changed_bytes == 4096 && load.content == Content::kRandom) targets_.random.See(m.send_ns / m.raw_send_ns, name);
+    if (load.changed_bytes == 4096 && load.content == Content::kRandom)
+      targets_.random.See(m.send_ns / m.raw_send_ns, name);
   }
 
   static double Rate(double ns) { return ns == 0 ? 0 : kPageBytes / ns; }
@@ -167,18 +171,21 @@ class Program {
   static void Print(const Load& load, const Shape& shape, const memrep::EncoderOptions& options, const Measured& m) {
     std::string name = NameOf(load, shape, options);
     auto per_page = [&](uint64_t bytes) { return static_cast<double>(bytes) / static_cast<double>(load.pages); };
-    printf("{\"row\":\"%s\",\"pages\":%lu,\"change\":\"%s\",\"content\":\"%s\",\"guest_mib\":%lu,\"link_mbit_s\":%lu,"
-           "\"memcpy_gb_s\":%.2f,\"memcmp_gb_s\":%.2f,\"identify_gb_s\":%.2f,\"identify_equal_gb_s\":%.2f,"
-           "\"xbzrle_gb_s\":%.2f,\"xbzrle_with_cache_gb_s\":%.2f,\"zlib_gb_s\":%.3f,"
-           "\"encode_gb_s\":%.2f,\"encode_2_threads_gb_s\":%.2f,\"decode_gb_s\":%.2f,\"whole_sent_gb_s\":%.2f,\"sent_gb_s\":%.2f,"
-           "\"bytes_per_page\":%.1f,\"xbzrle_bytes_per_page\":%.1f,\"zlib_bytes_per_page\":%.1f,\"changed_block_bytes_per_page\":%.1f,"
-           "\"encode_ns_per_page\":%.0f,\"xbzrle_ns_per_page\":%.0f,\"hit_rate\":%.3f}\n",
-           name.c_str(), load.pages, shape.Name().c_str(), Name(load.content), load.guest_bytes / kMiB,
-           options.link_bytes_per_second / 125000, Rate(m.memcpy_ns), Rate(m.memcmp_ns), Rate(m.identify_ns),
-           Rate(m.identify_equal_ns), Rate(m.xbzrle_ns), Rate(m.xbzrle_cached_ns), Rate(m.zlib_ns), Rate(m.encode_ns),
-           Rate(m.encode_two_ns), Rate(m.decode_ns), Rate(m.raw_send_ns), Rate(m.send_ns), per_page(m.bytes),
-           per_page(m.xbzrle_bytes), per_page(m.zlib_bytes), per_page(m.changed_block_bytes), m.encode_ns, m.xbzrle_ns,
-           m.figures.pages == 0 ? 0.0 : static_cast<double>(m.figures.cache_hits) / static_cast<double>(m.figures.pages));
+    printf(
+        "{\"row\":\"%s\",\"pages\":%lu,\"change\":\"%s\",\"content\":\"%s\",\"guest_mib\":%lu,\"link_mbit_s\":%lu,"
+        "\"memcpy_gb_s\":%.2f,\"memcmp_gb_s\":%.2f,\"identify_gb_s\":%.2f,\"identify_equal_gb_s\":%.2f,"
+        "\"xbzrle_gb_s\":%.2f,\"xbzrle_with_cache_gb_s\":%.2f,\"zlib_gb_s\":%.3f,"
+        "\"encode_gb_s\":%.2f,\"encode_2_threads_gb_s\":%.2f,\"decode_gb_s\":%.2f,\"whole_sent_gb_s\":%.2f,\"sent_gb_"
+        "s\":%.2f,"
+        "\"bytes_per_page\":%.1f,\"xbzrle_bytes_per_page\":%.1f,\"zlib_bytes_per_page\":%.1f,\"changed_block_bytes_per_"
+        "page\":%.1f,"
+        "\"encode_ns_per_page\":%.0f,\"xbzrle_ns_per_page\":%.0f,\"hit_rate\":%.3f}\n",
+        name.c_str(), load.pages, shape.Name().c_str(), Name(load.content), load.guest_bytes / kMiB,
+        options.link_bytes_per_second / 125000, Rate(m.memcpy_ns), Rate(m.memcmp_ns), Rate(m.identify_ns),
+        Rate(m.identify_equal_ns), Rate(m.xbzrle_ns), Rate(m.xbzrle_cached_ns), Rate(m.zlib_ns), Rate(m.encode_ns),
+        Rate(m.encode_two_ns), Rate(m.decode_ns), Rate(m.raw_send_ns), Rate(m.send_ns), per_page(m.bytes),
+        per_page(m.xbzrle_bytes), per_page(m.zlib_bytes), per_page(m.changed_block_bytes), m.encode_ns, m.xbzrle_ns,
+        m.figures.pages == 0 ? 0.0 : static_cast<double>(m.figures.cache_hits) / static_cast<double>(m.figures.pages));
     fflush(stdout);
   }
 

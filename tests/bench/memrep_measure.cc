@@ -62,7 +62,8 @@ class Best {
 
 template <typename F>
 void ForEachRecord(std::span<const PageRef> refs, F&& fn) {
-  for (size_t first = 0; first < refs.size(); first += kBatch) fn(first, refs.subspan(first, std::min(refs.size() - first, kBatch)));
+  for (size_t first = 0; first < refs.size(); first += kBatch)
+    fn(first, refs.subspan(first, std::min(refs.size() - first, kBatch)));
 }
 
 /// One load with all that is measured on it.
@@ -77,9 +78,18 @@ class Bench {
         options_(options),
         image_(load.pages * kPageBytes),
         place_of_(image_pages_),
-        memcpy_(load.pages), memcmp_(load.pages), identify_(load.pages), identify_equal_(load.pages),
-        xbzrle_(load.pages), xbzrle_cached_(load.pages), encode_(load.pages), encode_two_(load.pages), raw_send_(load.pages), send_(load.pages),
-        decode_(load.pages), encode_before_decode_(load.pages) {
+        memcpy_(load.pages),
+        memcmp_(load.pages),
+        identify_(load.pages),
+        identify_equal_(load.pages),
+        xbzrle_(load.pages),
+        xbzrle_cached_(load.pages),
+        encode_(load.pages),
+        encode_two_(load.pages),
+        raw_send_(load.pages),
+        send_(load.pages),
+        decode_(load.pages),
+        encode_before_decode_(load.pages) {
     for (int v = 0; v < 2; v++) refs_[v] = pages_.Refs(v);
     for (uint64_t i = 0; i < pages_.count(); i++) memcpy(copy_.data() + i * kPageBytes, pages_.page(0, i), kPageBytes);
     for (auto* encoder : {&encoder_, &send_encoder_}) *encoder = std::make_unique<FgbiEncoder>(options_);
@@ -96,7 +106,8 @@ class Bench {
     constexpr unsigned kWarmUp = 2;
     for (unsigned round = 0; round < rounds + kWarmUp; round++) {
       if (round == kWarmUp) ForgetTimes();
-      for (auto contender : {&Bench::Limits, &Bench::Xbzrle, &Bench::Encode, &Bench::EncodeOnTwoThreads, &Bench::Send}) {
+      for (auto contender :
+           {&Bench::Limits, &Bench::Xbzrle, &Bench::Encode, &Bench::EncodeOnTwoThreads, &Bench::Send}) {
         for (int to : {1, 0}) {
           to_ = to;
           (this->*contender)();
@@ -124,8 +135,8 @@ class Bench {
   uint64_t count() const { return pages_.count(); }
 
   void ForgetTimes() {
-    for (Best* best : {&memcpy_, &memcmp_, &identify_, &identify_equal_, &xbzrle_, &xbzrle_cached_, &encode_, &encode_two_, &raw_send_,
-                       &send_, &decode_, &encode_before_decode_}) {
+    for (Best* best : {&memcpy_, &memcmp_, &identify_, &identify_equal_, &xbzrle_, &xbzrle_cached_, &encode_,
+                       &encode_two_, &raw_send_, &send_, &decode_, &encode_before_decode_}) {
       best->Forget();
     }
     out_ = {};
@@ -248,7 +259,8 @@ class Bench {
     memrep::Deflater deflater;
     Best best(n);
     best.Time([&](uint64_t i) {
-      size_t packed = deflater.Compress(wire::Compression::kZlib, {pages_.page(to_, i), kPageBytes}, output_.data(), kPageBytes);
+      size_t packed =
+          deflater.Compress(wire::Compression::kZlib, {pages_.page(to_, i), kPageBytes}, output_.data(), kPageBytes);
       bytes += 8 + (packed != 0 ? packed : kPageBytes);
     });
     out_.zlib_ns = best.per_page();
@@ -268,8 +280,8 @@ class Bench {
   memrep::DecodedRecord decoded_;
   Arena image_;  ///< without the pages that are never dirty
   std::vector<uint32_t> place_of_;
-  Best memcpy_, memcmp_, identify_, identify_equal_, xbzrle_, xbzrle_cached_, encode_, encode_two_, raw_send_, send_, decode_,
-      encode_before_decode_;
+  Best memcpy_, memcmp_, identify_, identify_equal_, xbzrle_, xbzrle_cached_, encode_, encode_two_, raw_send_, send_,
+      decode_, encode_before_decode_;
   int to_ = 0;
   Measured out_;
 };
@@ -306,9 +318,7 @@ StageCycles MeasureStages(const Load& load, const memrep::EncoderOptions& option
       cache.Prefetch(now[std::min<size_t>(i + 8, now.size() - 1)].index);
       slots[i] = cache.Find(now[i].index);
     });
-    compare.Time([&](uint64_t i) {
-      kernels.compare(cache.Data(slots[i]), now[i].data, {}, diffs[i]);
-    });
+    compare.Time([&](uint64_t i) { kernels.compare(cache.Data(slots[i]), now[i].data, {}, diffs[i]); });
     code.Time([&](uint64_t i) {
       if (diffs[i].changed == 0) return;
       (void)kernels.encode(now[i].data, diffs[i], {}, coded.data() + i % 512 * (kPageBytes + 64), kPageBytes * 7 / 8);
@@ -320,7 +330,8 @@ StageCycles MeasureStages(const Load& load, const memrep::EncoderOptions& option
       all.Keep(first, memrep::SteadyNanoseconds() - start);
     });
   }
-  double cycles_per_ns = static_cast<double>(__rdtsc() - begin_cycles) / static_cast<double>(memrep::SteadyNanoseconds() - begin_ns);
+  double cycles_per_ns =
+      static_cast<double>(__rdtsc() - begin_cycles) / static_cast<double>(memrep::SteadyNanoseconds() - begin_ns);
   return {lookup.per_page() * cycles_per_ns, compare.per_page() * cycles_per_ns, code.per_page() * cycles_per_ns,
           update.per_page() * cycles_per_ns, all.per_page() * cycles_per_ns};
 }

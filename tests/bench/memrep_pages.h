@@ -15,9 +15,9 @@ const char* Name(Content content);
 
 /// What a guest does between two checkpoints.
 struct Load {
-  uint64_t pages = 10000;             ///< that it dirties
-  unsigned changed_bytes = 8;         ///< of each, in one run ...
-  unsigned words = 0;                 ///< ... or so many scattered words of 8 octets
+  uint64_t pages = 10000;      ///< that it dirties
+  unsigned changed_bytes = 8;  ///< of each, in one run ...
+  unsigned words = 0;          ///< ... or so many scattered words of 8 octets
   Content content = Content::kRandom;
   uint64_t guest_bytes = 1ull << 30;  ///< over which the pages are spread
   bool spread = true;                 ///< at random; else neighbours

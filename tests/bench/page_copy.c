@@ -18,10 +18,10 @@
 
 enum { kPage = 4096, kStagingPages = 16384 };
 
-static const uint8_t *memory;
-static uint32_t *used; // pages of the guest that hold something
+static const uint8_t* memory;
+static uint32_t* used;  // pages of the guest that hold something
 static size_t used_count;
-static uint8_t *staging;
+static uint8_t* staging;
 
 static uint64_t Nanoseconds(void) {
   struct timespec now;
@@ -57,7 +57,7 @@ static double CopyMicroseconds(size_t count) {
   return (double)(Nanoseconds() - begin) / 1000;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   struct stat status;
   int fd = argc == 2 ? open(argv[1], O_RDWR) : -1;
   if (fd < 0 || fstat(fd, &status) != 0 || status.st_size < kPage) {
@@ -72,7 +72,7 @@ int main(int argc, char **argv) {
     perror("page_copy");
     return 1;
   }
-  memset(staging, 1, (size_t)kStagingPages * kPage); // its pages exist, as the engine's do
+  memset(staging, 1, (size_t)kStagingPages * kPage);  // its pages exist, as the engine's do
   FindUsedPages(pages);
   char line[64];
   while (used_count && fgets(line, sizeof line, stdin)) {

@@ -93,7 +93,8 @@ void GuestRecords() {
 
 void Headers() {
   Save("header", "committed", haven::test::RecordOctets(Type::kCommitted, 7, 5, {}));
-  Save("header", "optional", ByteSpan(haven::test::RecordOctets(static_cast<Type>(0x7FF0), 0, 0, Bytes(3), true)).first(32));
+  Save("header", "optional",
+       ByteSpan(haven::test::RecordOctets(static_cast<Type>(0x7FF0), 0, 0, Bytes(3), true)).first(32));
   Bytes largest = haven::test::RecordOctets(Type::kPages, 1, 2, {});
   largest[22] = 0x40;
   haven::test::MendChecksums(largest);
@@ -108,10 +109,12 @@ void Pages() {
   save("raw", "00000000 01000000 0400000000000000" + page);
   save("zero", "02000000 02000000 4500000000000001 0000000000000001");
   save("run", "00000000 01000000 0100000000000002 fe0f 0200 0102");
-  save("delta_list", "00000000 01000000 0000000000000003 03 40 81 ff 02 01 80 1122334455667788 99" + page.substr(0, 128));
+  save("delta_list",
+       "00000000 01000000 0000000000000003 03 40 81 ff 02 01 80 1122334455667788 99" + page.substr(0, 128));
   save("delta_map", "01000000 01000000 0000000000000003 00 0100000000000000 0000000000000000 01 1122334455667788");
   save("sparse", "01000000 01000000 0000000000000004 01 40 01 1122334455667788");
-  save("assembled", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000" + page.substr(0, 128));
+  save("assembled",
+       "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000" + page.substr(0, 128));
   save("assembled_short", "02000000 01000000 0100000000000007 02 0010 4001000000000002 102f 0000000000000000");
   save("same", "02000000 01000000 0100000000000005 0000000000000001");
   save("kept", "00000000 02000000 0100000000000008 0200000000000008 04000000 01 05000000 02 fe0f 0200 0102");
@@ -119,8 +122,9 @@ void Pages() {
   save("stored", "02000000 01000000 4500000000000009 00000000");
   save("stored_nowhere", "02000000 01000000 4500000000000009 04000000");
   // 01 40 01 and a word, as a stored block of zlib.
-  save("compressed", "01000000 01000000 0000000000000006 01 04 0b00 1600"
-                     "7801 01 0b00 f4ff 0140011122334455667788 0a9702a7");
+  save("compressed",
+       "01000000 01000000 0000000000000006 01 04 0b00 1600"
+       "7801 01 0b00 f4ff 0140011122334455667788 0a9702a7");
 }
 
 void Sessions() {
@@ -156,7 +160,8 @@ void Sessions() {
   add(1, Type::kStore, 0, wire::Encode(wire::Store{}));
   add(1, Type::kLayout, 0, wire::Encode(wire::Layout{{}, {{"pc.ram", 8192}}, {}}));
   add(3, Type::kPages, 0, haven::test::FromHex("00000000 01000000 0100000000000008 00000000 02 0800 0100 77"));
-  add(3, Type::kPages, 1, haven::test::FromHex("00000000 02000000 0000000000000009 0100000000000008 00000000 01000000 01"));
+  add(3, Type::kPages, 1,
+      haven::test::FromHex("00000000 02000000 0000000000000009 0100000000000008 00000000 01000000 01"));
   add(3, Type::kDeviceState, 1, haven::test::FromHex("0300000000000000 0000000000000000 616263"));
   add(3, Type::kEpochEnd, 1, wire::Encode(wire::EpochEnd{2, 0, 3, 2, 0}));
   Save("session", "shared", small);

@@ -31,8 +31,7 @@ bool Collect(const std::string& argument, std::vector<std::string>& files) {
     fprintf(stderr, "%s is neither a file nor a folder\n", argument.c_str());
     return false;
   }
-  for (fs::recursive_directory_iterator at(argument, error), end; !error && at != end;
-       at.increment(error)) {
+  for (fs::recursive_directory_iterator at(argument, error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (at->is_regular_file(ignored)) files.push_back(at->path().string());
   }

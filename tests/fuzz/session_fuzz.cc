@@ -69,8 +69,9 @@ class Backup : private BackupSession::Events {
     }
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
-    auto store = BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, true}),
-                                     [] { return Status::Ok(); });
+    auto store =
+        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, true}),
+                            [] { return Status::Ok(); });
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
     return store_.get();

@@ -29,7 +29,7 @@ static void FillBuffer(uint8_t *buffer, uint64_t seed) {
     seed ^= seed << 13;
     seed ^= seed >> 7;
     seed ^= seed << 17;
-    words[i] = seed; // never 0, but from 0
+    words[i] = seed;  // never 0, but from 0
   }
 }
 
@@ -68,18 +68,13 @@ static bool RangeControl(const Area *area, unsigned long request) {
   return ioctl(area->fd, request, range) == 0;
 }
 
-static bool Discard(const Area *area) {
-  return RangeControl(area, BLKDISCARD);
-}
+static bool Discard(const Area *area) { return RangeControl(area, BLKDISCARD); }
 
-static bool Zero(const Area *area) {
-  return RangeControl(area, BLKZEROOUT);
-}
+static bool Zero(const Area *area) { return RangeControl(area, BLKZEROOUT); }
 
 // Zeroes, and the disk may deallocate.
 static bool Punch(const Area *area) {
-  return fallocate(area->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)area->offset,
-                   (off_t)area->bytes) == 0;
+  return fallocate(area->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)area->offset, (off_t)area->bytes) == 0;
 }
 
 static void *WriteBuffer(void *argument) {
@@ -117,12 +112,11 @@ static const struct {
   const char *name;
   bool (*run)(const Area *area);
 } kOperations[] = {
-    {"write", Write}, {"read", Read}, {"discard", Discard}, {"zero", Zero}, {"punch", Punch},
-    {"contend", Contend},
+    {"write", Write}, {"read", Read}, {"discard", Discard}, {"zero", Zero}, {"punch", Punch}, {"contend", Contend},
 };
 
-const char *AreaRun(const char *operation, const char *disk, uint64_t offset, uint64_t bytes,
-                    uint64_t seed, uint64_t *hash) {
+const char *AreaRun(const char *operation, const char *disk, uint64_t offset, uint64_t bytes, uint64_t seed,
+                    uint64_t *hash) {
   const char *problem = "unknown operation";
   Area area = {.offset = offset, .bytes = bytes, .seed = seed, .hash = hash};
   area.fd = open(disk, O_RDWR | O_DIRECT);
@@ -152,8 +146,7 @@ static bool WriteFile(const char *path, uint8_t *buffer, uint64_t seed) {
   return done;
 }
 
-static const char *TrimRound(const char *folder, uint8_t *buffer, uint64_t *random,
-                             uint64_t *trimmed) {
+static const char *TrimRound(const char *folder, uint8_t *buffer, uint64_t *random, uint64_t *trimmed) {
   char path[64];
   for (unsigned i = 0; i < 32; i++) {
     *random = *random * 6364136223846793005u + 1442695040888963407u;

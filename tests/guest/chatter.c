@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { kPort = 9999, kEthertype = 0x88b5 }; // IEEE 802 local experimental
+enum { kPort = 9999, kEthertype = 0x88b5 };  // IEEE 802 local experimental
 
 static int socket4 = -1, socket6 = -1, socket_raw = -1, socket_icmp = -1;
 static struct sockaddr_in to4;
@@ -34,8 +34,8 @@ bool ChatterOpen(const char *peer4, const char *peer6, const char *interface) {
                                 .sll_ifindex = (int)if_nametoindex(interface),
                                 .sll_halen = 6};
   memset(to_raw.sll_addr, 0xff, 6);
-  if (inet_pton(AF_INET, peer4, &to4.sin_addr) != 1 ||
-      inet_pton(AF_INET6, peer6, &to6.sin6_addr) != 1 || to_raw.sll_ifindex == 0) {
+  if (inet_pton(AF_INET, peer4, &to4.sin_addr) != 1 || inet_pton(AF_INET6, peer6, &to6.sin6_addr) != 1 ||
+      to_raw.sll_ifindex == 0) {
     fprintf(stderr, "kvd: bad chatter target %s, %s on %s\n", peer4, peer6, interface);
     return false;
   }
@@ -53,7 +53,7 @@ static uint16_t Checksum(const void *bytes, size_t count) {
     sum += *at++;
   }
   sum = (sum >> 16) + (sum & 0xffff);
-  return (uint16_t)~(sum + (sum >> 16));
+  return (uint16_t) ~(sum + (sum >> 16));
 }
 
 static void Ping(uint64_t number) {
@@ -80,8 +80,7 @@ static void *Chat(void *unused) {
     // A full queue drops the datagram, as for any sender; the counter goes on.
     sendto(socket4, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to4, sizeof to4);
     sendto(socket6, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to6, sizeof to6);
-    sendto(socket_raw, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to_raw,
-           sizeof to_raw);
+    sendto(socket_raw, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to_raw, sizeof to_raw);
     Ping(number);
     PaceLoop(&next, rate);
   }
@@ -104,6 +103,4 @@ void ChatterStop(void) {
   }
 }
 
-uint64_t ChatterSent(void) {
-  return counter;
-}
+uint64_t ChatterSent(void) { return counter; }

@@ -30,9 +30,7 @@ typedef struct Connection {
   LineHandler *handle;
 } Connection;
 
-static int HexDigit(char c) {
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+static int HexDigit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 // Returns the number of bytes, or -1.
 static int DecodeHex(const char *text, uint8_t *bytes) {
@@ -96,9 +94,8 @@ static void Status(const char *arguments, FILE *out) {
           "{\"ok\":true,\"count\":%llu,\"hash\":\"%016llx\",\"stall_max_us\":%llu,"
           "\"stall_p99_us\":%llu,\"memory_writes\":%llu,\"disk_operations\":%llu,"
           "\"chatter\":%llu,\"boot_id\":\"%s\"}\n",
-          (unsigned long long)count, (unsigned long long)StoreHashAt(count),
-          (unsigned long long)max_us, (unsigned long long)p99_us,
-          (unsigned long long)LoadMemoryWrites(), (unsigned long long)LoadDiskOperations(),
+          (unsigned long long)count, (unsigned long long)StoreHashAt(count), (unsigned long long)max_us,
+          (unsigned long long)p99_us, (unsigned long long)LoadMemoryWrites(), (unsigned long long)LoadDiskOperations(),
           (unsigned long long)ChatterSent(), boot_id);
 }
 
@@ -113,8 +110,8 @@ static void HashAt(const char *arguments, FILE *out) {
 
 static void Load(const char *arguments, FILE *out) {
   LoadSpec spec = {0};
-  if (sscanf(arguments, "%u %u %u %u %u", &spec.memory_pages_per_second, &spec.memory_pages,
-             &spec.disk_threads, &spec.disk_ops_per_second, &spec.chatter_per_second) != 5) {
+  if (sscanf(arguments, "%u %u %u %u %u", &spec.memory_pages_per_second, &spec.memory_pages, &spec.disk_threads,
+             &spec.disk_ops_per_second, &spec.chatter_per_second) != 5) {
     Answer(out, "load: five numbers are needed");
     return;
   }
@@ -135,8 +132,7 @@ static void Verify(const char *arguments, FILE *out) {
   problems[1] = LoadVerifyMemory();
   problems[2] = problems[1] ? NULL : LoadVerifyDisk();
   bool ok = !problems[0] && !problems[1] && !problems[2];
-  fprintf(out, "{\"ok\":%s,\"count\":%llu", ok ? "true" : "false",
-          (unsigned long long)StoreCount());
+  fprintf(out, "{\"ok\":%s,\"count\":%llu", ok ? "true" : "false", (unsigned long long)StoreCount());
   for (int i = 0; i < 3; i++) {
     fprintf(out, ",\"%s\":\"%s\"", names[i], problems[i] ? problems[i] : "ok");
   }
@@ -213,10 +209,8 @@ static const struct {
   const char *name;
   void (*run)(const char *arguments, FILE *out);
 } kCommands[] = {
-    {"status", Status},        {"hash", HashAt},     {"load", Load},
-    {"verify", Verify},        {"stalls", Stalls},   {"finish", Finish},
-    {"disk", Disk},            {"trim", Trim},
-    {"poweroff", PowerOff},    {"reboot", Reboot},
+    {"status", Status}, {"hash", HashAt}, {"load", Load}, {"verify", Verify},     {"stalls", Stalls},
+    {"finish", Finish}, {"disk", Disk},   {"trim", Trim}, {"poweroff", PowerOff}, {"reboot", Reboot},
 };
 
 static void HandleControl(char *line, FILE *out) {
@@ -299,7 +293,7 @@ int main(int argc, char **argv) {
   if (!StoreOpen(argv[1]) || !ChatterOpen(argv[3], argv[4], argv[5])) {
     return 1;
   }
-  LoadOpenDisk(argv[2]); // a guest without disk1 serves without disk load
+  LoadOpenDisk(argv[2]);  // a guest without disk1 serves without disk load
   StallStart();
   pthread_t control;
   pthread_create(&control, NULL, ServeControl, NULL);

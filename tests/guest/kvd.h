@@ -39,10 +39,10 @@ uint32_t Crc32(const uint8_t *bytes, size_t count);
 
 typedef struct LoadSpec {
   unsigned memory_pages_per_second;
-  unsigned memory_pages;        // working set
-  unsigned disk_threads;        // 0 = none
-  unsigned disk_ops_per_second; // each thread
-  unsigned chatter_per_second;  // datagrams of each kind
+  unsigned memory_pages;         // working set
+  unsigned disk_threads;         // 0 = none
+  unsigned disk_ops_per_second;  // each thread
+  unsigned chatter_per_second;   // datagrams of each kind
 } LoadSpec;
 
 // Sets the file or device of the disk load; it is overwritten from its start.
@@ -76,8 +76,8 @@ void StallReset(unsigned period);
 
 // `operation` is write (zeros if `seed` is 0), read (gives *hash), discard, zero, or punch
 // (zero, and the disk may deallocate). Returns NULL, or why not.
-const char *AreaRun(const char *operation, const char *disk, uint64_t offset, uint64_t bytes,
-                    uint64_t seed, uint64_t *hash);
+const char *AreaRun(const char *operation, const char *disk, uint64_t offset, uint64_t bytes, uint64_t seed,
+                    uint64_t *hash);
 // Each round writes and deletes files in the folder, then has all that is free discarded.
 const char *AreaTrim(const char *folder, unsigned rounds, uint64_t *trimmed);
 

@@ -20,15 +20,15 @@ enum {
   kPage = 4096,
   kWords = kPage / 8,
   kMaxThreads = 4,
-  kZoneBlocks = 1024, // each thread has 4 MiB of the disk to itself
-  kMaxRun = 16,       // blocks in one request
+  kZoneBlocks = 1024,  // each thread has 4 MiB of the disk to itself
+  kMaxRun = 16,        // blocks in one request
 };
 
 // What a block holds. Generations only grow, so that stale content never looks right.
 typedef struct Block {
-  uint32_t generation; // of the last pattern written
-  bool zero;           // was cleared after that
-  bool discarded;      // then zeroes are right as well
+  uint32_t generation;  // of the last pattern written
+  bool zero;            // was cleared after that
+  bool discarded;       // then zeroes are right as well
 } Block;
 
 static volatile bool running;
@@ -81,13 +81,11 @@ static void *DirtyMemory(void *unused) {
 }
 
 static void Complain(const char *what, unsigned zone, unsigned block) {
-  snprintf(error_text, sizeof error_text, "disk1 block %u: %s (%s)", zone * kZoneBlocks + block,
-           what, strerror(errno));
+  snprintf(error_text, sizeof error_text, "disk1 block %u: %s (%s)", zone * kZoneBlocks + block, what, strerror(errno));
   fprintf(stderr, "kvd: %s\n", error_text);
 }
 
-static const char *CheckBlocks(uint64_t (*buffer)[kWords], unsigned zone, unsigned first,
-                               unsigned run) {
+static const char *CheckBlocks(uint64_t (*buffer)[kWords], unsigned zone, unsigned first, unsigned run) {
   off_t offset = ((off_t)zone * kZoneBlocks + first) * kPage;
   if (pread(disk_fd, buffer, (size_t)run * kPage, offset) != (ssize_t)run * kPage) {
     Complain("cannot be read", zone, first);
@@ -102,8 +100,8 @@ static const char *CheckBlocks(uint64_t (*buffer)[kWords], unsigned zone, unsign
       snprintf(error_text, sizeof error_text,
                "disk1 block %u does not hold generation %u%s%s that memory says it has (begins "
                "%016llx)",
-               place, wanted->generation, wanted->zero ? " (cleared)" : "",
-               wanted->discarded ? " (discarded)" : "", (unsigned long long)buffer[i][0]);
+               place, wanted->generation, wanted->zero ? " (cleared)" : "", wanted->discarded ? " (discarded)" : "",
+               (unsigned long long)buffer[i][0]);
       return error_text;
     }
   }
@@ -190,7 +188,7 @@ bool LoadOpenDisk(const char *path) {
 
 static void PreparePages(unsigned wanted) {
   if (pages || !wanted) {
-    return; // the working set stays what the first load made it
+    return;  // the working set stays what the first load made it
   }
   pages = aligned_alloc(kPage, (size_t)wanted * kPage);
   page_generation = calloc(wanted, sizeof *page_generation);
@@ -239,8 +237,7 @@ void LoadStop(void) {
 const char *LoadVerifyMemory(void) {
   for (unsigned i = 0; i < page_count; i++) {
     if (!Holds(pages[i], i, page_generation[i])) {
-      snprintf(error_text, sizeof error_text, "memory page %u does not hold generation %u", i,
-               page_generation[i]);
+      snprintf(error_text, sizeof error_text, "memory page %u does not hold generation %u", i, page_generation[i]);
       return error_text;
     }
   }
@@ -259,10 +256,6 @@ const char *LoadVerifyDisk(void) {
   return buffer ? problem : "out of memory";
 }
 
-uint64_t LoadMemoryWrites(void) {
-  return memory_writes;
-}
+uint64_t LoadMemoryWrites(void) { return memory_writes; }
 
-uint64_t LoadDiskOperations(void) {
-  return disk_operations;
-}
+uint64_t LoadDiskOperations(void) { return disk_operations; }

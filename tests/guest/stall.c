@@ -28,12 +28,11 @@ void PaceLoop(uint64_t *next_us, unsigned per_second) {
   uint64_t now = NowMicroseconds();
   *next_us += 1000000u / per_second;
   if (*next_us + 1000000u < now) {
-    *next_us = now; // a long stop is not made up for by a burst
+    *next_us = now;  // a long stop is not made up for by a burst
   }
   if (*next_us > now) {
     uint64_t wait = *next_us - now;
-    struct timespec pause = {.tv_sec = (time_t)(wait / 1000000u),
-                             .tv_nsec = (long)(wait % 1000000u) * 1000};
+    struct timespec pause = {.tv_sec = (time_t)(wait / 1000000u), .tv_nsec = (long)(wait % 1000000u) * 1000};
     nanosleep(&pause, NULL);
   }
 }

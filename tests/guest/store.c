@@ -14,7 +14,7 @@
 
 typedef struct RecordHeader {
   uint64_t seq;
-  uint64_t hash; // the chain after this record
+  uint64_t hash;  // the chain after this record
   uint32_t crc;
   uint32_t bytes;
 } RecordHeader;
@@ -97,8 +97,7 @@ static int ReadRecord(int fd, RecordHeader *header, uint8_t *payload) {
     return 0;
   }
   if (got != (ssize_t)sizeof *header || header->bytes > kMaxPayload ||
-      read(fd, payload, header->bytes) != (ssize_t)header->bytes ||
-      Crc32(payload, header->bytes) != header->crc) {
+      read(fd, payload, header->bytes) != (ssize_t)header->bytes || Crc32(payload, header->bytes) != header->crc) {
     return -1;
   }
   return 1;
@@ -132,8 +131,8 @@ const char *StoreAppend(uint64_t seq, const uint8_t *payload, size_t bytes, uint
   if (log_fd < 0) {
     problem = "the log is closed";
   } else if (seq != count + 1) {
-    snprintf(error_text, sizeof error_text, "expected operation %llu, not %llu",
-             (unsigned long long)(count + 1), (unsigned long long)seq);
+    snprintf(error_text, sizeof error_text, "expected operation %llu, not %llu", (unsigned long long)(count + 1),
+             (unsigned long long)seq);
     problem = error_text;
   } else {
     RecordHeader header = {.seq = seq,
@@ -156,13 +155,9 @@ const char *StoreAppend(uint64_t seq, const uint8_t *payload, size_t bytes, uint
   return problem;
 }
 
-uint64_t StoreCount(void) {
-  return count;
-}
+uint64_t StoreCount(void) { return count; }
 
-uint64_t StoreHashAt(uint64_t seq) {
-  return seq ? records[seq - 1].header.hash : kChainStart;
-}
+uint64_t StoreHashAt(uint64_t seq) { return seq ? records[seq - 1].header.hash : kChainStart; }
 
 static void DropPageCache(void) {
   sync();
@@ -193,8 +188,7 @@ static const char *CompareWithMemory(int fd) {
       what = "disk and memory differ";
     }
     if (what) {
-      snprintf(error_text, sizeof error_text, "operation %llu: %s", (unsigned long long)(i + 1),
-               what);
+      snprintf(error_text, sizeof error_text, "operation %llu: %s", (unsigned long long)(i + 1), what);
       return error_text;
     }
   }

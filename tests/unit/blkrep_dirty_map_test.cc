@@ -153,7 +153,9 @@ TEST(DirtyMap, AgreesWithANaiveModelOnRandomHistories) {
       const uint64_t offset = random() % (disk + kGrain);
       const uint64_t bytes = random() % (random() % 8 == 0 ? 40 * kGrain : 2 * kGrain);
       switch (random() % 9) {
-        case 0: case 1: case 2: {
+        case 0:
+        case 1:
+        case 2: {
           const Epoch of = epoch - std::min<Epoch>(epoch, random() % 3);
           map.MarkWritten(of, offset, bytes);
           naive.open[of].merge(naive.Grains(offset, bytes));
@@ -163,9 +165,7 @@ TEST(DirtyMap, AgreesWithANaiveModelOnRandomHistories) {
           map.MarkLost(offset, bytes);
           naive.lost.merge(naive.Grains(offset, bytes));
           break;
-        case 4:
-          epoch++;
-          break;
+        case 4: epoch++; break;
         case 5: {
           const Epoch done = epoch - std::min<Epoch>(epoch, random() % 4);
           map.Committed(done);
@@ -196,8 +196,7 @@ TEST(DirtyMap, AgreesWithANaiveModelOnRandomHistories) {
           CHECK_EQUAL(!naive.copying.empty(), piece.has_value());
           if (!piece) break;
           CHECK_EQUAL(*naive.copying.begin() * kGrain, piece->offset);
-          for (uint64_t g : naive.Grains(piece->offset, piece->bytes))
-            CHECK_EQUAL(1, naive.copying.erase(g));
+          for (uint64_t g : naive.Grains(piece->offset, piece->bytes)) CHECK_EQUAL(1, naive.copying.erase(g));
           handed_out.push_back(*piece);
           break;
         }

@@ -106,8 +106,9 @@ TEST(DiskBond, OfACopyIsAnotherOneAndItsMarkSaysOfWhatGuestTheOriginalIs) {
 TEST(DiskBond, IsNotMadeOnAFileOfAnotherGuest) {
   if (Skipped()) return;
   const DiskBond made = Ok(MakeBond(disk, "web1"));
-  const std::string refusal = disk + ": it is marked as a disk of guest web1: use another file, or remove that "
-                                     "mark (setfattr -x user.haven FILE)";
+  const std::string refusal = disk +
+                              ": it is marked as a disk of guest web1: use another file, or remove that "
+                              "mark (setfattr -x user.haven FILE)";
   HAVEN_CHECK_FAILS(StatusCode::kRefused, refusal.c_str(), MakeBond(disk, "web2").status());
   CHECK(Ok(ReadBond(disk)) == made);
 }
@@ -162,13 +163,13 @@ TEST(DiskBond, OfWhatIsNoDiskIsAnError) {
   CHECK(ReadBond(folder.File("missing")).status().code() == StatusCode::kEnvironment);
 }
 
-TEST_GROUP_BASE(DeviceBond, TEST_GROUP_CppUTestGroupDiskBond) {
-  bool SkippedWithout(const LoopDevice& device) {
-    if (device.ok()) return Skipped();
-    UT_PRINT(("skipped: " + device.why_not()).c_str());
-    return true;
-  }
-};
+TEST_GROUP_BASE(DeviceBond, TEST_GROUP_CppUTestGroupDiskBond){
+    bool SkippedWithout(const LoopDevice& device){if (device.ok()) return Skipped();
+UT_PRINT(("skipped: " + device.why_not()).c_str());
+return true;
+}
+}
+;
 
 TEST(DeviceBond, OfALoopDeviceIsThatOfItsFileWhateverItsNumber) {
   DiskBond made;

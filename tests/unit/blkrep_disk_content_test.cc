@@ -70,7 +70,7 @@ TEST(DiskContent, IsAQcow2Image) {
 
 TEST(DiskContent, IsASwapArea) {
   Put(4096 - 10, "SWAPSPACE2");
-  octets[1024] = 1;  // version
+  octets[1024] = 1;        // version
   octets[1024 + 4] = 255;  // last page
   CheckIs("a swap area");
 }

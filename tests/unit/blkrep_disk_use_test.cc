@@ -130,8 +130,9 @@ TEST(DiskUse, IsFoundThroughLinks) {
 
 TEST(DiskUse, IsThisProcessAsLongAsItHasItOpen) {
   const int fd = open(disk.c_str(), O_RDONLY | O_CLOEXEC);
-  CheckRefused(disk, disk + " (nothing (blank)) is open in this process already: let no two disks have the same "
-                            "replica");
+  CheckRefused(disk, disk +
+                         " (nothing (blank)) is open in this process already: let no two disks have the same "
+                         "replica");
   close(fd);
   HAVEN_CHECK_OK(RefuseIfInUse(disk));
 }
@@ -169,14 +170,15 @@ TEST(DiskUse, OfWhatIsNoDiskIsAnError) {
   CHECK(RefuseIfInUse(on_disk.File("missing")).code() == StatusCode::kEnvironment);
 }
 
-TEST_GROUP_BASE(DeviceUse, TEST_GROUP_CppUTestGroupDiskUse) {
-  void setup() override { WriteFile(disk, Bytes(4 << 20)); }
-  static bool SkippedWithout(const LoopDevice& device) {
-    if (device.ok()) return false;
-    UT_PRINT(("skipped: " + device.why_not()).c_str());
-    return true;
-  }
-};
+TEST_GROUP_BASE(DeviceUse, TEST_GROUP_CppUTestGroupDiskUse){void setup() override{WriteFile(disk, Bytes(4 << 20));
+}
+static bool SkippedWithout(const LoopDevice& device) {
+  if (device.ok()) return false;
+  UT_PRINT(("skipped: " + device.why_not()).c_str());
+  return true;
+}
+}
+;
 
 TEST(DeviceUse, OfALoopDeviceThatNobodyUsesIsNoneAndOfItsFileIsTheDevice) {
   LoopDevice device(disk);
@@ -205,8 +207,8 @@ TEST(DeviceUse, IsSwap) {
   Bytes area(4 << 20);
   const std::string magic = "SWAPSPACE2";
   std::copy(magic.begin(), magic.end(), area.begin() + 4096 - 10);
-  area[1024] = 1;          // version
-  area[1024 + 4] = 255;    // last page
+  area[1024] = 1;        // version
+  area[1024 + 4] = 255;  // last page
   area[1024 + 5] = 3;
   WriteFile(disk, area);
   LoopDevice device(disk);
@@ -217,9 +219,10 @@ TEST(DeviceUse, IsSwap) {
   }
   const Status status = RefuseIfInUse(device.path());
   CHECK_EQUAL(0, swapoff(device.path().c_str()));
-  STRCMP_EQUAL((device.path() + " (a swap area) is used as swap: end that (swapoff " + device.path() +
-                "), or name another disk").c_str(),
-               status.message().c_str());
+  STRCMP_EQUAL(
+      (device.path() + " (a swap area) is used as swap: end that (swapoff " + device.path() + "), or name another disk")
+          .c_str(),
+      status.message().c_str());
 }
 
 TEST(DeviceUse, IsAProcessThatHasItOpenForWriting) {
@@ -238,8 +241,9 @@ TEST(DeviceUse, IsAClaimOfThisProcess) {
   if (SkippedWithout(device)) return;
   const int claim = open(device.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC);
   CHECK(claim >= 0);
-  CheckRefused(device.path(), device.path() + " (nothing (blank)) is open in this process already: let no two disks "
-                                              "have the same replica");
+  CheckRefused(device.path(), device.path() +
+                                  " (nothing (blank)) is open in this process already: let no two disks "
+                                  "have the same replica");
   close(claim);
   HAVEN_CHECK_OK(RefuseIfInUse(device.path()));
 }
@@ -256,8 +260,8 @@ TEST(DeviceUse, OfADiskIsThatOfAPartitionOfIt) {
   {
     MountedExt4 file_system(partition, place);
     if (!file_system.ok()) return;
-    const std::string mounted = "has a partition " + device.path() + "p1, which is mounted on " + place +
-                                ": unmount it (umount " + place + ")";
+    const std::string mounted =
+        "has a partition " + device.path() + "p1, which is mounted on " + place + ": unmount it (umount " + place + ")";
     CheckRefused(device.path(), device.path() + " (a dos partition table) " + mounted);
     CheckRefused(disk, disk + " (a dos partition table) is the file of " + device.path() + ", which " + mounted);
   }

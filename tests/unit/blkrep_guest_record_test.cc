@@ -74,9 +74,7 @@ Bytes Mended(Bytes octets) {
 
 }  // namespace
 
-TEST_GROUP(GuestRecord) {
-  TempFolder folder;
-};
+TEST_GROUP(GuestRecord) { TempFolder folder; };
 
 TEST(GuestRecord, HasTheDocumentsOctets) {
   STRCMP_EQUAL(ToHex(Golden()).c_str(), ToHex(Encode(Sample())).c_str());

@@ -21,8 +21,7 @@ std::vector<size_t> RecordsOf(const Bytes& file) {
   std::vector<size_t> out;
   for (size_t at = journal::kFileHeaderBytes; at < file.size();) {
     out.push_back(at);
-    const auto header = journal::DecodeRecordHeader(
-        ByteSpan(file).subspan(at, journal::kRecordHeaderBytes));
+    const auto header = journal::DecodeRecordHeader(ByteSpan(file).subspan(at, journal::kRecordHeaderBytes));
     at += journal::kRecordHeaderBytes + header.value().DataBytes();
   }
   return out;
@@ -84,11 +83,9 @@ TEST(ForgedJournal, RefusesARecordThatChecksButThatItDoesNotUnderstand) {
     uint8_t value;
     const char* why;
   } kForgeries[] = {
-      {24, 9, "unknown kind 9"},        {24, 20, "unknown kind 20"},
-      {25, 2, "unknown flags 2"},       {25, 1, "unknown flags 1"},
-      {26, 1, "reserved bits set"},     {27, 1, "reserved bits set"},
-      {52, 1, "reserved bits set"},     {39, 0x80, "ends beyond any disk"},
-      {47, 0x80, "ends beyond any disk"},
+      {24, 9, "unknown kind 9"},    {24, 20, "unknown kind 20"},        {25, 2, "unknown flags 2"},
+      {25, 1, "unknown flags 1"},   {26, 1, "reserved bits set"},       {27, 1, "reserved bits set"},
+      {52, 1, "reserved bits set"}, {39, 0x80, "ends beyond any disk"}, {47, 0x80, "ends beyond any disk"},
   };
   for (const auto& forgery : kForgeries) {
     Files files = whole;

@@ -29,9 +29,17 @@ TEST_GROUP(JournalFormat){};
 TEST(JournalFormat, FileHeaderHasTheDocumentedOctets) {
   const Bytes octets = journal::Encode(journal::FileHeader{true, 2, 0x1122334455667788, 7, 5});
   STRCMP_EQUAL(
-      "48564e4a" "28db22ba" "0100" "0100" "00000000"
-      "0200000000000000" "8877665544332211" "0700000000000000" "0500000000000000"
-      "0000000000000000" "0000000000000000",
+      "48564e4a"
+      "28db22ba"
+      "0100"
+      "0100"
+      "00000000"
+      "0200000000000000"
+      "8877665544332211"
+      "0700000000000000"
+      "0500000000000000"
+      "0000000000000000"
+      "0000000000000000",
       Hex(octets).c_str());
   const auto decoded = journal::DecodeFileHeader(octets);
   CHECK(decoded.ok());
@@ -48,8 +56,18 @@ TEST(JournalFormat, RecordHeaderHasTheDocumentedOctets) {
   record.data_crc = 0xAABBCCDD;
   const Bytes octets = journal::Encode(record);
   STRCMP_EQUAL(
-      "48564a72" "f299639a" "0900000000000000" "0300000000000000"
-      "01" "00" "0000" "01000000" "0000010000000000" "0010000000000000" "ddccbbaa" "00000000",
+      "48564a72"
+      "f299639a"
+      "0900000000000000"
+      "0300000000000000"
+      "01"
+      "00"
+      "0000"
+      "01000000"
+      "0000010000000000"
+      "0010000000000000"
+      "ddccbbaa"
+      "00000000",
       Hex(octets).c_str());
   CHECK(journal::RecordChecks(octets));
   const auto decoded = journal::DecodeRecordHeader(octets);
@@ -62,8 +80,7 @@ TEST(JournalFormat, RecordHeaderHasTheDocumentedOctets) {
 
 TEST(JournalFormat, KeepsUnmapOfAZeroRequestOnly) {
   Request zero{Request::Kind::kZero, true, 0, 0, 4096};
-  const auto decoded =
-      journal::DecodeRecordHeader(journal::Encode(journal::RecordHeader::Of(1, zero)));
+  const auto decoded = journal::DecodeRecordHeader(journal::Encode(journal::RecordHeader::Of(1, zero)));
   CHECK(decoded.value().ToRequest() == zero);
   Request discard{Request::Kind::kDiscard, true, 0, 0, 4096};
   CHECK_FALSE(journal::RecordHeader::Of(1, discard).may_unmap);

@@ -70,8 +70,7 @@ class Backup {
     Check(journal_->DiscardUncommitted());
     staged_.clear();
     ApplyCommitted();
-    for (uint32_t disk = 0; disk < kDisks; disk++)
-      CHECK(ReadFile(DiskPath(disk)) == committed_[disk]);
+    for (uint32_t disk = 0; disk < kDisks; disk++) CHECK(ReadFile(DiskPath(disk)) == committed_[disk]);
     epoch_ = last_committed_ + 1;
   }
 
@@ -80,9 +79,7 @@ class Backup {
  private:
   void Step() {
     switch (random_() % 10) {
-      default:
-        Append();
-        break;
+      default: Append(); break;
       case 6:
         epoch_++;  // the next epoch's requests arrive before this one's commit
         break;
@@ -95,9 +92,7 @@ class Backup {
         if (done == epoch_) epoch_++;
         break;
       }
-      case 8:
-        ApplyCommitted();
-        break;
+      case 8: ApplyCommitted(); break;
       case 9:
         if (random_() % 4 != 0) break;
         Check(journal_->DiscardUncommitted());
@@ -115,8 +110,7 @@ class Backup {
     r.offset = random_() % (kDiskBytes - 1);
     r.bytes = random_() % std::min<uint64_t>(3000, kDiskBytes - r.offset);
     r.may_unmap = r.kind == Request::Kind::kZero && random_() % 2;
-    if (r.kind == Request::Kind::kWrite)
-      taken.data = Pattern(r.bytes, static_cast<uint8_t>(random_()));
+    if (r.kind == Request::Kind::kWrite) taken.data = Pattern(r.bytes, static_cast<uint8_t>(random_()));
     Check(journal_->Append(epoch_, r, taken.data));
     staged_.push_back(std::move(taken));
   }
@@ -132,9 +126,7 @@ class Backup {
     }
   }
 
-  void Apply(const Taken& taken) {
-    Check(replicas_[taken.request.disk]->Apply(taken.request, taken.data));
-  }
+  void Apply(const Taken& taken) { Check(replicas_[taken.request.disk]->Apply(taken.request, taken.data)); }
   /// Dies in the middle of it: after the restart all is applied again.
   void ApplyPartly() {
     std::vector<Taken> all;

@@ -103,7 +103,7 @@ TEST_GROUP(JournalRecovery) {
     files.Restore(path);
     return Journal::Open(path, kSegment);
   }
-  Promise PromiseOf(Journal& journal) {
+  Promise PromiseOf(Journal & journal) {
     Promise out{journal.LastCommitted(), {}};
     const Status status = TakeAll(journal, out.pending);
     CHECK_TEXT(status.ok(), status.message().c_str());
@@ -138,9 +138,7 @@ TEST(JournalRecovery, KeepsItsPromiseWhenTheProcessDiesAfterAnyOctet) {
   for (size_t i = 1; i < story.steps.size(); i++) {
     const Step& before = story.steps[i - 1];
     const Step& after = story.steps[i];
-    const auto check = [&](const Files& files) {
-      CheckIsOneOf(files, before.promise, after.promise);
-    };
+    const auto check = [&](const Files& files) { CheckIsOneOf(files, before.promise, after.promise); };
     const auto grown = [](const Bytes& a, const Bytes& b) { return b.size() > a.size(); };
     check(after.files);
     // Files grow before others are cleared, so a file that shrank was whole
@@ -243,8 +241,7 @@ TEST(JournalRecovery, FinishesAReleaseThatADeathInterrupted) {
     const bool second_cleared = !before.second.empty() && after.second.empty();
     if (first_cleared == second_cleared) continue;
     releases++;
-    auto opened = Open(first_cleared ? Files{before.first, after.second}
-                                     : Files{after.first, before.second});
+    auto opened = Open(first_cleared ? Files{before.first, after.second} : Files{after.first, before.second});
     CHECK(PromiseOf(*opened.value()) == story.steps[i].promise);
     CHECK_EQUAL(0, ReadFile(first_cleared ? path : path + ".2").size());
   }
@@ -262,8 +259,7 @@ TEST(JournalRecovery, SaysThatAFileIsMissing) {
     auto opened = Open(second_is_newer ? Files{{}, files.second} : Files{files.first, {}});
     CHECK_TEXT(opened.ok(), opened.status().message().c_str());
     STRCMP_CONTAINS("needs the file before it", opened.value()->Damage().c_str());
-    CHECK(opened.value()->LastCommitted() < step.promise.committed ||
-          step.promise.pending.empty());
+    CHECK(opened.value()->LastCommitted() < step.promise.committed || step.promise.pending.empty());
     CHECK_EQUAL(0, opened.value()->TakeCommitted().size());
   }
   CHECK(seen);

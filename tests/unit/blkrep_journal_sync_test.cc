@@ -70,14 +70,12 @@ TEST_GROUP(JournalSync) {
     CHECK_TEXT(opened.ok(), opened.status().message().c_str());
     return std::move(opened.value());
   }
-  void Append(Journal& journal, Epoch epoch) {
-    const Status status =
-        journal.Append(epoch, WriteOf(0, 90), Pattern(90, static_cast<uint8_t>(epoch)));
+  void Append(Journal & journal, Epoch epoch) {
+    const Status status = journal.Append(epoch, WriteOf(0, 90), Pattern(90, static_cast<uint8_t>(epoch)));
     CHECK_TEXT(status.ok(), status.message().c_str());
   }
   /// The host crashes now: everything known to be durable must be there.
-  void CheckSurvives(std::map<std::string, Bytes>& octets, Epoch durable, Epoch applied,
-                     bool complete) {
+  void CheckSurvives(std::map<std::string, Bytes> & octets, Epoch durable, Epoch applied, bool complete) {
     Platter* const active = std::exchange(platter, nullptr);
     const std::string copy = folder.File("copy");
     Files{octets[path], octets[path + ".2"]}.Restore(copy);

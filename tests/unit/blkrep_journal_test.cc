@@ -12,10 +12,10 @@ using namespace haven;
 using namespace haven::blkrep;
 using namespace haven::blkrep::test;
 
-#define CHECK_OK(expression)                                           \
-  do {                                                                 \
-    const Status check_ok_ = (expression);                             \
-    CHECK_TEXT(check_ok_.ok(), check_ok_.message().c_str());           \
+#define CHECK_OK(expression)                                 \
+  do {                                                       \
+    const Status check_ok_ = (expression);                   \
+    CHECK_TEXT(check_ok_.ok(), check_ok_.message().c_str()); \
   } while (0)
 
 TEST_GROUP(Journal) {
@@ -176,8 +176,7 @@ TEST(Journal, GrowsRatherThanForgetWhenApplyingDoesNotKeepUp) {
   Reopen(4096);
   const std::vector<Taken> taken = Take();
   CHECK_EQUAL(60, taken.size());
-  for (Epoch epoch = 1; epoch <= 60; epoch++)
-    CHECK(taken[epoch - 1].data == Pattern(400, static_cast<uint8_t>(epoch)));
+  for (Epoch epoch = 1; epoch <= 60; epoch++) CHECK(taken[epoch - 1].data == Pattern(400, static_cast<uint8_t>(epoch)));
   CHECK_OK(journal->MarkApplied(60));
   CHECK(journal->FileBytes() < 200);
 }

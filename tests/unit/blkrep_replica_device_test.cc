@@ -34,11 +34,11 @@ TEST_GROUP(ReplicaDevice) {
     UT_PRINT(("skipped: " + device.why_not()).c_str());
     return true;
   }
-  void Apply(Replica& replica, const Request& request, ByteSpan data = {}) {
+  void Apply(Replica & replica, const Request& request, ByteSpan data = {}) {
     const Status status = replica.Apply(request, data);
     CHECK_TEXT(status.ok(), status.message().c_str());
   }
-  Bytes Content(Replica& replica) {
+  Bytes Content(Replica & replica) {
     CHECK(replica.Sync().ok());
     return ReadFile(backing);
   }
@@ -86,16 +86,14 @@ TEST(ReplicaDevice, MayBeLargerThanTheDiskButNotSmaller) {
   CHECK(Replica::Open(device.path(), kDeviceBytes - 4096, {}).ok());
   const auto opened = Replica::Open(device.path(), kDeviceBytes + 1, {});
   CHECK(opened.status().code() == StatusCode::kInvalid);
-  STRCMP_CONTAINS("the device has 4194304 octets, the guest's disk 4194305",
-                  opened.status().message().c_str());
+  STRCMP_CONTAINS("the device has 4194304 octets, the guest's disk 4194305", opened.status().message().c_str());
 }
 
 TEST(ReplicaDevice, IsNotTouchedBehindTheDisk) {
   if (Skipped()) return;
   auto opened = Replica::Open(device.path(), 8192, {});
   CHECK(opened.ok());
-  CHECK(opened.value()->Apply({Request::Kind::kZero, true, 0, 8192, 1}, {}).code() ==
-        StatusCode::kProtocol);
+  CHECK(opened.value()->Apply({Request::Kind::kZero, true, 0, 8192, 1}, {}).code() == StatusCode::kProtocol);
   CHECK(Content(*opened.value()) == Pattern(kDeviceBytes, 1));
 }
 

@@ -27,7 +27,7 @@ TEST_GROUP(Replica) {
     CHECK_TEXT(opened.ok(), opened.status().message().c_str());
     return std::move(opened.value());
   }
-  void Apply(Replica& replica, const Request& request, ByteSpan data = {}) {
+  void Apply(Replica & replica, const Request& request, ByteSpan data = {}) {
     const Status status = replica.Apply(request, data);
     CHECK_TEXT(status.ok(), status.message().c_str());
   }
@@ -50,7 +50,8 @@ TEST(Replica, IsNotMadeWhereThatIsNotAllowed) {
   const auto opened = Replica::Open(path, kMiB, {.resize = true, .longer = true});
   CHECK(opened.status().code() == StatusCode::kRefused);
   STRCMP_EQUAL(("the replica " + path + " does not exist: make it as large as the disk (truncate -s 1048576 " + path +
-                "), or write create = yes for this guest in havend's configuration").c_str(),
+                "), or write create = yes for this guest in havend's configuration")
+                   .c_str(),
                opened.status().message().c_str());
   CHECK_FALSE(std::filesystem::exists(on_disk.File("a")));
 }
@@ -73,7 +74,8 @@ TEST(Replica, OfAnotherSizeIsRefusedAndStaysAsItIs) {
     const std::string size = std::to_string(disk_bytes);
     STRCMP_EQUAL(("the replica " + path + ": the file has 8192 octets, the guest's disk " + size +
                   ": configure another path, or, if nothing else is in it, give it that size (truncate -s " + size +
-                  " " + path + ")").c_str(),
+                  " " + path + ")")
+                     .c_str(),
                  opened.status().message().c_str());
     CHECK(ReadFile(path) == Pattern(8192, 1));
   }
@@ -166,9 +168,8 @@ TEST(Replica, DeallocatesWhatIsDiscardedSoThatItReadsAsZeros) {
 TEST(Replica, RefusesWhatLeavesTheDiskAndChangesNothing) {
   const std::string path = Paths()[0];
   auto replica = Open(path, kMiB);
-  const uint64_t hostile[][2] = {{kMiB, 1},           {kMiB - 1, 2},
-                                 {UINT64_MAX, 1},     {1, UINT64_MAX},
-                                 {UINT64_MAX - 1, 2}, {kMiB + 1, 0}};
+  const uint64_t hostile[][2] = {{kMiB, 1},       {kMiB - 1, 2},       {UINT64_MAX, 1},
+                                 {1, UINT64_MAX}, {UINT64_MAX - 1, 2}, {kMiB + 1, 0}};
   for (const auto& [offset, bytes] : hostile) {
     for (auto kind : {Request::Kind::kZero, Request::Kind::kDiscard}) {
       const Status status = replica->Apply({kind, true, 0, offset, bytes}, {});
@@ -184,8 +185,7 @@ TEST(Replica, RefusesWhatLeavesTheDiskAndChangesNothing) {
 TEST(Replica, RefusesDataOfAnotherLengthThanTheRequests) {
   auto replica = Open(Paths()[0], kMiB);
   CHECK(replica->Apply(WriteOf(0, 8), Pattern(7, 1)).code() == StatusCode::kProtocol);
-  CHECK(replica->Apply({Request::Kind::kZero, false, 0, 0, 8}, Pattern(8, 1)).code() ==
-        StatusCode::kProtocol);
+  CHECK(replica->Apply({Request::Kind::kZero, false, 0, 0, 8}, Pattern(8, 1)).code() == StatusCode::kProtocol);
 }
 
 TEST(Replica, AcceptsRequestsOfNoOctets) {

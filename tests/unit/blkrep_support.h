@@ -47,8 +47,7 @@ inline Bytes ReadFile(const std::string& path) {
 
 inline void WriteFile(const std::string& path, ByteSpan octets) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(reinterpret_cast<const char*>(octets.data()),
-            static_cast<std::streamsize>(octets.size()));
+  out.write(reinterpret_cast<const char*>(octets.data()), static_cast<std::streamsize>(octets.size()));
 }
 
 inline Bytes Pattern(size_t bytes, uint8_t seed) {

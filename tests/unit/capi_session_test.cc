@@ -41,9 +41,7 @@ int SaveDeviceState(void*, haven_buffer* out) {
 }
 void SendFrame(void*, void*, unsigned, const uint8_t*, size_t) {}
 void StartDiskCopy(void*, uint32_t) {}
-void StateChanged(void* opaque, const haven_status* status) {
-  static_cast<Model*>(opaque)->last_state = status->state;
-}
+void StateChanged(void* opaque, const haven_status* status) { static_cast<Model*>(opaque)->last_state = status->state; }
 void Halt(void* opaque) { static_cast<Model*>(opaque)->halted = true; }
 
 /// Where the records of guests are kept.

@@ -72,7 +72,8 @@ TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
   CHECK_FALSE(a.encoder.share);
   CHECK_EQUAL(0u, a.encoder.cache_mib);
   CHECK_EQUAL(10u, a.encoder.cache_percent);
-  ExpectError("--encoder: must be all, none, blocks, sharing or compression, not 'some'", "protect g --to h --encoder some");
+  ExpectError("--encoder: must be all, none, blocks, sharing or compression, not 'some'",
+              "protect g --to h --encoder some");
   ExpectError("--compression: must be adaptive, zlib, lz4 or zstd, not 'gzip'", "protect g --to h --compression gzip");
   ExpectError("--block-bytes: must be 64, 128 or 256, not '96'", "protect g --to h --block-bytes 96");
   ExpectError("--cache: must be a whole number from 1 to 1048576, not '0'", "protect g --to h --cache 0");

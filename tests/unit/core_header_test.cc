@@ -13,11 +13,9 @@ namespace {
 
 // COMMITTED of epoch 7, sequence 5; its checksums computed by hand with the
 // polynomial of RFC 3720.
-const char kCommitted[] =
-    "48564e31 0b00 0000 0700000000000000 05000000 00000000 00000000 b86401bc";
+const char kCommitted[] = "48564e31 0b00 0000 0700000000000000 05000000 00000000 00000000 b86401bc";
 // An optional record of type 0x7ff0 with the body "abc".
-const char kOptional[] =
-    "48564e31 f0ff 0000 0000000000000000 00000000 03000000 b73f4b36 d3a91640";
+const char kOptional[] = "48564e31 f0ff 0000 0000000000000000 00000000 03000000 b73f4b36 d3a91640";
 
 Status Decode(Bytes octets) { return DecodeHeader(octets).status(); }
 
@@ -74,9 +72,10 @@ TEST(Header, WithAnyBitFlippedIsRefused) {
   for (size_t bit = 0; bit < golden.size() * 8; bit++) {
     Bytes flipped = golden;
     flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
-    HAVEN_CHECK_FAILS(StatusCode::kProtocol,
-                      bit < 32 ? "a record: wrong magic number; is the peer HAVEN?" : "a record: header checksum is wrong",
-                      Decode(flipped));
+    HAVEN_CHECK_FAILS(
+        StatusCode::kProtocol,
+        bit < 32 ? "a record: wrong magic number; is the peer HAVEN?" : "a record: header checksum is wrong",
+        Decode(flipped));
   }
 }
 

@@ -92,7 +92,9 @@ TEST_GROUP(Link) {
     if (raw >= 0) close(raw);
     raw = -1;
   }
-  void Write(const Bytes& octets) { CHECK_EQUAL(static_cast<ssize_t>(octets.size()), write(raw, octets.data(), octets.size())); }
+  void Write(const Bytes& octets) {
+    CHECK_EQUAL(static_cast<ssize_t>(octets.size()), write(raw, octets.data(), octets.size()));
+  }
   Bytes Read(size_t bytes) {
     Bytes out(bytes);
     size_t at = 0;
@@ -141,7 +143,8 @@ TEST(Link, SendsMoreThanTheSocketHoldsWhileThePeerReadsSlowly) {
   Bytes body(wire::kMaxBodyBytes);
   for (size_t i = 0; i < body.size(); i++) body[i] = static_cast<uint8_t>(i * 13 >> 3);
   std::vector<ByteSpan> parts;  // more pieces than one call to the system takes
-  for (size_t at = 0; at < body.size(); at += 4000) parts.push_back(ByteSpan(body).subspan(at, std::min<size_t>(4000, body.size() - at)));
+  for (size_t at = 0; at < body.size(); at += 4000)
+    parts.push_back(ByteSpan(body).subspan(at, std::min<size_t>(4000, body.size() - at)));
   Status sent;
   std::thread sender([&] { sent = link->Send(wire::Type::kPages, 1, parts); });
   Bytes octets = Read(wire::kHeaderBytes + body.size());
@@ -294,7 +297,8 @@ TEST(Link, GivesUpOnAPeerThatStopsReading) {
   clock.Pass(milliseconds(1000));
   HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the peer has stopped to take what is sent", sender.Join());
   // Half a record is out: nothing may follow it.
-  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the connection was closed", link->Send(wire::Type::kCommitted, 1, ByteSpan{}));
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the connection was closed",
+                    link->Send(wire::Type::kCommitted, 1, ByteSpan{}));
 }
 
 TEST(Link, ConnectSaysWhereNobodyListens) {
@@ -313,9 +317,8 @@ TEST(Link, ConnectGivesUpOnAHostThatDoesNotAnswer) {
   HAVEN_ASSERT(listen(fd, 0) == 0);
   auto first = Link::Connect("127.0.0.1", port, kLong);  // fills the queue: the next one gets no answer
   HAVEN_CHECK_OK(first.status());
-  Waiting connecter(clock, nullptr, [&, port = port] {
-    return Link::Connect("127.0.0.1", port, milliseconds(1000), clock).status();
-  });
+  Waiting connecter(clock, nullptr,
+                    [&, port = port] { return Link::Connect("127.0.0.1", port, milliseconds(1000), clock).status(); });
   CHECK(clock.IsAwaited(milliseconds(1000)));
   clock.Pass(milliseconds(999));
   CHECK(clock.IsAwaited(milliseconds(1)));

@@ -38,8 +38,7 @@ void CheckExact(const char* name, const Bytes& golden, Decode decode) {
   }
   Bytes longer = golden;
   longer.push_back(0);
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string(name) + " record: 1 octets too long").c_str(),
-                    status(longer));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string(name) + " record: 1 octets too long").c_str(), status(longer));
 }
 
 void CheckGolden(const char* hex, const Bytes& encoded) {
@@ -105,8 +104,10 @@ TEST(Records, HelloReplyHasTheDocumentsOctets) {
 }
 
 TEST(Records, IdentityHasTheDocumentsOctets) {
-  const Lineage lineage({{0x0102030405060708, 1700000000, Origin::kAlone}, {0x1112131415161718, 1699996032, Origin::kProtected}});
-  CheckGolden(kIdentity, Encode(Identity{Role::kPrimary, kIdentityLifeEnded | kIdentityStarting, TokenFrom(0x50), 14, 1700000000, lineage}));
+  const Lineage lineage(
+      {{0x0102030405060708, 1700000000, Origin::kAlone}, {0x1112131415161718, 1699996032, Origin::kProtected}});
+  CheckGolden(kIdentity, Encode(Identity{Role::kPrimary, kIdentityLifeEnded | kIdentityStarting, TokenFrom(0x50), 14,
+                                         1700000000, lineage}));
   auto decoded = DecodeIdentity(FromHex(kIdentity));
   HAVEN_CHECK_OK(decoded.status());
   CHECK(decoded.value().role == Role::kPrimary);
@@ -136,11 +137,13 @@ TEST(Records, IdentityRefusesWhatNoWriterWrites) {
   for (const auto& [at, octet, why] : wrong) {
     Bytes body = FromHex(kIdentity);
     body[at] = octet;
-    HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string("IDENTITY record: ") + why).c_str(), DecodeIdentity(body).status());
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string("IDENTITY record: ") + why).c_str(),
+                      DecodeIdentity(body).status());
   }
   Bytes twice = FromHex(kIdentity);
   std::copy(twice.begin() + 48, twice.begin() + 56, twice.begin() + 72);
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "IDENTITY record: a generation occurs twice, or is 0", DecodeIdentity(twice).status());
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "IDENTITY record: a generation occurs twice, or is 0",
+                    DecodeIdentity(twice).status());
 }
 
 TEST(Records, ErrorHasTheDocumentsOctets) {

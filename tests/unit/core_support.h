@@ -78,17 +78,17 @@ class RecordingSender : public RecordSender {
 }  // namespace haven::test
 
 /// For CppUTest files; use after its headers are included.
-#define HAVEN_CHECK_OK(expression)                                     \
-  do {                                                                 \
-    const ::haven::Status check_ok_ = (expression);                    \
-    CHECK_TEXT(check_ok_.ok(), check_ok_.message().c_str());           \
+#define HAVEN_CHECK_OK(expression)                           \
+  do {                                                       \
+    const ::haven::Status check_ok_ = (expression);          \
+    CHECK_TEXT(check_ok_.ok(), check_ok_.message().c_str()); \
   } while (0)
 
 /// The status has this code and exactly this message.
-#define HAVEN_CHECK_FAILS(expected_code, expected_message, expression)                \
-  do {                                                                                \
-    const ::haven::Status check_fails_ = (expression);                                \
-    STRCMP_EQUAL(expected_message, check_fails_.message().c_str());                   \
+#define HAVEN_CHECK_FAILS(expected_code, expected_message, expression)                   \
+  do {                                                                                   \
+    const ::haven::Status check_fails_ = (expression);                                   \
+    STRCMP_EQUAL(expected_message, check_fails_.message().c_str());                      \
     LONGS_EQUAL(static_cast<int>(expected_code), static_cast<int>(check_fails_.code())); \
   } while (0)
 

@@ -63,8 +63,7 @@ TEST(HavendChildProcess, KeepsTheLastWordsOfTheRunBefore) {
 TEST(HavendChildProcess, NamesAProgramThatCannotBeExecuted) {
   auto child = ChildProcess::Spawn({{"/nonexistent/qemu"}, {}, output}, Allow);
   CHECK_FALSE(child.ok());
-  STRCMP_EQUAL("cannot execute /nonexistent/qemu: No such file or directory",
-               child.status().message().c_str());
+  STRCMP_EQUAL("cannot execute /nonexistent/qemu: No such file or directory", child.status().message().c_str());
 }
 
 TEST(HavendChildProcess, ExecutesNothingWhenItWasNotRecorded) {

@@ -23,17 +23,11 @@ std::string ErrorOf(const std::string& text) {
   return config.status().message();
 }
 
-std::string GuestErrorOf(const std::string& line) {
-  return ErrorOf(std::string(kHead) + kGuest + line + "\n");
-}
+std::string GuestErrorOf(const std::string& line) { return ErrorOf(std::string(kHead) + kGuest + line + "\n"); }
 
-std::string HavendErrorOf(const std::string& lines) {
-  return ErrorOf("[havend]\n" + lines + "\n" + kGuest);
-}
+std::string HavendErrorOf(const std::string& lines) { return ErrorOf("[havend]\n" + lines + "\n" + kGuest); }
 
-void ExpectContains(const std::string& text, const char* part) {
-  STRCMP_CONTAINS(part, text.c_str());
-}
+void ExpectContains(const std::string& text, const char* part) { STRCMP_CONTAINS(part, text.c_str()); }
 
 }  // namespace
 
@@ -41,7 +35,8 @@ TEST_GROUP(HavendConfig){};
 
 TEST(HavendConfig, ReadsAllThatItKnows) {
   Result<Config> parsed = ParseConfig(
-      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = 64\n"
+      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = "
+      "64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
       "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\ndisk-ack = durable\npromote = auto\n"
       "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\nshare = web\n"
@@ -106,8 +101,7 @@ TEST(HavendConfig, RefusesAutomaticPromotionWithoutAWordAboutTheArbiter) {
 }
 
 TEST(HavendConfig, AcceptsNoArbiterWhenThatIsWritten) {
-  Result<Config> parsed =
-      ParseConfig(std::string(kHead) + kGuest + "promote = auto\narbiter = none\n", "h.conf");
+  Result<Config> parsed = ParseConfig(std::string(kHead) + kGuest + "promote = auto\narbiter = none\n", "h.conf");
   CHECK_TRUE(parsed.ok());
   STRCMP_EQUAL("", parsed.value().guests[0].arbiter.c_str());
 }
@@ -125,9 +119,9 @@ TEST(HavendConfig, RefusesWhatIsGivenTwice) {
 }
 
 TEST(HavendConfig, RefusesOneDiskForTwoGuests) {
-  ExpectContains(ErrorOf(std::string(kHead) + kGuest + "disk.a = /d/a\n[guest b]\ncommand = /bin/true\n" +
-                         "disk.x = /d/a\n"),
-                 "[guest b] disk.x: /d/a is already used by [guest web1] disk.a");
+  ExpectContains(
+      ErrorOf(std::string(kHead) + kGuest + "disk.a = /d/a\n[guest b]\ncommand = /bin/true\n" + "disk.x = /d/a\n"),
+      "[guest b] disk.x: /d/a is already used by [guest web1] disk.a");
 }
 
 TEST(HavendConfig, RefusesOptionsThatHavendGivesItself) {
@@ -178,8 +172,7 @@ TEST(HavendConfig, RefusesNamesThatWouldLeaveTheStateFolder) {
   for (const char* name : {"../x", "a/b", "", ".", "-x", "a b"}) {
     ExpectContains(ErrorOf(std::string(kHead) + "[guest " + name + "]\ncommand = /q\n"), "h.conf: ");
   }
-  ExpectContains(ErrorOf(std::string(kHead) + "[guest ../x]\ncommand = /q\n"),
-                 "a guest's name consists of letters");
+  ExpectContains(ErrorOf(std::string(kHead) + "[guest ../x]\ncommand = /q\n"), "a guest's name consists of letters");
 }
 
 TEST(HavendConfig, RefusesPathsThatAreRelativeOrTooLongForASocket) {
@@ -205,6 +198,5 @@ TEST(HavendConfig, RefusesAnEmptyConfiguration) {
 TEST(HavendConfig, NamesAFileThatCannotBeRead) {
   Result<Config> config = LoadConfig("/nonexistent/h.conf");
   CHECK_FALSE(config.ok());
-  STRCMP_CONTAINS("cannot read the configuration /nonexistent/h.conf: No such file",
-                  config.status().message().c_str());
+  STRCMP_CONTAINS("cannot read the configuration /nonexistent/h.conf: No such file", config.status().message().c_str());
 }

@@ -78,11 +78,13 @@ TEST(HavendControlSocket, CarriesOutWhatAPersonDecides) {
   STRCMP_EQUAL("{\"ok\":true,\"name\":\"web1\"}",
                Ask("{\"command\":\"failover\",\"guest\":\"web1\",\"cold\":true,\"force\":true}").c_str());
   STRCMP_EQUAL("cold web1 by force", target.asked.c_str());
-  STRCMP_EQUAL("{\"ok\":false,\"error\":\"discard needs \\\"guest\\\", the name of a guest\"}", Ask("{\"command\":\"discard\"}").c_str());
+  STRCMP_EQUAL("{\"ok\":false,\"error\":\"discard needs \\\"guest\\\", the name of a guest\"}",
+               Ask("{\"command\":\"discard\"}").c_str());
 }
 
 TEST(HavendControlSocket, OnlySaysWhatADecisionWouldThrowAwayWhenAsked) {
-  STRCMP_EQUAL("{\"ok\":true,\"what\":\"what is here\"}", Ask("{\"command\":\"discard\",\"guest\":\"web1\",\"describe\":true}").c_str());
+  STRCMP_EQUAL("{\"ok\":true,\"what\":\"what is here\"}",
+               Ask("{\"command\":\"discard\",\"guest\":\"web1\",\"describe\":true}").c_str());
   STRCMP_EQUAL("{\"ok\":true,\"what\":\"what a cold start loses\"}",
                Ask("{\"command\":\"failover\",\"guest\":\"web1\",\"cold\":true,\"describe\":true}").c_str());
   STRCMP_EQUAL("describe web1", target.asked.c_str());
@@ -117,7 +119,8 @@ TEST(HavendControlSocket, SaysWhatIsWrongWithARequest) {
   STRCMP_CONTAINS("\"error\":\"the request is not JSON", Ask("{").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("[1]").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("").c_str());
-  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover, discard, adopt)", Ask("{\"command\":\"stop\"}").c_str());
+  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover, discard, adopt)",
+                  Ask("{\"command\":\"stop\"}").c_str());
   STRCMP_CONTAINS("unknown command ''", Ask("{\"command\":3}").c_str());
   STRCMP_CONTAINS("failover needs", Ask("{\"command\":\"failover\"}").c_str());
 }

@@ -47,8 +47,16 @@ Bytes FromHex(const std::string& text) {
 
 /// Magic, version 3, one full section "rtc" with a footer, end.
 const char kDeviceState[] =
-    "5145564d" "00000003"
-    "04" "00000005" "03727463" "00000000" "00000003" "aabb" "7e" "00000005"
+    "5145564d"
+    "00000003"
+    "04"
+    "00000005"
+    "03727463"
+    "00000000"
+    "00000003"
+    "aabb"
+    "7e"
+    "00000005"
     "00";
 
 }  // namespace
@@ -58,12 +66,25 @@ TEST_GROUP(HavendIncomingStream){};
 TEST(HavendIncomingStream, PutsTheConfigurationBeforeTheDevicesAndAnEmptyDescriptionAfter) {
   Result<Bytes> stream = ComposeIncomingStream("pc-i440fx-7.2", {}, FromHex(kDeviceState));
   CHECK_TRUE(stream.ok());
-  STRCMP_EQUAL("5145564d" "00000003"
-               "07" "0000000d" "70632d693434306678" "2d372e32"
-               "04" "00000005" "03727463" "00000000" "00000003" "aabb" "7e" "00000005"
-               "00"
-               "06" "00000000",
-               Hex(stream.value()).c_str());
+  STRCMP_EQUAL(
+      "5145564d"
+      "00000003"
+      "07"
+      "0000000d"
+      "70632d693434306678"
+      "2d372e32"
+      "04"
+      "00000005"
+      "03727463"
+      "00000000"
+      "00000003"
+      "aabb"
+      "7e"
+      "00000005"
+      "00"
+      "06"
+      "00000000",
+      Hex(stream.value()).c_str());
 }
 
 TEST(HavendIncomingStream, SendsMemoryAsASectionOfFormatFourInFrontOfTheDevices) {
@@ -71,28 +92,52 @@ TEST(HavendIncomingStream, SendsMemoryAsASectionOfFormatFourInFrontOfTheDevices)
   for (size_t i = 0; i < kPageBytes; i++) rom[i] = 0xc3;
   Bytes video(kPageBytes, 0);
   video[kPageBytes - 1] = 1;
-  Result<Bytes> stream =
-      ComposeIncomingStream("pc", {{"pc.rom", rom.data(), rom.size()}, {"vga", video.data(), video.size()}},
-                            FromHex(kDeviceState));
+  Result<Bytes> stream = ComposeIncomingStream(
+      "pc", {{"pc.rom", rom.data(), rom.size()}, {"vga", video.data(), video.size()}}, FromHex(kDeviceState));
   CHECK_TRUE(stream.ok());
-  STRCMP_EQUAL("5145564d" "00000003" "07" "00000002" "7063"
-               "04" "00000000" "0372616d" "00000000" "00000004"
-               "0000000000003004"                               // 12 KiB in all, MEM_SIZE
-               "0670632e726f6d" "0000000000002000"
-               "03766761" "0000000000001000"
-               "0000000000000008" "0670632e726f6d" "(c3*4096)"  // PAGE, with the block's name
-               "0000000000001022" "00"                          // ZERO, CONTINUE
-               "0000000000000008" "03766761" "(00*4095)01"
-               "0000000000000010"                               // end of section
-               "7e" "00000000"
-               "04" "00000005" "03727463" "00000000" "00000003" "aabb" "7e" "00000005"
-               "00" "06" "00000000",
-               Hex(stream.value()).c_str());
+  STRCMP_EQUAL(
+      "5145564d"
+      "00000003"
+      "07"
+      "00000002"
+      "7063"
+      "04"
+      "00000000"
+      "0372616d"
+      "00000000"
+      "00000004"
+      "0000000000003004"  // 12 KiB in all, MEM_SIZE
+      "0670632e726f6d"
+      "0000000000002000"
+      "03766761"
+      "0000000000001000"
+      "0000000000000008"
+      "0670632e726f6d"
+      "(c3*4096)"  // PAGE, with the block's name
+      "0000000000001022"
+      "00"  // ZERO, CONTINUE
+      "0000000000000008"
+      "03766761"
+      "(00*4095)01"
+      "0000000000000010"  // end of section
+      "7e"
+      "00000000"
+      "04"
+      "00000005"
+      "03727463"
+      "00000000"
+      "00000003"
+      "aabb"
+      "7e"
+      "00000005"
+      "00"
+      "06"
+      "00000000",
+      Hex(stream.value()).c_str());
 }
 
 TEST(HavendIncomingStream, RefusesDeviceStateThatIsNoQemuStream) {
-  for (const char* hex : {"", "5145564d", "5145564d00000003", "5145565d000000030400",
-                          "5145564d000000020400"}) {
+  for (const char* hex : {"", "5145564d", "5145564d00000003", "5145565d000000030400", "5145564d000000020400"}) {
     Result<Bytes> stream = ComposeIncomingStream("pc", {}, FromHex(hex));
     CHECK_FALSE(stream.ok());
     CHECK(stream.status().code() == StatusCode::kProtocol);
@@ -104,8 +149,7 @@ TEST(HavendIncomingStream, RefusesDeviceStateThatBeginsOrEndsInTheMiddle) {
   for (const char* hex : {"5145564d000000030200", "5145564d000000030401"}) {
     Result<Bytes> stream = ComposeIncomingStream("pc", {}, FromHex(hex));
     CHECK_FALSE(stream.ok());
-    STRCMP_EQUAL("the device state is not made of whole device sections",
-                 stream.status().message().c_str());
+    STRCMP_EQUAL("the device state is not made of whole device sections", stream.status().message().c_str());
   }
 }
 

@@ -40,7 +40,8 @@ TEST_GROUP(HavendListener) {
     CHECK_TRUE(fd.ok());
     port = std::to_string(PortOf(fd.value()));
     listener = std::make_unique<Listener>(
-        fd.value(), hello_timeout, [this](std::unique_ptr<Link>& link, const wire::Hello& hello) {
+        fd.value(), hello_timeout,
+        [this](std::unique_ptr<Link>& link, const wire::Hello& hello) {
           if (hello.guest != "web1") return false;
           std::lock_guard<std::mutex> lock(mutex);
           attached.push_back(hello.guest);
@@ -55,7 +56,7 @@ TEST_GROUP(HavendListener) {
     CHECK_TRUE(link.ok());
     return std::move(link.value());
   }
-  wire::ErrorBody ErrorAfter(Link& link) {
+  wire::ErrorBody ErrorAfter(Link & link) {
     Record record;
     Status received = link.Receive(record, kLong);
     CHECK_TRUE_TEXT(received.ok(), received.message().c_str());

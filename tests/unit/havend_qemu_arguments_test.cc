@@ -18,8 +18,7 @@ std::string Joined(const std::vector<std::string>& argv) {
 TEST_GROUP(HavendQemuArguments){};
 
 TEST(HavendQemuArguments, AddsMemoryMonitorsAndWaitingToTheConfiguredCommand) {
-  auto argv = QemuCommand({"/q", "-machine", "pc"},
-                          {IncomingMemory{"pc.ram", 7, 1u << 28}, 9, "/run/h/w,1.qmp"});
+  auto argv = QemuCommand({"/q", "-machine", "pc"}, {IncomingMemory{"pc.ram", 7, 1u << 28}, 9, "/run/h/w,1.qmp"});
   STRCMP_EQUAL(
       "/q\n-machine\npc\n-S\n-incoming\ndefer\n-object\n"
       "memory-backend-file,id=pc.ram,size=268435456,share=off,mem-path=/proc/self/fd/7,"

@@ -85,8 +85,8 @@ TEST_GROUP(HavendQemuProcess) {
     fifo = open(fifo_path.c_str(), O_RDWR | O_CLOEXEC);
     const char* source = getenv("srcdir");
     options.name = "web1";
-    options.command = {std::string(source != nullptr ? source : ".") + "/tests/unit/havend_fake_qemu.py",
-                       "-say", fifo_path};
+    options.command = {std::string(source != nullptr ? source : ".") + "/tests/unit/havend_fake_qemu.py", "-say",
+                       fifo_path};
     options.ram_region = "pc.ram";
     options.state_dir = folder;
     options.qmp_path = std::string(folder) + "/web1.qmp";
@@ -236,9 +236,10 @@ TEST(HavendQemuProcess, SaysWhatADeviceModelSaidThatDoesNotStart) {
   QemuProcess qemu(options);
   Status status = qemu.Prepare(*image);
   CHECK_FALSE(status.ok());
-  STRCMP_CONTAINS("the waiting QEMU did not start: the process exited with status 1, saying: "
-                  "fake: -no-such-option: invalid option",
-                  status.message().c_str());
+  STRCMP_CONTAINS(
+      "the waiting QEMU did not start: the process exited with status 1, saying: "
+      "fake: -no-such-option: invalid option",
+      status.message().c_str());
   CHECK_FALSE(ReadPidFile(options.PidPath()).has_value());
 }
 
@@ -249,8 +250,7 @@ TEST(HavendQemuProcess, SaysWhyTheStateWasNotAccepted) {
   Commit(*image, 0);
   Status status = qemu.Activate(*image);
   CHECK_FALSE(status.ok());
-  STRCMP_CONTAINS("Missing section footer for cpu; fake: load of migration failed",
-                  status.message().c_str());
+  STRCMP_CONTAINS("Missing section footer for cpu; fake: load of migration failed", status.message().c_str());
   CHECK_FALSE(qemu.Running());
 }
 
@@ -284,7 +284,8 @@ TEST(HavendQemuProcess, TriesOnceMoreWithAFreshProcessAndUntouchedMemory) {
   const std::string before = Memory();
   Status status = qemu.Activate(*image);
   CHECK_TRUE_TEXT(status.ok(), status.message().c_str());
-  for (const char* line : {"starts", "memory RAM!", "starts", "memory RAM!", "runs"}) STRCMP_EQUAL(line, Hear().c_str());
+  for (const char* line : {"starts", "memory RAM!", "starts", "memory RAM!", "runs"})
+    STRCMP_EQUAL(line, Hear().c_str());
   CHECK(before == Memory());
   CHECK_TRUE(Recorded().runs_guest);
   CHECK(first != qemu.RunningPid());

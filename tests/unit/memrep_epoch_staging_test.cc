@@ -154,7 +154,8 @@ TEST(EpochStaging, RefusesEveryCountThatDiffers) {
   HAVEN_CHECK_OK(AddState(1, 2, 0, "ab"));
   HAVEN_CHECK_OK(staging->Check(1, {1, 0, 2, 2, 0}));
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END counts 2 pages, 1 came", staging->Check(1, {2, 0, 2, 2, 0}));
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END counts 1 memory records, 2 came", staging->Check(1, {1, 0, 2, 1, 0}));
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END counts 1 memory records, 2 came",
+                    staging->Check(1, {1, 0, 2, 1, 0}));
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "the device state is not complete", staging->Check(1, {1, 0, 3, 2, 0}));
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END of epoch 2 is out of order", staging->Check(2, {1, 0, 2, 2, 0}));
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END of epoch 0 is out of order", staging->Check(0, {1, 0, 2, 2, 0}));
@@ -172,9 +173,9 @@ TEST(EpochStaging, RefusesPiecesOfDeviceStateThatDoNotFit) {
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, "DEVICE_STATE record: over the limit",
                     AddState(1, wire::kMaxDeviceStateBytes + 1, 0, "ab"));
   const char* misfit = "DEVICE_STATE record: pieces do not fit together";
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 1, "ab"));    // a gap
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 1, 0, "ab"));    // more than the total
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 0, ""));      // nothing
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 1, "ab"));  // a gap
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 1, 0, "ab"));  // more than the total
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 0, ""));    // nothing
   HAVEN_CHECK_OK(AddState(1, 5, 0, "ab"));
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 5, 0, "ab"));    // again
   HAVEN_CHECK_FAILS(StatusCode::kProtocol, misfit, AddState(1, 6, 2, "cd"));    // another total
@@ -297,7 +298,8 @@ TEST(SharedEntries, RefusesASlotThatWasFilledInAnEpochBefore) {
   HAVEN_CHECK_OK(Add(1, "00000000 01000000 0100000000000008 01000000 01"));
   HAVEN_CHECK_OK(AddState(1));
   Commit(1, {1, 0, 2, 2, 0});
-  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "PAGES record: slot 1 of the store is not this session's to fill, or is taken",
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol,
+                    "PAGES record: slot 1 of the store is not this session's to fill, or is taken",
                     Add(2, "00000000 01000000 0100000000000008 01000000 01"));
 }
 

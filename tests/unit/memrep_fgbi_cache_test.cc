@@ -40,9 +40,10 @@ uint64_t EncodeOne(FgbiEncoder& encoder, uint64_t index, const Bytes& page) {
 
 }  // namespace
 
-TEST_GROUP(FgbiCache) {
-  void setup() override { clock_ns = 0, clock_step_ns = kFreeStepNs; }
-};
+TEST_GROUP(FgbiCache){void setup() override{clock_ns = 0, clock_step_ns = kFreeStepNs;
+}
+}
+;
 
 TEST(FgbiCache, FindsWhatItAdmitted) {
   PageCache cache(1000 * kPageBytes);

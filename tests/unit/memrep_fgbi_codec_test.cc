@@ -65,7 +65,17 @@ TEST(FgbiCodec, HasTheDocumentsOctets) {
     for (size_t i = 0; i < 64; i++) page[3 * 64 + i] = 0xcc;
     std::string whole;
     for (int i = 0; i < 64; i++) whole += "cc";
-    STRCMP_EQUAL(("03" "40" "82" "c3" "02" "08" "02" "1011121314151617" "aa" + whole).c_str(),
+    STRCMP_EQUAL(("03"
+                  "40"
+                  "82"
+                  "c3"
+                  "02"
+                  "08"
+                  "02"
+                  "1011121314151617"
+                  "aa" +
+                  whole)
+                     .c_str(),
                  Code(*kernels, base, page, kind, coded).c_str());
     CHECK(kind == Coded::Kind::kDelta);
     CheckApplies(base, page, coded);
@@ -81,7 +91,11 @@ TEST(FgbiCodec, HasAMapWhenMoreThan15BlocksChange) {
       masks += "01";
       data += "3131313131313131";
     }
-    STRCMP_EQUAL(("00" "1111111111111111" "0000000000000000" + masks + data).c_str(),
+    STRCMP_EQUAL(("00"
+                  "1111111111111111"
+                  "0000000000000000" +
+                  masks + data)
+                     .c_str(),
                  Code(*kernels, base, page, kind, coded).c_str());
     CheckApplies(base, page, coded);
   }
@@ -132,7 +146,14 @@ TEST(FgbiCodec, AnAssembledPageHasTheDocumentsOctets) {
   out.resize(bytes);
   std::string data;
   for (int i = 0; i < 128; i++) data += i < 64 ? "00" : "03";
-  STRCMP_EQUAL(("02" "0102" "4701000000000001" "043c" "c400000000000000" + data).c_str(), ToHex(out).c_str());
+  STRCMP_EQUAL(("02"
+                "0102"
+                "4701000000000001"
+                "043c"
+                "c400000000000000" +
+                data)
+                   .c_str(),
+               ToHex(out).c_str());
   const char* why = nullptr;
   for (size_t cut = 0; cut < out.size(); cut++) {
     CHECK_EQUAL(0, MeasureAssembled(ByteSpan(out).first(cut), why));
@@ -166,7 +187,8 @@ TEST(FgbiCodec, RefusesMalformedChanges) {
       {"01 0000 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
       {"01 013f 0000000000000000", "07", "assembled page: too short for its blocks"},
       {"01 0140 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
-      {"02 0002 0000000000000000 0101 0000000000000000", "07", "assembled page: runs of blocks do not ascend within the page"},
+      {"02 0002 0000000000000000 0101 0000000000000000", "07",
+       "assembled page: runs of blocks do not ascend within the page"},
       {"01 0040 0100000000000000", "07", "assembled page: a run of blocks passes the end of the page that it names"},
       {"01 0040 0001000000000000", "07", "assembled page: it names a page that does not exist"},
       {"01 0040 0000000000000002", "07", "assembled page: it names a page that does not exist"},

@@ -43,7 +43,7 @@ EncoderOptions SlowLink() {
 
 }  // namespace
 
-TEST_GROUP(FgbiProperty) {};
+TEST_GROUP(FgbiProperty){};
 
 TEST(FgbiProperty, FollowsTheGuestOnEveryProcessorPath) {
   for (const DeltaKernels* kernels : AllKernels()) {
@@ -63,8 +63,8 @@ TEST(FgbiProperty, FollowsTheGuestOnEveryProcessorPath) {
 }
 
 TEST(FgbiProperty, FollowsTheGuestInEveryStage) {
-  for (auto stages : {EncoderStages::kNone, EncoderStages::kBlocks, EncoderStages::kSharing, EncoderStages::kCompression,
-                      EncoderStages::kAll}) {
+  for (auto stages : {EncoderStages::kNone, EncoderStages::kBlocks, EncoderStages::kSharing,
+                      EncoderStages::kCompression, EncoderStages::kAll}) {
     EncoderOptions options = SlowLink();
     options.stages = stages;
     EncoderFigures figures = Follow(options, 2, 60);

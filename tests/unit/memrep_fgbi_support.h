@@ -32,7 +32,8 @@ inline Bytes Flatten(const EncodedPages& record) {
 /// encoder treats in another way, and a backup that follows it.
 class RandomGuest {
  public:
-  RandomGuest(uint32_t seed, std::vector<uint64_t> region_pages) : random_(seed), region_pages_(std::move(region_pages)) {
+  RandomGuest(uint32_t seed, std::vector<uint64_t> region_pages)
+      : random_(seed), region_pages_(std::move(region_pages)) {
     for (uint64_t pages : region_pages_) memory_.emplace_back(pages * kPageBytes);
     dirty_.resize(region_pages_.size());
     NewBackup();

@@ -33,7 +33,10 @@ TEST_GROUP(PageCodec) {
 
 TEST(PageCodec, HasTheDocumentsOctets) {
   Bytes body = Encode(1, {{3, ones.data()}, {9, zeros.data()}});
-  STRCMP_EQUAL("01000000020000000300000000000000" "0900000000000001", ToHex(ByteSpan(body).first(24)).c_str());
+  STRCMP_EQUAL(
+      "01000000020000000300000000000000"
+      "0900000000000001",
+      ToHex(ByteSpan(body).first(24)).c_str());
   CHECK(Bytes(body.begin() + 24, body.end()) == ones);
   auto region = DecodePages(body, region_pages, decoded);
   HAVEN_CHECK_OK(region.status());
@@ -74,7 +77,8 @@ TEST(PageCodec, RefusesRegionsCountsIndexesAndCodesThatCannotBe) {
       {"00000000 01000000 ffffffffffffff01", "PAGES record: page 72057594037927935 lies outside of region 0"},
       {"00000000 01000000 00000000000000ff", "PAGES record: unknown code 255 of a page"},
       {"00000000 01000000 000000000000000a", "PAGES record: unknown code 10 of a page"},
-      {"00000000 01000000 0000000000000008 00000000 01", "PAGES record: a page is shared, but this session shares none"},
+      {"00000000 01000000 0000000000000008 00000000 01",
+       "PAGES record: a page is shared, but this session shares none"},
       {"00000000 01000000 0000000000000009 00000000", "PAGES record: a page is shared, but this session shares none"},
   };
   for (const Case& c : cases) HAVEN_CHECK_FAILS(StatusCode::kProtocol, c.message, Decode(FromHex(c.body)));

@@ -22,7 +22,8 @@ TEST_GROUP(PageSnapshot) {
   }
   /// The copies are those of exactly the pages in `bitmap`, in order, and stay
   /// what they were when the guest goes on.
-  void CheckCopies(const PageSnapshot& snapshot, uint32_t region, const std::vector<uint64_t>& bitmap, const Bytes& then) {
+  void CheckCopies(const PageSnapshot& snapshot, uint32_t region, const std::vector<uint64_t>& bitmap,
+                   const Bytes& then) {
     size_t at = 0;
     const auto& pages = snapshot.groups()[region].pages;
     for (uint64_t page = 0; page < regions[region].pages(); page++) {

@@ -181,6 +181,7 @@ TEST(SharedPages, BelieveNoNumberInTheFile) {
 
 TEST(SharedPages, SayWhyTheyCannotBe) {
   auto opened = SharedPages::Open("/nonexistent", Store(0, 8));
-  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, ("cannot open " + SharedPages::PathOf("/nonexistent", {7}) + ": No such file or directory").c_str(),
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment,
+                    ("cannot open " + SharedPages::PathOf("/nonexistent", {7}) + ": No such file or directory").c_str(),
                     opened.status());
 }

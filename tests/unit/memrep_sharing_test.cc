@@ -66,7 +66,7 @@ struct SharingGuest {
 TEST_GROUP(Sharing) {
   blkrep::test::TempFolder folder;
 
-  std::unique_ptr<SharingGuest> NewGuest(PageStores& stores, uint32_t seed, const EncoderOptions& options = {}) {
+  std::unique_ptr<SharingGuest> NewGuest(PageStores & stores, uint32_t seed, const EncoderOptions& options = {}) {
     return std::make_unique<SharingGuest>(stores, folder.File(""), seed, options);
   }
   /// Histories of two guests that copy from each other. @return the pages that were shared.

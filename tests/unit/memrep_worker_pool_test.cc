@@ -8,7 +8,7 @@
 
 using namespace haven::memrep;
 
-TEST_GROUP(WorkerPool) {};
+TEST_GROUP(WorkerPool){};
 
 TEST(WorkerPool, DoesEachPartOnce) {
   for (unsigned threads : {1u, 2u, 5u}) {
@@ -20,7 +20,8 @@ TEST(WorkerPool, DoesEachPartOnce) {
       pool.Run(parts, [&](unsigned worker, size_t part) {
         done[part]++;
         unsigned before = highest.load();
-        while (before < worker && !highest.compare_exchange_weak(before, worker)) {}
+        while (before < worker && !highest.compare_exchange_weak(before, worker)) {
+        }
       });
       for (auto& times : done) CHECK_EQUAL(1, times.load());
       CHECK(highest < threads);

@@ -18,9 +18,7 @@ using haven::test::FromHex;
 TEST_GROUP(BackupGuest) {
   Pair pair;
 
-  void setup() override {
-    pair.UseFakeClock();
-  }
+  void setup() override { pair.UseFakeClock(); }
   std::string port() { return pair.listener.port(); }
 
   /// A primary that has committed `epochs` epochs.
@@ -282,7 +280,8 @@ TEST(BackupGuest, AnswersGoodbyeAndDoesNotPromote) {
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
   auto session = Committed(1);
-  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
+  HAVEN_CHECK_OK(
+      session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
   Record answer = session->control.Next();
   CHECK(answer.header.type == wire::Type::kGoodbye);
   CHECK(session->control.Ended());
@@ -297,7 +296,8 @@ TEST(BackupGuest, DoesNotStartAnOldCheckpointWhenAPrimaryCameBackAndWentBeforeIt
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
   auto session = Committed(1);
-  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
+  HAVEN_CHECK_OK(
+      session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
   session->control.Next();
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   CHECK(session->control.Ended());
@@ -316,11 +316,17 @@ TEST(BackupGuest, DoesNotStartAnOldCheckpointWhenAPrimaryCameBackAndWentBeforeIt
 TEST(BackupGuest, HasNothingToPromoteBeforeTheFirstCommit) {
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its replicas, if they are whole", pair.backup->Failover(true));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused,
+                    "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its "
+                    "replicas, if they are whole",
+                    pair.backup->Failover(true));
   {
     HandMadeSession session(port());
     session.SendLayout();
-    HAVEN_CHECK_FAILS(StatusCode::kRefused, "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its replicas, if they are whole", pair.backup->Failover(true));
+    HAVEN_CHECK_FAILS(StatusCode::kRefused,
+                      "there is no complete checkpoint of guest vm here; haven failover --cold vm boots it from its "
+                      "replicas, if they are whole",
+                      pair.backup->Failover(true));
   }
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   CHECK_EQUAL(0, pair.activator.activations());
@@ -411,15 +417,19 @@ TEST(BackupGuest, EndsTheSessionWithTheReasonWhenARecordIsOutOfPlace) {
        "1 first copy of a disk inside an epoch"},
       {3, wire::Type::kDiskWrite, 1, "", "1 the primary may not send DISK_WRITE on the memory connection"},
       {3, wire::Type::kPages, 3, "00000000 01000000 0000000000000001", "1 memory of epoch 3 came after epoch 1"},
-      {3, wire::Type::kPages, 2, "00000000 01000000 0400000000000001", "1 PAGES record: page 4 lies outside of region 0"},
-      {3, wire::Type::kDeviceState, 0, "0300000000000000 0000000000000000 616263", "1 device state outside of an epoch"},
+      {3, wire::Type::kPages, 2, "00000000 01000000 0400000000000001",
+       "1 PAGES record: page 4 lies outside of region 0"},
+      {3, wire::Type::kDeviceState, 0, "0300000000000000 0000000000000000 616263",
+       "1 device state outside of an epoch"},
       {3, wire::Type::kEpochEnd, 2, "00", "1 EPOCH_END record: too short"},
       {3, wire::Type::kEpochEnd, 2, "0000000000000000 0000000000000000 0000000000000000 00000000 00000000",
        "1 EPOCH_END of epoch 2 is out of order"},
   };
   for (const Case& c : cases) {
     auto session = Committed(1);
-    Link& link = c.connection == 1 ? session->control.link : c.connection == 2 ? session->disk->link : session->memory->link;
+    Link& link = c.connection == 1   ? session->control.link
+                 : c.connection == 2 ? session->disk->link
+                                     : session->memory->link;
     HAVEN_CHECK_OK(link.Send(c.type, c.epoch, FromHex(c.body)));
     STRCMP_EQUAL(c.error, session->control.Error().c_str());
     session->Close();
@@ -464,7 +474,8 @@ TEST(BackupGuest, RefusesDiskAndMemoryRecordsBeforeTheLayout) {
     } else {
       session.SendEpoch(1);
     }
-    STRCMP_EQUAL(disk ? "1 disk record before LAYOUT" : "1 memory record before LAYOUT", session.control.Error().c_str());
+    STRCMP_EQUAL(disk ? "1 disk record before LAYOUT" : "1 memory record before LAYOUT",
+                 session.control.Error().c_str());
     session.Close();
     CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
   }

@@ -63,8 +63,9 @@ class PassiveBackup : private BackupSession::Events {
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
-    auto store = BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, false}),
-                                     [] { return Status::Ok(); });
+    auto store =
+        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, false}),
+                            [] { return Status::Ok(); });
     if (!store.ok()) return store.status();
     store_ = std::move(store.value());
     return store_.get();
@@ -82,30 +83,29 @@ class PassiveBackup : private BackupSession::Events {
 
 }  // namespace
 
-TEST_GROUP(CutSession) {
-  const Recording& recording() {
-    static const Recorder recorder(6);
-    return recorder.recording();
+TEST_GROUP(CutSession){const Recording & recording(){static const Recorder recorder(6);
+return recorder.recording();
+}
+/// What is left is the guest at the checkpoint of epoch `committed`.
+void CheckLeft(PassiveBackup& backup, Epoch committed) {
+  CHECK_EQUAL(committed, backup.store()->committed());
+  CHECK_EQUAL(committed, backup.store()->image().epoch());
+  if (committed == 0) return;
+  GuestState left = StateOf(backup.store()->image(), backup.paths());
+  const GuestState& expected = recording().states[committed];
+  CHECK(left.memory == expected.memory);
+  CHECK(left.device == expected.device);
+  CHECK(left.disks == expected.disks);
+}
+Epoch EpochsEndedIn(size_t records) {
+  Epoch ended = 0;
+  for (size_t i = 0; i < records; i++) {
+    if (PassiveBackup::Parse(recording().sent[i].octets).header.type == wire::Type::kEpochEnd) ended++;
   }
-  /// What is left is the guest at the checkpoint of epoch `committed`.
-  void CheckLeft(PassiveBackup& backup, Epoch committed) {
-    CHECK_EQUAL(committed, backup.store()->committed());
-    CHECK_EQUAL(committed, backup.store()->image().epoch());
-    if (committed == 0) return;
-    GuestState left = StateOf(backup.store()->image(), backup.paths());
-    const GuestState& expected = recording().states[committed];
-    CHECK(left.memory == expected.memory);
-    CHECK(left.device == expected.device);
-    CHECK(left.disks == expected.disks);
-  }
-  Epoch EpochsEndedIn(size_t records) {
-    Epoch ended = 0;
-    for (size_t i = 0; i < records; i++) {
-      if (PassiveBackup::Parse(recording().sent[i].octets).header.type == wire::Type::kEpochEnd) ended++;
-    }
-    return ended;
-  }
-};
+  return ended;
+}
+}
+;
 
 TEST(CutSession, TheRecordingIsAWholeSession) {
   PassiveBackup backup;
@@ -230,12 +230,14 @@ TEST(BackupStore, GivesNothingOfAnEarlierCopyUpBeforeTheNewOneHasBegun) {
   for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
   backup.Die();
   const std::vector may(2, blkrep::ReplicaOptions{});
-  auto store = BackupStore::Create(backup.options(), recording().layout, may, [] { return Status(StatusCode::kEnvironment, "disk full"); });
+  auto store = BackupStore::Create(backup.options(), recording().layout, may,
+                                   [] { return Status(StatusCode::kEnvironment, "disk full"); });
   HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "disk full", store.status());
   auto recovered = BackupStore::Recover(backup.options());
   HAVEN_CHECK_OK(recovered.status());
   CHECK_EQUAL(2, recovered.value());
-  for (size_t disk = 0; disk < 2; disk++) CHECK(blkrep::test::ReadFile(backup.paths()[disk]) == recording().states[2].disks[disk]);
+  for (size_t disk = 0; disk < 2; disk++)
+    CHECK(blkrep::test::ReadFile(backup.paths()[disk]) == recording().states[2].disks[disk]);
 }
 
 TEST(BackupStore, TakesADiskOfAnotherSizeOnlyWhereItMay) {

@@ -102,7 +102,7 @@ class FakeGuest : public Guest {
   Status stop_fails;
   std::function<void()> on_stop = [] {};
   Status cut_output_fails;
-  bool ready_at_once = true;            ///< what MakeReady() returns
+  bool ready_at_once = true;              ///< what MakeReady() returns
   std::vector<std::string> output_calls;  ///< cut, release, all, drop
   bool log_on = false;
 
@@ -145,11 +145,11 @@ class FakeActivator : public Activator {
   void Discard() override;
   bool Running() override;
 
-  std::vector<std::string> replica_paths;  ///< what Activate() reads the disks from
+  std::vector<std::string> replica_paths;                       ///< what Activate() reads the disks from
   Status may_start, prepare_fails, activate_fails, boot_fails;  ///< set before they are called
-  std::function<void()> on_start = [] {};  ///< called by Activate() and Boot()
+  std::function<void()> on_start = [] {};                       ///< called by Activate() and Boot()
 
-  GuestState started() const;  ///< what Activate() found
+  GuestState started() const;   ///< what Activate() found
   bool started_paused() const;  ///< whether Activate() was to leave it paused
   int activations() const;
   int prepared() const;

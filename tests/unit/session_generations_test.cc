@@ -122,7 +122,8 @@ TEST(Generations, ACheckpointThatWasDiscardedGivesWay) {
   LosePrimary(*Committed(3));
   auto what = pair.backup->DescribeCopy();
   HAVEN_CHECK_OK(what.status());
-  for (const std::string& part : {std::string("a checkpoint"), std::string("epoch 3"), std::string("generation 0000000000000064"), Replica()}) {
+  for (const std::string& part :
+       {std::string("a checkpoint"), std::string("epoch 3"), std::string("generation 0000000000000064"), Replica()}) {
     STRCMP_CONTAINS(part.c_str(), what.value().c_str());
   }
   HAVEN_CHECK_OK(pair.backup->Discard());
@@ -143,7 +144,8 @@ TEST(Generations, AStrangerThatOnlySaysGoodbyeThrowsNothingAway) {
   {
     HandMade stranger(port(), wire::Connection::kControl);
     stranger.Token();
-    (void)stranger.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kGuestPoweredOff})).ok();
+    (void)stranger.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kGuestPoweredOff}))
+        .ok();
     CHECK(stranger.Ended());
   }
   CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
@@ -189,7 +191,8 @@ TEST(Generations, TheSameRunComesBackWhateverItHasDoneAlone) {
 TEST(Generations, APrimaryWithoutHistoryIsRefusedUntilItIsAdopted) {
   pair.StartBackup();
   auto session = Committed(1);
-  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kGuestPoweredOff})));
+  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0,
+                                            wire::Encode(wire::GoodbyeBody{wire::Goodbye::kGuestPoweredOff})));
   session->Close();
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   CHECK(Record().life_ended);
@@ -225,7 +228,8 @@ TEST(Generations, AReplicaThatWasRemovedMeanwhileIsCopiedWhole) {
   {
     HandMadeSession again(port());
     again.layout = layout;
-    CHECK(wire::DecodeLayoutReply(again.SendLayout().body).value().disks == std::vector{wire::LayoutReply::Copy::kChanged});
+    CHECK(wire::DecodeLayoutReply(again.SendLayout().body).value().disks ==
+          std::vector{wire::LayoutReply::Copy::kChanged});
     again.SendEpoch(1);
     CHECK(again.control.Next().header.type == wire::Type::kCommitted);
     LosePrimary(again);
@@ -346,7 +350,8 @@ TEST(Generations, ACrashAfterThePromotionReplaysNothingOverThePromotedGuest) {
   pair.activator.on_start = [&] {};
   session->SendEpoch(2, 1);
   CHECK(session->control.Next().header.type == wire::Type::kCommitted);
-  for (const char* file : {"/journal", "/journal.2", "/layout"}) at_commit[file] = ReadFile(pair.backup_options.state_dir + file);
+  for (const char* file : {"/journal", "/journal.2", "/layout"})
+    at_commit[file] = ReadFile(pair.backup_options.state_dir + file);
   LosePrimary(*session);
   HAVEN_CHECK_OK(pair.backup->Failover(false));
   // What was not synced is gone: the journal is that of the commit. The guest has gone on.
@@ -411,7 +416,8 @@ TEST(Generations, AGuestWhoseCheckpointIsGoneBootsFromItsReplicas) {
 TEST(Generations, AGuestWhosePrimaryEndedItByItselfIsBootedOnlyByForce) {
   pair.StartBackup();
   auto session = Committed(1);
-  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
+  HAVEN_CHECK_OK(
+      session->control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect})));
   session->Close();
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));

@@ -15,9 +15,7 @@ TEST_GROUP(HarvestPolicy) {
   }
 };
 
-TEST(HarvestPolicy, ForgetsUntilAnEpochHasBeenSeen) {
-  CHECK(policy.Next() == AfterHarvest::kForget);
-}
+TEST(HarvestPolicy, ForgetsUntilAnEpochHasBeenSeen) { CHECK(policy.Next() == AfterHarvest::kForget); }
 
 TEST(HarvestPolicy, KeepsWhatIsWrittenInEachEpoch) {
   CHECK_TRUE(KeepsAfter({.pages = 5000, .unchanged = 100, .run = 2000, .delta = 2900}));

@@ -42,24 +42,35 @@ const Row kRows[] = {
     {"neither has a generation", Side(1, kOld, kFresh), Side(0, {}), Ruling::kGo, Ruling::kGo},
     {"the backup has none, or a person gave it away", Side(1, kNew), Side(1, {}, kEnded), Ruling::kGo, Ruling::kGo},
     {"the same run comes back", Side(1, kOld), Side(1, kOld, kCheckpoint), Ruling::kGo, Ruling::kGo},
-    {"the same run went on alone and comes back", Side(1, kOther), Side(1, kOld, kCheckpoint), Ruling::kGo, Ruling::kGo},
+    {"the same run went on alone and comes back", Side(1, kOther), Side(1, kOld, kCheckpoint), Ruling::kGo,
+     Ruling::kGo},
     {"another run, nothing waits", Side(2, kOld), Side(1, kOld), Ruling::kGo, Ruling::kGo},
     {"another run, the last one ended", Side(2, kOld), Side(1, kOld, kCheckpoint | kEnded), Ruling::kGo, Ruling::kGo},
-    {"another run, a checkpoint waits", Side(2, kOld), Side(1, kOld, kCheckpoint), Ruling::kCheckpointWaits, Ruling::kCheckpointWaits},
-    {"another run that went on alone, a checkpoint waits", Side(2, kOther), Side(1, kOld, kCheckpoint), Ruling::kCheckpointWaits, Ruling::kGo},
-    {"an empty disk, a checkpoint waits", Side(2, kStrange, kFresh), Side(1, kOld, kCheckpoint), Ruling::kCheckpointWaits, Ruling::kSplitBrain},
+    {"another run, a checkpoint waits", Side(2, kOld), Side(1, kOld, kCheckpoint), Ruling::kCheckpointWaits,
+     Ruling::kCheckpointWaits},
+    {"another run that went on alone, a checkpoint waits", Side(2, kOther), Side(1, kOld, kCheckpoint),
+     Ruling::kCheckpointWaits, Ruling::kGo},
+    {"an empty disk, a checkpoint waits", Side(2, kStrange, kFresh), Side(1, kOld, kCheckpoint),
+     Ruling::kCheckpointWaits, Ruling::kSplitBrain},
     {"the backup was promoted", Side(2, kOld), Side(1, kNew), Ruling::kBackupIsNewer, Ruling::kBackupIsNewer},
-    {"the backup was promoted, the same run comes back", Side(1, kOld), Side(1, kNew), Ruling::kBackupIsNewer, Ruling::kBackupIsNewer},
-    {"the backup was promoted and has ended cleanly", Side(2, kOld), Side(1, kNew, kEnded), Ruling::kBackupIsNewer, Ruling::kBackupIsNewer},
-    {"the backup runs it", Side(1, kOld), Side(1, kNew, wire::kIdentityRunning), Ruling::kBackupRuns, Ruling::kBackupRuns},
+    {"the backup was promoted, the same run comes back", Side(1, kOld), Side(1, kNew), Ruling::kBackupIsNewer,
+     Ruling::kBackupIsNewer},
+    {"the backup was promoted and has ended cleanly", Side(2, kOld), Side(1, kNew, kEnded), Ruling::kBackupIsNewer,
+     Ruling::kBackupIsNewer},
+    {"the backup runs it", Side(1, kOld), Side(1, kNew, wire::kIdentityRunning), Ruling::kBackupRuns,
+     Ruling::kBackupRuns},
     {"both went on alone", Side(1, kOther), Side(1, kNew), Ruling::kSplitBrain, Ruling::kSplitBrain},
     {"no common history", Side(1, kStrange), Side(1, kNew), Ruling::kSplitBrain, Ruling::kSplitBrain},
-    {"a new disk, an old replica", Side(1, kStrange, kFresh), Side(2, kOld), Ruling::kUnknownPrimary, Ruling::kSplitBrain},
+    {"a new disk, an old replica", Side(1, kStrange, kFresh), Side(2, kOld), Ruling::kUnknownPrimary,
+     Ruling::kSplitBrain},
     {"a fresh generation that the backup has taken", Side(1, kOld, kFresh), Side(1, kOld), Ruling::kGo, Ruling::kGo},
-    {"a primary without a generation, an old replica", Side(1, {}), Side(2, kOld), Ruling::kUnknownPrimary, Ruling::kGo},
-    {"a new disk, a part of a copy", Side(1, kStrange, kFresh), Side(2, kOld, wire::kIdentityPartial), Ruling::kGo, Ruling::kSplitBrain},
+    {"a primary without a generation, an old replica", Side(1, {}), Side(2, kOld), Ruling::kUnknownPrimary,
+     Ruling::kGo},
+    {"a new disk, a part of a copy", Side(1, kStrange, kFresh), Side(2, kOld, wire::kIdentityPartial), Ruling::kGo,
+     Ruling::kSplitBrain},
     {"the old primary takes its guest back", Side(3, kNew), Side(1, kOld), Ruling::kGo, Ruling::kGo},
-    {"a session is still under way", Side(2, kOld), Side(1, kOld, wire::kIdentityBusy), Ruling::kGo, Ruling::kBackupBusy},
+    {"a session is still under way", Side(2, kOld), Side(1, kOld, wire::kIdentityBusy), Ruling::kGo,
+     Ruling::kBackupBusy},
 };
 
 }  // namespace
@@ -74,7 +85,8 @@ TEST(NewerWins, EachRowOfTheTableHolds) {
 }
 
 TEST(NewerWins, EachRefusalNamesTheGuestAndACommand) {
-  for (Ruling ruling : {Ruling::kCheckpointWaits, Ruling::kBackupIsNewer, Ruling::kSplitBrain, Ruling::kUnknownPrimary, Ruling::kBackupRuns}) {
+  for (Ruling ruling : {Ruling::kCheckpointWaits, Ruling::kBackupIsNewer, Ruling::kSplitBrain, Ruling::kUnknownPrimary,
+                        Ruling::kBackupRuns}) {
     const std::string text = Explain(ruling, "web1", kRows[0].primary, kRows[10].backup);
     STRCMP_CONTAINS("web1", text.c_str());
     CHECK(text.find("haven discard web1") != std::string::npos || text.find("haven adopt web1") != std::string::npos);

@@ -112,7 +112,8 @@ struct Pair {
   /// An arbiter that decides with `verdict` (a shell command) and writes down who asked.
   std::string Arbiter(const std::string& verdict) {
     std::string path = folder.File("arbiter");
-    std::ofstream(path) << "#!/bin/sh\necho $HAVEN_ROLE $HAVEN_INSTANCE >> " << folder.File("asked") << "\n" << verdict << "\n";
+    std::ofstream(path) << "#!/bin/sh\necho $HAVEN_ROLE $HAVEN_INSTANCE >> " << folder.File("asked") << "\n"
+                        << verdict << "\n";
     chmod(path.c_str(), 0700);
     return path;
   }

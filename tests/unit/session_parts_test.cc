@@ -95,8 +95,10 @@ TEST_GROUP(Arbiter){};
 TEST(Arbiter, HasWonWhenTheCommandSucceeds) { HAVEN_CHECK_OK(AskArbiter("true", "vm", "00", "primary")); }
 
 TEST(Arbiter, HasLostWhenTheCommandFails) {
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 1", AskArbiter("false", "vm", "00", "primary"));
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 7", AskArbiter("sh -c 'exit 7'", "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 1",
+                    AskArbiter("false", "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 7",
+                    AskArbiter("sh -c 'exit 7'", "vm", "00", "primary"));
 }
 
 TEST(Arbiter, KnowsNothingWhenTheCommandIsMissingOrDies) {
@@ -108,7 +110,8 @@ TEST(Arbiter, KnowsNothingWhenTheCommandIsMissingOrDies) {
 }
 
 TEST(Arbiter, IsToldWhoAsksWithoutAShell) {
-  HAVEN_CHECK_OK(AskArbiter("sh -c 'test \"$HAVEN_GUEST.$HAVEN_INSTANCE.$HAVEN_ROLE\" = \"a;b.0af3.backup\"'", "a;b", "0af3", "backup"));
+  HAVEN_CHECK_OK(AskArbiter("sh -c 'test \"$HAVEN_GUEST.$HAVEN_INSTANCE.$HAVEN_ROLE\" = \"a;b.0af3.backup\"'", "a;b",
+                            "0af3", "backup"));
   blkrep::test::TempFolder folder;
   HAVEN_CHECK_OK(AskArbiter("true ; touch " + folder.File("x"), "vm", "00", "primary"));
   CHECK(blkrep::test::ReadFile(folder.File("x")).empty());

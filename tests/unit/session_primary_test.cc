@@ -242,7 +242,8 @@ TEST(PrimarySession, SaysHelloAsTheDocumentDemands) {
   wire::Token token{};
   for (auto kind : {wire::Connection::kControl, wire::Connection::kDisk, wire::Connection::kMemory}) {
     auto& link = kind == wire::Connection::kControl ? played.control
-                 : kind == wire::Connection::kDisk  ? played.disk : played.memory;
+                 : kind == wire::Connection::kDisk  ? played.disk
+                                                    : played.memory;
     link = played.Accept();
     CHECK_EQUAL(0, played.hello.header.sequence);
     auto hello = wire::DecodeHello(played.hello.body);

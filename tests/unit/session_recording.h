@@ -39,8 +39,10 @@ struct Recording {
 /// changes; the disk runs ahead of the memory, as it does. Always the same.
 class Recorder {
  public:
-  explicit Recorder(int epochs) : control_(*this, wire::Connection::kControl), disk_(*this, wire::Connection::kDisk),
-                                  memory_(*this, wire::Connection::kMemory) {
+  explicit Recorder(int epochs)
+      : control_(*this, wire::Connection::kControl),
+        disk_(*this, wire::Connection::kDisk),
+        memory_(*this, wire::Connection::kMemory) {
     Greet();
     guest_.disks = &replicator_;
     replicator_.Connected({true, true});
@@ -84,7 +86,9 @@ class Recorder {
     wire::Hello hello;
     hello.guest = "vm";
     for (Tap* tap : {&control_, &disk_, &memory_}) {
-      hello.connection = tap == &control_ ? wire::Connection::kControl : tap == &disk_ ? wire::Connection::kDisk : wire::Connection::kMemory;
+      hello.connection = tap == &control_ ? wire::Connection::kControl
+                         : tap == &disk_  ? wire::Connection::kDisk
+                                          : wire::Connection::kMemory;
       hello.token[0] = tap == &control_ ? 0 : 7;
       (void)tap->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok();
     }

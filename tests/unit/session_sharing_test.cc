@@ -15,24 +15,24 @@ TEST_GROUP(SharingSession) {
   memrep::PageStores stores{1024};
   blkrep::test::TempFolder folder;
 
-  void Prepare(Pair& pair) {
+  void Prepare(Pair & pair) {
     pair.backup_options.page_stores = &stores;
     pair.backup_options.share_group = "group";
     pair.primary_options.connect.share = true;
     pair.primary_options.shared_folder = folder.File("");
   }
-  void Protect(Pair& pair) {
+  void Protect(Pair & pair) {
     pair.StartBackup();
     pair.StartPrimary();
     CHECK(pair.Protects());
     AwaitEpochs(pair);
   }
-  void AwaitEpochs(Pair& pair) {
+  void AwaitEpochs(Pair & pair) {
     Epoch now = pair.backup->Query().epoch;
     CHECK(Eventually([&] { return pair.backup->Query().epoch > now + 3; }));
   }
   /// The image, started by a person, is the guest at a checkpoint.
-  void StartAndCompare(Pair& pair) {
+  void StartAndCompare(Pair & pair) {
     Status promoted = pair.backup->Failover(true);
     CHECK_TEXT(promoted.ok(), promoted.message().c_str());
     GuestState started = pair.activator.started();
@@ -42,7 +42,7 @@ TEST_GROUP(SharingSession) {
     CHECK(started.memory == saved.memory);
   }
   /// Distinct pages, the same in every guest.
-  void Fill(Pair& pair) {
+  void Fill(Pair & pair) {
     pair.loop.Run([&] {
       for (uint64_t page = 0; page < 60; page++) pair.guest.WritePage(0, page, static_cast<uint8_t>(page + 1));
     });
@@ -73,7 +73,8 @@ TEST(SharingSession, ABackupWithoutAGroupIsToldOfAndProtectsAllTheSame) {
   Prepare(pair);
   pair.backup_options.share_group = "";
   Protect(pair);
-  STRCMP_EQUAL("the backup's configuration lets this guest share no pages (share = GROUP)", pair.Query().message.c_str());
+  STRCMP_EQUAL("the backup's configuration lets this guest share no pages (share = GROUP)",
+               pair.Query().message.c_str());
 }
 
 TEST(SharingSession, AFolderThatCannotHoldTheFileIsToldOfAndTheGuestIsProtected) {

@@ -47,7 +47,8 @@ TEST(XenChild, SaysHowAProgramFailed) {
   auto output = RunProgram({"/bin/sh", "-c", "exit 3"}, folder / "log", kLong);
   STRCMP_CONTAINS("exited with status 3", output.status().message().c_str());
   output = RunProgram({"/nowhere/xl", "domid"}, folder / "log", kLong);
-  STRCMP_EQUAL("cannot start /nowhere/xl: cannot execute it: No such file or directory", output.status().message().c_str());
+  STRCMP_EQUAL("cannot start /nowhere/xl: cannot execute it: No such file or directory",
+               output.status().message().c_str());
   output = RunProgram({"/bin/sleep", "1000"}, folder / "log", milliseconds(1));
   STRCMP_CONTAINS("did not end in time", output.status().message().c_str());
 }

@@ -46,7 +46,8 @@ TEST(XenDomainConfig, TakesOnlyTheIdentityFromThePrimary) {
 }
 
 TEST(XenDomainConfig, RefusesAnotherMachineAndNamesTheDifference) {
-  STRCMP_CONTAINS("max_vcpus is 3 on the primary and 2", WhyNot(Replace(kPrimary, "\"max_vcpus\": 2", "\"max_vcpus\": 3")).c_str());
+  STRCMP_CONTAINS("max_vcpus is 3 on the primary and 2",
+                  WhyNot(Replace(kPrimary, "\"max_vcpus\": 2", "\"max_vcpus\": 3")).c_str());
   STRCMP_CONTAINS("max_memkb", WhyNot(Replace(kPrimary, "262144", "262145")).c_str());
   STRCMP_CONTAINS("disk 0 is 'xvda'", WhyNot(Replace(kPrimary, "hda", "xvda")).c_str());
   STRCMP_CONTAINS("number of disks is 0", WhyNot(Replace(kPrimary, "\"disks\"", "\"x\"")).c_str());
@@ -70,7 +71,10 @@ TEST(XenDomainConfig, RefusesHostileText) {
     CHECK_TRUE(merged.status().code() == StatusCode::kProtocol);
   }
   STRCMP_CONTAINS("MAC", WhyNot(Replace(kPrimary, "00:16:3e:00:00:01", "00:16:3e:00:00:01,script=x")).c_str());
-  STRCMP_CONTAINS("'' ", WhyNot(Replace(kPrimary, "[{\"pdev_path\": \"/etc/shadow\", \"vdev\": \"hda\", \"script\": \"evil\"}]", "[1]")).c_str());
+  STRCMP_CONTAINS(
+      "'' ",
+      WhyNot(Replace(kPrimary, "[{\"pdev_path\": \"/etc/shadow\", \"vdev\": \"hda\", \"script\": \"evil\"}]", "[1]"))
+          .c_str());
 }
 
 TEST(XenDomainConfig, FindsNameAndUuid) {

@@ -40,13 +40,14 @@ TEST(XenDomainState, ComesBackAsItWas) {
 TEST(XenDomainState, BeginsWithTheDocumentedOctets) {
   Bytes out;
   Encode(SampleState(), out);
-  STRCMP_EQUAL("48584453"
-               "01000000"
-               "0100000008000000"
-               "0400000011000000"
-               "0200000018000000"
-               "c1c1",
-               Hex(ByteSpan(out).first(34)).c_str());
+  STRCMP_EQUAL(
+      "48584453"
+      "01000000"
+      "0100000008000000"
+      "0400000011000000"
+      "0200000018000000"
+      "c1c1",
+      Hex(ByteSpan(out).first(34)).c_str());
 }
 
 TEST(XenDomainState, IsRefusedWhenCutAfterAnyOctet) {

@@ -29,62 +29,66 @@ TEST_GROUP(LibxlStream){};
 TEST(LibxlStream, BeginsWithTheHeaderOfXl) {
   Bytes out;
   AppendXlHeader("{}", out);
-  STRCMP_EQUAL("58656e20736176656420646f6d61696e2c20786c20666f726d61740a2000200d"
-               "04030201"
-               "03000000"
-               "00000000"
-               "07000000"
-               "03000000"
-               "7b7d00",
-               Hex(out).c_str());
+  STRCMP_EQUAL(
+      "58656e20736176656420646f6d61696e2c20786c20666f726d61740a2000200d"
+      "04030201"
+      "03000000"
+      "00000000"
+      "07000000"
+      "03000000"
+      "7b7d00",
+      Hex(out).c_str());
 }
 
 TEST(LibxlStream, HasOneHeadWithThePolicies) {
   DomainState s = SampleState();
   Bytes out;
   AppendStreamHead(s, out);
-  STRCMP_EQUAL("4c6962786c466d740000000200000000"  // libxl header, big-endian
-               "0100000000000000"                  // LIBXC_CONTEXT
-               "ffffffffffffffff58454e46000000030000000000000000"
-               "020000000c0000000400000011000000"  // x86 HVM from Xen 4.17
-               "1100000018000000"
-               "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"
-               "1200000010000000"
-               "d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2"
-               "1000000000000000",
-               Hex(out).c_str());
+  STRCMP_EQUAL(
+      "4c6962786c466d740000000200000000"  // libxl header, big-endian
+      "0100000000000000"                  // LIBXC_CONTEXT
+      "ffffffffffffffff58454e46000000030000000000000000"
+      "020000000c0000000400000011000000"  // x86 HVM from Xen 4.17
+      "1100000018000000"
+      "c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1"
+      "1200000010000000"
+      "d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2d2"
+      "1000000000000000",
+      Hex(out).c_str());
 }
 
 TEST(LibxlStream, AnnouncesPagesWithTheLengthThatFollows) {
   uint64_t frames[] = {0, 0xfeffc};
   Bytes out;
   AppendPageDataHead(frames, out);
-  STRCMP_EQUAL("01000000"
-               "18200000"
-               "0200000000000000"
-               "0000000000000000"
-               "fcef0f0000000000",
-               Hex(out).c_str());
+  STRCMP_EQUAL(
+      "01000000"
+      "18200000"
+      "0200000000000000"
+      "0000000000000000"
+      "fcef0f0000000000",
+      Hex(out).c_str());
 }
 
 TEST(LibxlStream, EndsAnEpochWithACheckpoint) {
   Bytes out;
   AppendCheckpoint(SampleState(), out);
-  STRCMP_EQUAL("0800000018000000"
-               "0200000080841e00887766554433221103000000"
-               "00000000"
-               "0900000003000000"
-               "a0a1a20000000000"
-               "0a00000028000000"
-               "0200000000000000"
-               "0100000000000000fcef0f0000000000"
-               "1100000000000000ffef0f0000000000"
-               "0e00000000000000"  // CHECKPOINT
-               "030000000f000000"
-               "0200000000000000"  // QEMU upstream, index 0
-               "5145564d01020300"
-               "0400000000000000",  // CHECKPOINT_END
-               Hex(out).c_str());
+  STRCMP_EQUAL(
+      "0800000018000000"
+      "0200000080841e00887766554433221103000000"
+      "00000000"
+      "0900000003000000"
+      "a0a1a20000000000"
+      "0a00000028000000"
+      "0200000000000000"
+      "0100000000000000fcef0f0000000000"
+      "1100000000000000ffef0f0000000000"
+      "0e00000000000000"  // CHECKPOINT
+      "030000000f000000"
+      "0200000000000000"  // QEMU upstream, index 0
+      "5145564d01020300"
+      "0400000000000000",  // CHECKPOINT_END
+      Hex(out).c_str());
 }
 
 TEST(LibxlStream, EndsWithAnEndRecordOfLibxc) {
@@ -98,10 +102,12 @@ TEST(LibxlStream, EndsWithAnEndRecordOfLibxc) {
 std::string ResumedFrom(const TestFolder& folder, const Bytes& stream, size_t bytes) {
   const char* source = getenv("srcdir");
   const std::string file = folder / "stream";
-  std::ofstream(file, std::ios::binary).write(reinterpret_cast<const char*>(stream.data()), static_cast<std::streamsize>(bytes));
-  std::string command = "mkdir -p " + (folder / "domains") + "; rm -f " + (folder / "restored.json") + "; FAKE_XL_STOCK=1 FAKE_XL=" +
-                        folder.path() + " python3 " + (source != nullptr ? source : ".") +
-                        "/tests/unit/xen_fake_xl.py migrate-receive <" + file + " >/dev/null 2>&1";
+  std::ofstream(file, std::ios::binary)
+      .write(reinterpret_cast<const char*>(stream.data()), static_cast<std::streamsize>(bytes));
+  std::string command = "mkdir -p " + (folder / "domains") + "; rm -f " + (folder / "restored.json") +
+                        "; FAKE_XL_STOCK=1 FAKE_XL=" + folder.path() + " python3 " +
+                        (source != nullptr ? source : ".") + "/tests/unit/xen_fake_xl.py migrate-receive <" + file +
+                        " >/dev/null 2>&1";
   (void)!system(command.c_str());
   std::ifstream in(folder / "restored.json");
   std::string text((std::istreambuf_iterator<char>(in)), {});
@@ -130,7 +136,8 @@ TEST(LibxlStream, CutAtAnyRecordEndsInTheLastWholeEpoch) {
   const char* names[] = {"", "one", "two", "three"};
   int records = 0;
   while (at < stream.size()) {
-    const auto passed = static_cast<size_t>(std::count_if(whole.begin(), whole.end(), [at](size_t end) { return end <= at; }));
+    const auto passed =
+        static_cast<size_t>(std::count_if(whole.begin(), whole.end(), [at](size_t end) { return end <= at; }));
     STRCMP_EQUAL(names[passed], ResumedFrom(folder, stream, at).c_str());
     uint32_t length = 0;
     memcpy(&length, stream.data() + at + 4, sizeof(length));
@@ -155,7 +162,8 @@ TEST(LibxlStream, PassesXensOwnCheckWhenItHasOneEpoch) {
   AppendPageDataHead(frames, out);
   out.insert(out.end(), 3 * kPageBytes, 0x5a);
   AppendPlainEnd(s, out);
-  std::ofstream(folder / "stream", std::ios::binary).write(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
+  std::ofstream(folder / "stream", std::ios::binary)
+      .write(reinterpret_cast<char*>(out.data()), static_cast<std::streamsize>(out.size()));
   std::string python_path = VerifyStream().substr(0, VerifyStream().rfind("/bin/")) + "/lib/python";
   std::string verify = "PYTHONPATH=" + python_path + " python3 " + VerifyStream() + " -f xl -i " + (folder / "stream");
   LONGS_EQUAL(0, system(verify.c_str()));

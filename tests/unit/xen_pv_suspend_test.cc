@@ -18,8 +18,8 @@ class FakePvDomain : public PvDomain {
   std::string control;  ///< xenstore's control/shutdown
   int requests_taken = 0;
   bool subscribed = false;
-  bool event = false;       ///< told to us
-  int told_to_others = 0;   ///< VIRQ_DOM_EXC
+  bool event = false;      ///< told to us
+  int told_to_others = 0;  ///< VIRQ_DOM_EXC
   int resumes = 0;
 
   Result<bool> HasPvDrivers() override { return drivers; }

@@ -160,7 +160,8 @@ TEST(XlReceiver, IsTheImageAfterManyEpochsHoweverFastTheyCome) {
   const uint8_t* memory = image->regions()[0].data;
   for (uint64_t frame = 0; frame < 4096; frame++) {
     std::string page = "\"" + std::to_string(frame) + "\": " + std::to_string(memory[frame * kPageBytes]);
-    if (restored.find(page + ",") == std::string::npos && restored.find(page + "}") == std::string::npos) FAIL(page.c_str());
+    if (restored.find(page + ",") == std::string::npos && restored.find(page + "}") == std::string::npos)
+      FAIL(page.c_str());
   }
 }
 
@@ -202,12 +203,14 @@ TEST(XlReceiver, RefusesWhileTheDomainRunsHere) {
 }
 
 TEST(XlReceiver, RefusesWhenItsDeviceModelDoesNotRunHere) {
-  std::ofstream(folder / "g1.cfg") << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/nowhere/qemu-dm"}})";
+  std::ofstream(folder / "g1.cfg")
+      << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/nowhere/qemu-dm"}})";
   MakeReceiver();
   Status status = receiver->Prepare(*image);
   CHECK(status.code() == StatusCode::kRefused);
   STRCMP_CONTAINS("does not run on this host", status.message().c_str());
-  std::ofstream(folder / "g1.cfg") << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/bin/true"}})";
+  std::ofstream(folder / "g1.cfg")
+      << R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {"device_model": "/bin/true"}})";
   MakeReceiver();
   CHECK_TRUE(receiver->Prepare(*image).ok());
 }
