@@ -2,8 +2,13 @@
 # Packages and sources from the mirror that the system already uses.
 # shellcheck shell=bash
 
+# Those that source this use them.
+# shellcheck disable=SC2034
 PACKAGE_LIST=$ROOT/scripts/lib/packages
+# shellcheck disable=SC2034
 TESTBED_PACKAGE_LIST=$ROOT/scripts/lib/testbed-packages
+# shellcheck disable=SC2034
+LINT_PACKAGE_LIST=$ROOT/scripts/lib/lint-packages
 QEMU_SRC_DIR=$CACHE/qemu-src
 LOCK_SECONDS=600 # how long another package manager may keep us waiting
 
@@ -47,6 +52,7 @@ install_packages() {
 
 # The mirror's `deb-src` lines go into lists of our own: /etc/apt stays as it is.
 private_sources() {
+  # shellcheck disable=SC2016 # apt-get's own placeholders
   apt-get indextargets --format 'deb-src $(REPO_URI) $(CODENAME) $(COMPONENT)' \
     'Created-By: Packages' 'Origin: Debian' | grep -v -- -backports | sort -u
 }

@@ -35,6 +35,7 @@ xen_hypervisor() {
 
 # Binary packages of Debian itself, from the mirror that the system already uses.
 xen_mirror() {
+  # shellcheck disable=SC2016 # apt-get's own placeholders
   apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' \
     'Created-By: Packages' 'Origin: Debian' | grep -v -- -backports | sort -u
 }

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Optional
 

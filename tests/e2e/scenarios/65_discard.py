@@ -4,7 +4,6 @@ does, hold the same afterwards, and the formats of the primary's disks stay soun
 import subprocess
 import time
 from pathlib import Path
-from typing import Optional
 
 from haven_e2e import paths
 from haven_e2e.client import QUIET
