@@ -6,7 +6,7 @@
 
 // The constants of the wire protocol. Mirrors docs/wire-protocol.md; a change
 // is one commit with the document, the codec, the golden bytes, the
-// independent decoder (scripts/haven-wire-dump) and the fuzz seeds.
+// independent decoder (tests/unit/haven-wire-dump) and the fuzz seeds.
 
 namespace haven::wire {
 

@@ -109,7 +109,7 @@ tests_fuzz_make_corpus_LDADD = libhavenengine.la $(GLIB_LIBS)
 
 TESTS += tests/unit/include-direction tests/unit/wire-dump-test tests/unit/guest-record-dump-test \
 	tests/fuzz/replay-corpora
-EXTRA_DIST += tests/unit/include-direction tests/unit/wire-dump-test tests/fuzz/replay-corpora \
-	tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
+EXTRA_DIST += tests/unit/include-direction tests/unit/haven-wire-dump tests/unit/wire-dump-test \
+	tests/fuzz/replay-corpora tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
 	tests/fuzz/corpus tests/fuzz/journal_seeds.cc tests/e2e tests/guest tests/xen
 AM_TESTS_ENVIRONMENT = MAKE_CORPUS=tests/fuzz/make_corpus; export MAKE_CORPUS;
