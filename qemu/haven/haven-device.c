@@ -8,11 +8,11 @@
  */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qapi/qmp/dispatch.h"
-#include "qapi/qmp/qdict.h"
+#include "qapi/qapi-types-haven.h"
+#include "qapi/qmp/qerror.h"
+#include "qapi/util.h"
 #include "hw/qdev-core.h"
 #include "hw/qdev-properties.h"
-#include "monitor/monitor-internal.h"
 #include "qemu/error-report.h"
 #include "qemu/timer.h"
 #include "sysemu/runstate.h"
@@ -43,62 +43,88 @@ struct HavenProtect {
 #define ASK_MS 100
 #define ASK_TIMES 600
 
-static void put_text(QDict *arguments, const char *key, const char *value)
+/* A property that is not set is as one that is empty. */
+static const char *given(const char *text)
 {
-    if (value && *value) {
-        qdict_put_str(arguments, key, value);
+    return text && *text ? text : NULL;
+}
+
+static bool require(const char *name, const char *text, Error **errp)
+{
+    if (!given(text)) {
+        error_setg(errp, QERR_MISSING_PARAMETER, name);
+        return false;
     }
+    return true;
 }
 
-static void put_number(QDict *arguments, const char *key, uint64_t value)
+/* @value stays what it is if there is no @text. */
+static bool read_enum(const char *name, const char *text,
+                      const QEnumLookup *lookup, int *value, Error **errp)
 {
-    if (value) {
-        qdict_put_int(arguments, key, value);
+    int read;
+
+    if (!given(text)) {
+        return true;
     }
+    read = qapi_enum_parse(lookup, text, -1, NULL);
+    if (read < 0) {
+        error_setg(errp, "Parameter '%s' does not accept value '%s'", name,
+                   text);
+        return false;
+    }
+    *value = read;
+    return true;
 }
 
-static void put_encoder(QDict *arguments, const HavenProtect *h)
+/* As haven-start does it: errors, too, have the names of its arguments. */
+static bool start(const HavenProtect *h, Error **errp)
 {
-    QDict *encoder = qdict_new();
+    const char *guest = h->guest ? h->guest : qemu_get_vm_name();
+    int on_backup_loss = HAVEN_LOSS_CONTINUE, on_start = -1;
+    int stages = 0, compression = 0;
+    struct haven_options options;
 
-    put_text(encoder, "stages", h->encoder);
-    put_text(encoder, "compression", h->compression);
-    put_number(encoder, "block-bytes", h->block_bytes);
-    put_number(encoder, "cache-bytes", h->cache_bytes);
-    put_number(encoder, "cache-percent", h->cache_percent);
-    put_number(encoder, "cpu-percent", h->encoder_cpu);
-    put_number(encoder, "threads", h->encoder_threads);
-    qdict_put_bool(encoder, "share", h->share);
-    qdict_put(arguments, "encoder", encoder);
+    if (!require("guest", guest, errp) ||
+        !require("host", h->host, errp) ||
+        !require("port", h->port, errp) ||
+        !read_enum("on-backup-loss", h->on_backup_loss,
+                   &HavenBackupLoss_lookup, &on_backup_loss, errp) ||
+        !read_enum("on-start", h->on_start, &HavenOnStart_lookup, &on_start,
+                   errp) ||
+        !read_enum("stages", h->encoder, &HavenEncoderStages_lookup, &stages,
+                   errp) ||
+        !read_enum("compression", h->compression,
+                   &HavenEncoderCompression_lookup, &compression, errp) ||
+        !haven_options_init(&options, guest, h->host, h->port,
+                            given(h->arbiter), on_start, errp)) {
+        return false;
+    }
+    options.interval_ms = h->interval_ms ?: options.interval_ms;
+    options.deadline_ms = h->deadline_ms ?: options.deadline_ms;
+    options.start_wait_s = h->start_wait ?: options.start_wait_s;
+    options.on_backup_loss = on_backup_loss;
+    options.encoder_stages = stages;
+    options.encoder_compression = compression;
+    options.encoder_block_bytes = h->block_bytes;
+    options.encoder_cache_bytes = h->cache_bytes;
+    options.encoder_cache_percent = h->cache_percent;
+    options.encoder_cpu_percent = h->encoder_cpu;
+    options.threads = h->encoder_threads;
+    options.share = h->share;
+    return haven_guest_start(&options, errp);
 }
 
-static void protect(void *opaque)
+static void protect(HavenProtect *h)
 {
-    HavenProtect *h = opaque;
-    g_autoptr(QDict) request = qdict_new();
-    QDict *arguments = qdict_new();
-    QDict *answer;
+    Error *err = NULL;
 
-    put_text(arguments, "guest", h->guest ? h->guest : qemu_get_vm_name());
-    put_text(arguments, "host", h->host);
-    put_text(arguments, "port", h->port);
-    put_text(arguments, "on-backup-loss", h->on_backup_loss);
-    put_text(arguments, "arbiter", h->arbiter);
-    put_text(arguments, "on-start", h->on_start);
-    put_number(arguments, "start-wait", h->start_wait);
-    put_number(arguments, "interval-ms", h->interval_ms);
-    put_number(arguments, "deadline-ms", h->deadline_ms);
-    put_encoder(arguments, h);
-    qdict_put_str(request, "execute", "haven-start");
-    qdict_put(request, "arguments", arguments);
-
-    answer = qmp_dispatch(&qmp_commands, QOBJECT(request), false, NULL);
-    if (answer && qdict_haskey(answer, "error")) {
+    if (!start(h, &err)) {
         /* The guest is there, and protecting it is not worth losing it. */
         error_report("haven-protect: the guest is not protected: %s",
-                     qdict_get_str(qdict_get_qdict(answer, "error"), "desc"));
+                     error_get_pretty(err));
+        error_free(err);
     }
-    qobject_unref(answer);
 }
 
 static void protect_when_created(void *opaque)

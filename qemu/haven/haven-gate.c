@@ -32,7 +32,7 @@ static void open_bh(void *opaque)
     haven_gate_free(gate);
     gate = NULL;
     g_clear_pointer(&waits_for, g_free);
-    haven_qmp_held(NULL);
+    haven_event_held(NULL);
     if (domain_held) {
         domain_held = false;
         haven_domain_hold(false);
@@ -51,7 +51,7 @@ static void gate_changed(void *opaque, int open, const char *message)
     g_free(waits_for);
     waits_for = g_strdup(message);
     warn_report("haven: %s", message);
-    haven_qmp_held(message);
+    haven_event_held(message);
 }
 
 static void close_gate(void)

@@ -58,7 +58,7 @@ static void guest_start_disk_copy(void *opaque, uint32_t index)
 static void guest_state_changed(void *opaque, const struct haven_status *status)
 {
     reported_state = status->state;
-    haven_qmp_state_changed(status);
+    haven_event_state(status);
 }
 
 static void guest_halt(void *opaque)
@@ -236,6 +236,12 @@ fail:
     return false;
 }
 
+static void set_reason(struct haven_status *status, const char *why)
+{
+    pstrcpy(status->message, sizeof(status->message), why);
+    pstrcpy(status->reason, sizeof(status->reason), why);
+}
+
 /* @why: for the status from now on, or NULL. */
 static bool end_session(int reason, const char *why, Error **errp)
 {
@@ -249,8 +255,7 @@ static bool end_session(int reason, const char *why, Error **errp)
     haven_checkpoint_resume(g);
     haven_guest_query(&last_status);
     if (why && last_status.state == HAVEN_STOPPED) {
-        pstrcpy(last_status.message, sizeof(last_status.message), why);
-        pstrcpy(last_status.reason, sizeof(last_status.reason), why);
+        set_reason(&last_status, why);
     }
     /* The library makes no calls after its end. */
     if (reported_state != last_status.state || why) {
@@ -296,10 +301,7 @@ void haven_guest_query(struct haven_status *status)
     }
     if (haven_gate_waits_for()) {
         status->state = HAVEN_HELD;
-        pstrcpy(status->message, sizeof(status->message),
-                haven_gate_waits_for());
-        pstrcpy(status->reason, sizeof(status->reason),
-                haven_gate_waits_for());
+        set_reason(status, haven_gate_waits_for());
     }
 }
 

@@ -125,6 +125,16 @@ GPtrArray *haven_ide_buses(void);
 int *haven_ide_remember(const GPtrArray *buses);
 void haven_ide_put_back(const GPtrArray *buses, const int *marks);
 
+/*
+ * haven-options.c: fills @options with what was said and the defaults of the
+ * rest, which the caller may change.  Nothing is copied.
+ * @arbiter: NULL: there is none.
+ * @on_start: enum haven_on_start; -1: as suits the arbiter.
+ */
+bool haven_options_init(struct haven_options *options, const char *guest,
+                        const char *host, const char *port,
+                        const char *arbiter, int on_start, Error **errp);
+
 /* haven-guest.c: the one guest of this process. */
 typedef struct HavenGuest {
     haven_session *session;
@@ -168,9 +178,9 @@ int haven_checkpoint_save(void *opaque, haven_buffer *out);
 int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
                              size_t words, int keep);
 
-/* haven-qmp.c */
-void haven_qmp_state_changed(const struct haven_status *status);
+/* haven-event.c: to the monitor; what it asks for is in haven-qmp.c. */
+void haven_event_state(const struct haven_status *status);
 /* @why: what the start gate waits for; NULL: it is open. */
-void haven_qmp_held(const char *why);
+void haven_event_held(const char *why);
 
 #endif

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The monitor's side of HAVEN; see qapi/haven.json. */
+/* What the monitor may ask for; see qapi/haven.json. */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-commands-haven.h"
-#include "qapi/qapi-events-haven.h"
 #include "haven-int.h"
 
+/* Every file of this folder takes the schema's numbers for the library's. */
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_CONNECTING != (int)HAVEN_CONNECTING);
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_SYNCING != (int)HAVEN_SYNCING);
 QEMU_BUILD_BUG_ON((int)HAVEN_STATE_PROTECTED != (int)HAVEN_PROTECTED);
@@ -73,26 +73,25 @@ void qmp_haven_start(const char *guest, const char *host, const char *port,
                      bool has_on_start, HavenOnStart on_start,
                      bool has_encoder, HavenEncoder *encoder, Error **errp)
 {
-    struct haven_options options = {
-        .size = sizeof(options),
-        .guest = guest,
-        .host = host,
-        .port = port,
-        .interval_ms = has_interval_ms ? interval_ms : 50,
-        .deadline_ms = has_deadline_ms ? deadline_ms : 1000,
-        .on_backup_loss = has_on_backup_loss ? (int)on_backup_loss
-                                             : HAVEN_LOSS_CONTINUE,
-        .arbiter = has_arbiter ? arbiter : NULL,
-        .start_wait_s = has_start_wait ? start_wait : 60,
-        .on_start = has_on_start ? (int)on_start :
-                    has_arbiter ? HAVEN_START_ARBITER : HAVEN_START_WAIT,
-    };
+    struct haven_options options;
 
-    if (options.on_start == HAVEN_START_ARBITER && !has_arbiter) {
-        error_setg(errp, "haven: on-start=arbiter needs an arbiter");
+    if (!haven_options_init(&options, guest, host, port,
+                            has_arbiter ? arbiter : NULL,
+                            has_on_start ? (int)on_start : -1, errp)) {
         return;
     }
-
+    if (has_interval_ms) {
+        options.interval_ms = interval_ms;
+    }
+    if (has_deadline_ms) {
+        options.deadline_ms = deadline_ms;
+    }
+    if (has_on_backup_loss) {
+        options.on_backup_loss = (int)on_backup_loss;
+    }
+    if (has_start_wait) {
+        options.start_wait_s = start_wait;
+    }
     if (has_encoder && !read_encoder(encoder, &options, errp)) {
         return;
     }
@@ -170,18 +169,4 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->apply_us = s.apply_us;
     r->encoder_shared_pages = s.encoder_shared_pages;
     return r;
-}
-
-void haven_qmp_state_changed(const struct haven_status *status)
-{
-    bool has_message = status->reason[0];
-
-    qapi_event_send_haven_state((HavenState)status->state, has_message,
-                                has_message ? status->reason : NULL);
-}
-
-void haven_qmp_held(const char *why)
-{
-    qapi_event_send_haven_state(why ? HAVEN_STATE_HELD : HAVEN_STATE_STOPPED,
-                                !!why, why);
 }
