@@ -1,7 +1,7 @@
 lib_LTLIBRARIES += libhaven.la
 include_HEADERS += capi/haven.h capi/haven_xen.h capi/haven_xen_pv.h
 libhaven_la_SOURCES = \
-	capi/haven.cc capi/haven.h \
+	capi/haven.cc capi/haven.h capi/haven_figures.h \
 	capi/haven_gate.cc \
 	capi/haven_xen.cc capi/haven_xen.h \
 	capi/haven_xen_pv.cc capi/haven_xen_pv.h \

@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "haven_figures.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -64,40 +66,15 @@ enum haven_on_backup_loss {
   HAVEN_LOSS_PAUSE = 1,    /* hold output and disk writes until a backup is back */
 };
 
+#define HAVEN_MEMBER_NUMBER(name, unit, meaning) uint64_t name;
+#define HAVEN_MEMBER_TEXT(name, octets, meaning) char name[octets];
 struct haven_status {
   size_t size;
-  int state;      /* enum haven_state */
-  uint64_t epoch; /* last committed */
-  uint64_t sync_done_bytes, sync_total_bytes;
-  uint64_t epochs; /* checkpoints taken since the session began */
-  uint64_t losses; /* how often the backup was lost */
-  /* Parts of the pause, microseconds, over the last (at most 4096) epochs. */
-  uint64_t pause_p50_us, pause_p99_us, pause_max_us;
-  uint64_t stop_p50_us, device_p50_us, harvest_p50_us, copy_p50_us, resume_p50_us;
-  uint64_t stop_p99_us, device_p99_us, harvest_p99_us, copy_p99_us, resume_p99_us;
-  uint64_t commit_p50_us, commit_p99_us; /* cut to COMMITTED */
-  uint64_t dirty_pages_last, dirty_pages_total;
-  uint64_t memory_wire_bytes, disk_wire_bytes;
-  uint64_t wire_bytes_last; /* of the last epoch's memory */
-  uint64_t frames_held, frames_released, frames_dropped;
-  uint64_t lag_us;                       /* age of the oldest output not yet released */
-  uint64_t cpu_us;                       /* CPU time of the library's own threads */
-  char message[256];                     /* why, for the states that have a reason */
-  uint64_t settle_p50_us, settle_p99_us; /* before the pause: requests in flight finish */
-  /* The encoder, in the last epoch. */
-  uint64_t encoder_unchanged_pages; /* dirty, but as the backup has them */
-  uint64_t encoder_changed_blocks;  /* of 64 octets, of pages in its cache */
-  uint64_t encoder_bytes_after_blocks, encoder_bytes_after_sharing, encoder_bytes;
-  uint64_t encoder_cache_hits, encoder_cache_misses;
-  uint64_t encoder_us, encoder_compress_us;
-  /* The backup's part, as it says: it decoded the last epoch, and before that
-   * it wrote the epoch before into its image. */
-  uint64_t decode_us, apply_us;
-  uint64_t encoder_shared_pages; /* references to pages of other guests */
-  char newer[16];                /* whose copy is newer, as of the last comparison: primary, backup,
-                                    equal, diverged, unknown; empty: there was none */
-  char reason[1024];             /* message, in full */
+  int state; /* enum haven_state */
+  HAVEN_STATUS_MEMBERS(HAVEN_MEMBER_NUMBER, HAVEN_MEMBER_TEXT)
 };
+#undef HAVEN_MEMBER_NUMBER
+#undef HAVEN_MEMBER_TEXT
 
 /* What the device model does for the session.
  * `opaque` is the value given to haven_session_start(). */

@@ -1,3 +1,4 @@
+include_HEADERS += session/haven_figures.h
 libhavenengine_la_SOURCES += \
 	session/arbiter.cc session/arbiter.h \
 	session/backup_guest.cc session/backup_guest.h \
@@ -9,6 +10,7 @@ libhavenengine_la_SOURCES += \
 	session/epoch_history.cc session/epoch_history.h \
 	session/guest.h \
 	session/harvest_policy.h \
+	session/haven_figures.h \
 	session/heartbeat.cc session/heartbeat.h \
 	session/link_rate.h \
 	session/main_thread.cc session/main_thread.h \

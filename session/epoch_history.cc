@@ -18,7 +18,7 @@ void EpochHistory::Add(const EpochFigures& figures) {
   wire_bytes_ += figures.wire_bytes;
 }
 
-Quantiles EpochHistory::Of(microseconds EpochFigures::*figure) const {
+EpochHistory::Quantiles EpochHistory::Of(microseconds EpochFigures::*figure) const {
   if (ring_.empty()) return {};
   std::vector<uint64_t> values;
   values.reserve(ring_.size());
@@ -28,22 +28,30 @@ Quantiles EpochHistory::Of(microseconds EpochFigures::*figure) const {
 }
 
 void EpochHistory::Summarise(PrimaryStatus& status) const {
+#define HAVEN_SUMMARISE(name)                          \
+  const Quantiles of_##name = Of(&EpochFigures::name); \
+  status.name##_p50_us = of_##name.p50;                \
+  status.name##_p99_us = of_##name.p99;
+  HAVEN_EPOCH_TIMES(HAVEN_SUMMARISE)
+#undef HAVEN_SUMMARISE
+  status.pause_max_us = of_pause.max;
   status.epochs = count_;
-  status.pause_us = Of(&EpochFigures::pause);
-  status.settle_us = Of(&EpochFigures::settle);
-  status.stop_us = Of(&EpochFigures::stop);
-  status.device_us = Of(&EpochFigures::device);
-  status.harvest_us = Of(&EpochFigures::harvest);
-  status.copy_us = Of(&EpochFigures::copy);
-  status.resume_us = Of(&EpochFigures::resume);
-  status.commit_us = Of(&EpochFigures::commit);
   status.dirty_pages_last = last_.pages;
   status.dirty_pages_total = pages_;
   status.wire_bytes_last = last_.wire_bytes;
-  status.encoder_last = last_.encoder;
-  status.decode_last = last_.decode;
-  status.apply_last = last_.apply;
   status.memory_wire_bytes += wire_bytes_;
+  status.encoder_unchanged_pages = last_.encoder.unchanged;
+  status.encoder_changed_blocks = last_.encoder.changed_blocks;
+  status.encoder_bytes_after_blocks = last_.encoder.bytes_after_blocks;
+  status.encoder_bytes_after_sharing = last_.encoder.bytes_after_sharing;
+  status.encoder_bytes = last_.encoder.bytes;
+  status.encoder_cache_hits = last_.encoder.cache_hits;
+  status.encoder_cache_misses = last_.encoder.cache_misses;
+  status.encoder_us = last_.encoder.encode_ns / 1000;
+  status.encoder_compress_us = last_.encoder.compress_ns / 1000;
+  status.encoder_shared_pages = last_.encoder.shared;
+  status.decode_us = static_cast<uint64_t>(last_.decode.count());
+  status.apply_us = static_cast<uint64_t>(last_.apply.count());
 }
 
 }  // namespace haven::session

@@ -18,6 +18,10 @@ class EpochHistory {
   void Summarise(PrimaryStatus& status) const;
 
  private:
+  struct Quantiles {
+    uint64_t p50 = 0, p99 = 0, max = 0;
+  };
+
   Quantiles Of(microseconds EpochFigures::*figure) const;
 
   std::vector<EpochFigures> ring_;

@@ -757,8 +757,8 @@ PrimaryStatus PrimarySession::Query() {
   status.frames_held = output_.held();
   status.frames_released = output_.released();
   status.frames_dropped = output_.dropped();
-  status.lag = output_.Lag(SteadyClock::now());
-  status.cpu = microseconds(cpu_us_.load() + static_cast<int64_t>(workers_.helpers_cpu_ns() / 1000));
+  status.lag_us = static_cast<uint64_t>(output_.Lag(SteadyClock::now()).count());
+  status.cpu_us = static_cast<uint64_t>(cpu_us_.load()) + workers_.helpers_cpu_ns() / 1000;
   std::lock_guard lock(mutex_);
   status.state = state_;
   status.message = message_;

@@ -200,6 +200,17 @@ TEST(CInterface, FillsNoMoreOfTheStatusThanTheCallerHas) {
   for (uint8_t octet : newer.more) CHECK_EQUAL(0x5A, octet);
 }
 
+TEST(CInterface, KeepsTheMembersOfTheStatusWhereOlderCallersHaveThem) {
+  CHECK_EQUAL(16, offsetof(haven_status, epoch));
+  CHECK_EQUAL(56, offsetof(haven_status, pause_p50_us));
+  CHECK_EQUAL(80, offsetof(haven_status, stop_p50_us));
+  CHECK_EQUAL(176, offsetof(haven_status, dirty_pages_last));
+  CHECK_EQUAL(256, offsetof(haven_status, message));
+  CHECK_EQUAL(512, offsetof(haven_status, settle_p50_us));
+  CHECK_EQUAL(616, offsetof(haven_status, encoder_shared_pages));
+  CHECK_EQUAL(640, offsetof(haven_status, reason));
+}
+
 TEST(CInterface, EndsOnceAndCanBeFreedAfterwards) {
   CHECK(Start() != nullptr);
   haven_session_stop(session, HAVEN_STOP_GUEST_OFF);

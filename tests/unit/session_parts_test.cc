@@ -134,16 +134,16 @@ TEST_GROUP(EpochHistory) {
 TEST(EpochHistory, IsAllZeroAtFirst) {
   history.Summarise(status);
   CHECK_EQUAL(0, status.epochs);
-  CHECK_EQUAL(0, status.pause_us.p50);
-  CHECK_EQUAL(0, status.pause_us.max);
+  CHECK_EQUAL(0, status.pause_p50_us);
+  CHECK_EQUAL(0, status.pause_max_us);
 }
 
 TEST(EpochHistory, KnowsMedianAndTailOfTheFigures) {
   for (int i = 100; i >= 1; i--) Add(i);
   history.Summarise(status);
-  CHECK_EQUAL(51, status.pause_us.p50);
-  CHECK_EQUAL(100, status.pause_us.p99);
-  CHECK_EQUAL(100, status.pause_us.max);
+  CHECK_EQUAL(51, status.pause_p50_us);
+  CHECK_EQUAL(100, status.pause_p99_us);
+  CHECK_EQUAL(100, status.pause_max_us);
   CHECK_EQUAL(100, status.epochs);
   CHECK_EQUAL(300, status.dirty_pages_total);
   CHECK_EQUAL(3, status.dirty_pages_last);
@@ -154,12 +154,12 @@ TEST(EpochHistory, ForgetsTheFiguresOfOldEpochsButNotTheSums) {
   Add(1000000);
   for (size_t i = 0; i < EpochHistory::kKept; i++) Add(5);
   history.Summarise(status);
-  CHECK_EQUAL(5, status.pause_us.max);
+  CHECK_EQUAL(5, status.pause_max_us);
   CHECK_EQUAL(EpochHistory::kKept + 1, status.epochs);
   for (size_t i = 0; i < EpochHistory::kKept / 2; i++) Add(7);
   status = {};
   history.Summarise(status);
-  CHECK_EQUAL(7, status.pause_us.p99);
+  CHECK_EQUAL(7, status.pause_p99_us);
 }
 
 TEST_GROUP(Heartbeat) {

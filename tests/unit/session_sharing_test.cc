@@ -59,7 +59,7 @@ TEST(SharingSession, PagesOfOneGuestTravelAsReferencesFromAnotherAndBothAreWhole
   uint64_t next = 0;
   CHECK(Eventually([&] {
     second.loop.Run([&] { second.guest.WritePage(0, 10, static_cast<uint8_t>(next++ % 60 + 1)); });
-    return second.Query().encoder_last.shared > 0;
+    return second.Query().encoder_shared_pages > 0;
   }));
   for (Pair* pair : {&first, &second}) pair->Steps(100);
   for (Pair* pair : {&first, &second}) {

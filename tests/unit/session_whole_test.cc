@@ -59,7 +59,7 @@ TEST(WholeSession, APageThatWasWrittenOnceIsLookedAtAgainWhileTheRecordIsKept) {
     for (int i = 0; i < 5; i++) {
       Epoch now = pair.Query().epoch;
       CHECK(Eventually([&] { return pair.Query().epoch > now; }));
-      unchanged = std::max(unchanged, pair.Query().encoder_last.unchanged);
+      unchanged = std::max(unchanged, pair.Query().encoder_unchanged_pages);
     }
     return unchanged;
   };
@@ -190,7 +190,7 @@ TEST(WholeSession, TheFiguresOfTheStatusAddUp) {
   CHECK(Eventually([&] { return pair.Query().epochs > 0; }));
   PrimaryStatus status = pair.Query();
   CHECK(status.epochs > 0 && status.epoch >= status.epochs);
-  CHECK(status.pause_us.p50 <= status.pause_us.p99 && status.pause_us.p99 <= status.pause_us.max);
+  CHECK(status.pause_p50_us <= status.pause_p99_us && status.pause_p99_us <= status.pause_max_us);
   CHECK_EQUAL(status.sync_total_bytes, status.sync_done_bytes);
   CHECK_EQUAL(73 * 4096 + 612 * 1024, status.sync_total_bytes);
   CHECK(status.disk_wire_bytes > 0 && status.memory_wire_bytes > 0);
