@@ -107,9 +107,10 @@ tests_fuzz_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
 tests_fuzz_make_corpus_SOURCES = tests/fuzz/make_corpus.cc tests/unit/session_fakes.cc
 tests_fuzz_make_corpus_LDADD = libhavenengine.la $(GLIB_LIBS)
 
-TESTS += tests/unit/include-direction tests/unit/wire-dump-test tests/unit/guest-record-dump-test \
-	tests/fuzz/replay-corpora
-EXTRA_DIST += tests/unit/include-direction tests/unit/haven-wire-dump tests/unit/wire-dump-test \
-	tests/fuzz/replay-corpora tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
+TESTS += tests/unit/include-direction tests/unit/figures-agree tests/unit/wire-dump-test \
+	tests/unit/guest-record-dump-test tests/fuzz/replay-corpora
+EXTRA_DIST += tests/unit/include-direction tests/unit/figures-agree tests/unit/haven-wire-dump \
+	tests/unit/wire-dump-test tests/fuzz/replay-corpora \
+	tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
 	tests/fuzz/corpus tests/fuzz/journal_seeds.cc tests/e2e tests/guest tests/xen
 AM_TESTS_ENVIRONMENT = MAKE_CORPUS=tests/fuzz/make_corpus; export MAKE_CORPUS;
