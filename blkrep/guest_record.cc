@@ -10,8 +10,8 @@
 
 #include "core/assert.h"
 #include "core/crc32c.h"
-#include "core/durable_file.h"
-#include "core/sync_folder.h"
+#include "os/durable_file.h"
+#include "os/sync_folder.h"
 
 namespace haven::blkrep {
 namespace {
@@ -149,12 +149,12 @@ Status MakeStateFolder(const std::string& folder) {
   if (error) return Status::FromErrno(error.value(), "cannot make the folder " + folder);
   if (!made) return Status::Ok();
   std::filesystem::permissions(folder, std::filesystem::perms::owner_all, error);
-  return SyncFolderOf(folder);
+  return os::SyncFolderOf(folder);
 }
 
 Status SaveGuestRecord(const std::string& folder, const GuestRecord& record) {
   HAVEN_RETURN_IF_ERROR(MakeStateFolder(folder));
-  return ReplaceFileDurably(PathOf(folder), Encode(record));
+  return os::ReplaceFileDurably(PathOf(folder), Encode(record));
 }
 
 }  // namespace haven::blkrep

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,29 +11,13 @@
 
 #include "core/assert.h"
 #include "core/crc32c.h"
-#include "core/sync_folder.h"
+#include "os/sync_folder.h"
+#include "os/write_all.h"
 
 namespace haven::blkrep::journal {
 namespace {
 
 constexpr size_t kReadBytes = 256 * 1024;
-
-/// pwritev until all is written. @return 0 or errno.
-int WriteAll(int fd, ByteSpan first, ByteSpan second, uint64_t at) {
-  while (!first.empty() || !second.empty()) {
-    iovec parts[2] = {{const_cast<uint8_t*>(first.data()), first.size()},
-                      {const_cast<uint8_t*>(second.data()), second.size()}};
-    const ssize_t n = pwritev(fd, parts, second.empty() ? 1 : 2, static_cast<off_t>(at));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return errno;
-    if (n == 0) return ENOSPC;
-    const size_t of_first = std::min<size_t>(n, first.size());
-    first = first.subspan(of_first);
-    second = second.subspan(n - of_first);
-    at += static_cast<uint64_t>(n);
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -164,10 +147,10 @@ Result<uint32_t> Segment::DataCrc(uint64_t at, uint64_t bytes) const {
 
 Status Segment::Begin(const FileHeader& header) {
   HAVEN_ASSERT(free());
-  if (!name_synced_) HAVEN_RETURN_IF_ERROR(SyncFolderOf(path_));
+  if (!name_synced_) HAVEN_RETURN_IF_ERROR(os::SyncFolderOf(path_));
   name_synced_ = true;
   const Bytes octets = Encode(header);
-  int error = WriteAll(fd_, octets, {}, 0);
+  int error = os::WriteAllAt(fd_, octets, {}, 0);
   // Before any record: a file whose header is not all there holds nothing.
   if (error == 0 && fdatasync(fd_) != 0) error = errno;
   if (error != 0) {
@@ -183,7 +166,7 @@ Status Segment::Begin(const FileHeader& header) {
 Status Segment::Append(const RecordHeader& record, ByteSpan data) {
   HAVEN_ASSERT(!free() && record.DataBytes() == data.size());
   const Bytes octets = Encode(record);
-  const int error = WriteAll(fd_, octets, data, end_);
+  const int error = os::WriteAllAt(fd_, octets, data, end_);
   unsynced_ = true;
   if (error != 0) {
     // Gives the space back; recovery copes with the rest if that fails, too.

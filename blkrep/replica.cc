@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "blkrep/image_lock.h"
+#include "os/write_all.h"
 
 namespace haven::blkrep {
 namespace {
@@ -26,14 +27,9 @@ std::string Range(uint64_t offset, uint64_t bytes) {
 }
 
 Status WriteAll(int fd, ByteSpan data, uint64_t offset) {
-  while (!data.empty()) {
-    const ssize_t n = pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return Failed(n < 0 ? errno : ENOSPC, "cannot write " + Range(offset, data.size()));
-    data = data.subspan(n);
-    offset += static_cast<uint64_t>(n);
-  }
-  return Status::Ok();
+  const uint64_t end = offset + data.size();
+  const int error = os::WriteAllAt(fd, data, offset);
+  return error == 0 ? Status::Ok() : Failed(error, "cannot write " + Range(end - data.size(), data.size()));
 }
 
 Status WriteZeros(int fd, uint64_t offset, uint64_t bytes) {

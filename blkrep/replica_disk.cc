@@ -10,7 +10,7 @@
 
 #include "blkrep/disk_use.h"
 #include "blkrep/image_lock.h"
-#include "core/sync_folder.h"
+#include "os/sync_folder.h"
 
 namespace haven::blkrep {
 namespace {
@@ -25,7 +25,7 @@ Status MakeFile(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot create it");
   close(fd);
-  return SyncFolderOf(path);
+  return os::SyncFolderOf(path);
 }
 
 Status MakeIfAllowed(const std::string& path, uint64_t bytes, bool create) {

@@ -7,7 +7,6 @@ libhavenengine_la_SOURCES = \
 	core/bytes.cc core/bytes.h \
 	core/clock.cc core/clock.h \
 	core/crc32c.cc core/crc32c.h \
-	core/durable_file.cc core/durable_file.h \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \
 	core/host_boot.cc core/host_boot.h \
@@ -16,5 +15,4 @@ libhavenengine_la_SOURCES = \
 	core/random_token.cc core/random_token.h \
 	core/records.cc core/records.h \
 	core/status.cc core/status.h \
-	core/sync_folder.cc core/sync_folder.h \
 	core/wire.h

@@ -12,8 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "core/durable_file.h"
 #include "core/host_boot.h"
+#include "os/durable_file.h"
 
 namespace haven::havend {
 
@@ -29,7 +29,7 @@ PidRecord RecordOf(pid_t pid, bool runs_guest) { return {pid, ProcessStartTime(p
 Status WritePidFile(const std::string& path, const PidRecord& record) {
   const std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +
                            (record.runs_guest ? kRunning : kWaiting) + " " + record.boot_id + "\n";
-  return ReplaceFileDurably(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  return os::ReplaceFileDurably(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
 std::optional<PidRecord> ReadPidFile(const std::string& path) {

@@ -11,6 +11,7 @@
 #include "havend/log.h"
 #include "havend/pid_file.h"
 #include "havend/qemu_arguments.h"
+#include "os/write_all.h"
 
 namespace haven::havend {
 
@@ -60,11 +61,8 @@ Json AnnounceParameters(const char* prefix) {
 }
 
 Status WriteStream(int fd, const Bytes& stream) {
-  size_t at = 0;
-  while (at < stream.size()) {
-    ssize_t now = write(fd, stream.data() + at, stream.size() - at);
-    if (now < 0 && errno != EINTR) return Status::FromErrno(errno, "cannot write the state for QEMU");
-    if (now > 0) at += static_cast<size_t>(now);
+  if (int error = os::WriteAll(fd, stream); error != 0) {
+    return Status::FromErrno(error, "cannot write the state for QEMU");
   }
   if (lseek(fd, 0, SEEK_SET) != 0) return Status::FromErrno(errno, "cannot rewind the state");
   return Status::Ok();

@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 source_folders=()
-for folder in core memrep blkrep netrep session qmp xen capi havend cli m4 qemu qemu-patches docs; do
+for folder in core os memrep blkrep netrep session qmp xen capi havend cli m4 qemu qemu-patches docs; do
   [ -d "$ROOT/$folder" ] && source_folders+=("$ROOT/$folder")
 done
 

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "core/crc32c.h"
-#include "core/durable_file.h"
+#include "os/durable_file.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/core_support.h"
 

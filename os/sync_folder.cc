@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "core/sync_folder.h"
+#include "os/sync_folder.h"
 
 #include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
 
-namespace haven {
+namespace haven::os {
 
 Status SyncFolderOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -19,4 +19,4 @@ Status SyncFolderOf(const std::string& path) {
   return failed ? Status::FromErrno(error, "cannot sync the folder " + folder) : Status::Ok();
 }
 
-}  // namespace haven
+}  // namespace haven::os

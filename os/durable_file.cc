@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "core/durable_file.h"
+#include "os/durable_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,19 +7,15 @@
 #include <cerrno>
 #include <cstdio>
 
-#include "core/sync_folder.h"
+#include "os/sync_folder.h"
+#include "os/write_all.h"
 
-namespace haven {
+namespace haven::os {
 namespace {
 
 /// @return 0 or errno.
 int WriteAndSync(int fd, ByteSpan content) {
-  while (!content.empty()) {
-    const ssize_t n = write(fd, content.data(), content.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return n < 0 ? errno : ENOSPC;
-    content = content.subspan(static_cast<size_t>(n));
-  }
+  if (int error = WriteAll(fd, content); error != 0) return error;
   return fsync(fd) == 0 ? 0 : errno;
 }
 
@@ -39,4 +35,4 @@ Status ReplaceFileDurably(const std::string& path, ByteSpan content) {
   return SyncFolderOf(path);
 }
 
-}  // namespace haven
+}  // namespace haven::os
