@@ -2,7 +2,6 @@
 noinst_LTLIBRARIES += libhavend.la
 libhavend_la_LIBADD = libhavenqmp.la libhavenxl.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavend_la_SOURCES = \
-	havend/child_process.cc havend/child_process.h \
 	havend/config.cc havend/config.h \
 	havend/connections.cc havend/connections.h \
 	havend/control_socket.cc havend/control_socket.h \
@@ -11,7 +10,6 @@ libhavend_la_SOURCES = \
 	havend/incoming_stream.cc havend/incoming_stream.h \
 	havend/listener.cc havend/listener.h \
 	havend/log.cc havend/log.h \
-	havend/pid_file.cc havend/pid_file.h \
 	havend/qemu_arguments.cc havend/qemu_arguments.h \
 	havend/qemu_process.cc havend/qemu_process.h \
 	havend/waiting_qemu.cc havend/waiting_qemu.h
@@ -44,12 +42,10 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/cli_guest_query_test.cc \
 	tests/unit/fake_clock.cc \
 	tests/unit/fake_clock.h \
-	tests/unit/havend_child_process_test.cc \
 	tests/unit/havend_config_test.cc \
 	tests/unit/havend_control_socket_test.cc \
 	tests/unit/havend_incoming_stream_test.cc \
 	tests/unit/havend_listener_test.cc \
-	tests/unit/havend_pid_file_test.cc \
 	tests/unit/havend_qemu_arguments_test.cc \
 	tests/unit/havend_qemu_process_test.cc \
 	tests/unit/havend_qmp_client_test.cc

@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstring>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,12 +19,9 @@ constexpr int kPauseAfterErrorMs = 100;
 }  // namespace
 
 Connections::Connections(std::string name, int listen_fd, size_t limit, Handler handler)
-    : name_(std::move(name)),
-      listen_fd_(listen_fd),
-      stop_fd_(eventfd(0, EFD_CLOEXEC)),
-      limit_(limit),
-      handler_(std::move(handler)),
-      accepter_([this] { AcceptLoop(); }) {}
+    : name_(std::move(name)), listen_fd_(listen_fd), limit_(limit), handler_(std::move(handler)), accepter_([this] {
+        AcceptLoop();
+      }) {}
 
 Connections::~Connections() {
   Stop();
@@ -33,17 +29,13 @@ Connections::~Connections() {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [this] { return active_ == 0; });
   close(listen_fd_);
-  close(stop_fd_);
 }
 
-void Connections::Stop() {
-  uint64_t one = 1;
-  [[maybe_unused]] ssize_t written = write(stop_fd_, &one, sizeof(one));
-}
+void Connections::Stop() { stop_.Raise(); }
 
 void Connections::AcceptLoop() {
   for (;;) {
-    pollfd pollers[2] = {{listen_fd_, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
+    pollfd pollers[2] = {{listen_fd_, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
     if (poll(pollers, 2, -1) < 0) continue;
     if (pollers[1].revents != 0) return;
     int fd = accept4(listen_fd_, nullptr, nullptr, SOCK_CLOEXEC);

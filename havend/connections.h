@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "core/status.h"
+#include "os/interrupt.h"
 
 namespace haven::havend {
 
@@ -34,7 +35,7 @@ class Connections {
 
   const std::string name_;
   const int listen_fd_;
-  const int stop_fd_;
+  os::Interrupt stop_;
   const size_t limit_;
   const Handler handler_;
   std::mutex mutex_;

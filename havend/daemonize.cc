@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <unistd.h>
 
+#include "os/pipe.h"
+
 namespace haven::havend {
 
 namespace {
@@ -41,16 +43,15 @@ Status Daemonizer::Detach(const std::string& folder, const std::string& log_path
   std::filesystem::create_directories(folder, made);
   int log = open(log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log < 0) return Status::FromErrno(errno, "cannot write " + log_path);
-  int pipe_fds[2];
-  if (pipe2(pipe_fds, O_CLOEXEC) != 0) return Status::FromErrno(errno, "cannot make a pipe");
+  os::Pipe report;
+  if (!report.ok()) return Status::FromErrno(errno, "cannot make a pipe");
   pid_t pid = fork();
   if (pid < 0) return Status::FromErrno(errno, "cannot fork");
   if (pid > 0) {
-    close(pipe_fds[1]);
-    WaitForReportAndExit(pipe_fds[0]);
+    report.CloseWrite();
+    WaitForReportAndExit(report.read_end());
   }
-  close(pipe_fds[0]);
-  report_fd_ = pipe_fds[1];
+  report_fd_ = report.TakeWrite();
   setsid();
   int null = open("/dev/null", O_RDWR);
   if (null < 0 || chdir("/") != 0) return Status::FromErrno(errno, "cannot go into the background");

@@ -2,13 +2,11 @@
 #include "havend/qemu_process.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "havend/log.h"
-#include "havend/pid_file.h"
+#include "os/pid_file.h"
+#include "os/polling.h"
 
 namespace haven::havend {
 
@@ -25,21 +23,19 @@ Status RefuseIfNameIsTaken(const QemuOptions& options) {
 
 }  // namespace
 
-QemuProcess::QemuProcess(QemuOptions options)
-    : options_(std::move(options)), stop_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+QemuProcess::QemuProcess(QemuOptions options) : options_(std::move(options)) {}
 
 QemuProcess::~QemuProcess() {
   Discard();
   StopWatching();
   if (recovered_pidfd_ >= 0) close(recovered_pidfd_);
-  if (stop_fd_ >= 0) close(stop_fd_);
 }
 
 Status QemuProcess::Recover() {
-  if (stop_fd_ < 0) return Status(StatusCode::kEnvironment, "cannot make an eventfd");
-  std::optional<PidRecord> record = ReadPidFile(options_.PidPath());
+  if (stop_.fd() < 0) return Status(StatusCode::kEnvironment, "cannot make an eventfd");
+  const auto record = os::ReadPidFile(options_.PidPath());
   if (!record) return Status::Ok();
-  int pidfd = OpenRecordedProcess(*record);
+  int pidfd = os::OpenRecordedProcess(*record);
   if (pidfd >= 0 && record->runs_guest) {
     Log("guest " + options_.name + ": still runs here, as process " + std::to_string(record->pid));
     phase_ = Phase::kRunning;
@@ -51,7 +47,7 @@ Status QemuProcess::Recover() {
   if (pidfd >= 0) {
     Log("guest " + options_.name + ": ending process " + std::to_string(record->pid) +
         ", which waited for an earlier havend");
-    Status ended = EndProcess(pidfd);
+    Status ended = os::EndProcess(pidfd);
     close(pidfd);
     HAVEN_RETURN_IF_ERROR(ended);
   }
@@ -187,23 +183,21 @@ pid_t QemuProcess::RunningPid() {
 }
 
 void QemuProcess::StartWatching(int pidfd) {
-  uint64_t drained;
-  [[maybe_unused]] ssize_t got = read(stop_fd_, &drained, sizeof(drained));
+  stop_.Lower();
   watcher_ = std::thread([this, pidfd] { Watch(pidfd); });
 }
 
 void QemuProcess::StopWatching() {
   if (!watcher_.joinable()) return;
-  uint64_t one = 1;
-  [[maybe_unused]] ssize_t written = write(stop_fd_, &one, sizeof(one));
+  stop_.Raise();
   watcher_.join();
 }
 
 void QemuProcess::Watch(int pidfd) {
   milliseconds delay = options_.restart_delay;
   for (;;) {
-    pollfd pollers[2] = {{pidfd, POLLIN, 0}, {stop_fd_, POLLIN, 0}};
-    if (poll(pollers, 2, -1) < 0 && errno == EINTR) continue;
+    pollfd pollers[2] = {{pidfd, POLLIN, 0}, {stop_.fd(), POLLIN, 0}};
+    os::Poll(pollers, 2, -1);
     if (pollers[1].revents != 0) return;
     WatchedEnded();
     {
@@ -236,7 +230,7 @@ void QemuProcess::WatchedEnded() {
 
 bool QemuProcess::RestartLater(milliseconds& delay) {
   for (;;) {
-    pollfd poller{stop_fd_, POLLIN, 0};
+    pollfd poller{stop_.fd(), POLLIN, 0};
     if (poll(&poller, 1, static_cast<int>(delay.count())) > 0) return false;
     std::lock_guard<std::mutex> lock(mutex_);
     Status status = StartLocked();

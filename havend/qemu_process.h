@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "havend/waiting_qemu.h"
+#include "os/interrupt.h"
 #include "session/backup_guest.h"
 
 namespace haven::havend {
@@ -62,7 +63,7 @@ class QemuProcess : public session::Activator {
   std::unique_ptr<WaitingQemu> qemu_;          ///< under mutex_; empty if of an earlier havend
   const memrep::GuestImage* image_ = nullptr;  ///< under mutex_; while kWaiting
   pid_t running_pid_ = 0;                      ///< under mutex_; while kRunning
-  int stop_fd_ = -1;                           ///< eventfd: the watching thread has to end
+  os::Interrupt stop_;                         ///< the watching thread has to end
   int recovered_pidfd_ = -1;
   std::thread watcher_;
 };

@@ -9,8 +9,9 @@
 
 #include "havend/incoming_stream.h"
 #include "havend/log.h"
-#include "havend/pid_file.h"
 #include "havend/qemu_arguments.h"
+#include "os/pid_file.h"
+#include "os/recorded_spawn.h"
 #include "os/write_all.h"
 
 namespace haven::havend {
@@ -94,13 +95,13 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Spawn(const QemuOptions& optio
   ScopedFd theirs{pair[1]};
   arguments.control_fd = theirs.fd;
   arguments.qmp_path = options.qmp_path;
-  ChildSpec spec;
+  os::ProgramSpec spec;
   spec.argv = QemuCommand(options.command, arguments);
   spec.inherited = {theirs.fd};
   if (arguments.memory) spec.inherited.push_back(arguments.memory->fd);
   spec.output_path = options.LogPath();
-  auto child = ChildProcess::Spawn(
-      spec, [&options](pid_t pid) { return WritePidFile(options.PidPath(), RecordOf(pid, false)); });
+  auto child = os::SpawnRecorded(
+      spec, [&options](pid_t pid) { return os::WritePidFile(options.PidPath(), os::RecordOf(pid, false)); });
   if (!child.ok()) {
     close(pair[0]);
     return child.status();
@@ -208,7 +209,7 @@ Status WaitingQemu::Keep(Reached& reached) {
 
 Status WaitingQemu::LetRun(bool paused, Reached& reached) {
   // On disk before the guest runs: a later havend must never end this process.
-  HAVEN_RETURN_IF_ERROR(WritePidFile(options_.PidPath(), RecordOf(process_->pid(), true)));
+  HAVEN_RETURN_IF_ERROR(os::WritePidFile(options_.PidPath(), os::RecordOf(process_->pid(), true)));
   if (paused) {
     Log("guest " + options_.name + ": stays paused, as an administrator had left it; its monitor is " +
         options_.qmp_path);

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "core/status.h"
-#include "havend/child_process.h"
 #include "havend/qemu_arguments.h"
 #include "memrep/guest_image.h"
+#include "os/process.h"
 #include "qmp/client.h"
 
 namespace haven::havend {
@@ -52,11 +52,11 @@ class WaitingQemu {
   /// Switches the machine on; from then on the process belongs to nobody.
   Status Boot(Reached& reached);
 
-  ChildProcess& process() { return *process_; }
+  os::Process& process() { return *process_; }
   const std::string& machine() const { return machine_; }
 
  private:
-  WaitingQemu(const QemuOptions& options, std::unique_ptr<ChildProcess> process)
+  WaitingQemu(const QemuOptions& options, std::unique_ptr<os::Process> process)
       : options_(options), process_(std::move(process)) {}
   static Result<std::unique_ptr<WaitingQemu>> Spawn(const QemuOptions& options, QemuArguments arguments);
   Status GetReadyToLoad();
@@ -73,7 +73,7 @@ class WaitingQemu {
   Status Explain(Status status);
 
   const QemuOptions options_;
-  std::unique_ptr<ChildProcess> process_;
+  std::unique_ptr<os::Process> process_;
   std::unique_ptr<qmp::Client> qmp_;
   std::string machine_;
 };

@@ -1,5 +1,13 @@
 # What the operating system offers, each mechanism once: a part of the engine's library.
 libhavenengine_la_SOURCES += \
 	os/durable_file.cc os/durable_file.h \
+	os/interrupt.cc os/interrupt.h \
+	os/pid_file.cc os/pid_file.h \
+	os/pipe.cc os/pipe.h \
+	os/polling.cc os/polling.h \
+	os/process.cc os/process.h \
+	os/recorded_spawn.cc os/recorded_spawn.h \
+	os/run_program.cc os/run_program.h \
+	os/spawn_program.cc os/spawn_program.h \
 	os/sync_folder.cc os/sync_folder.h \
 	os/write_all.cc os/write_all.h

@@ -8,7 +8,6 @@ libhavenxen_la_SOURCES = \
 	xen/hypervisor.cc xen/hypervisor.h \
 	xen/pv_domain.h \
 	xen/pv_suspend.cc xen/pv_suspend.h \
-	xen/spawn_program.cc xen/spawn_program.h \
 	xen/state_saver.cc xen/state_saver.h \
 	xen/traffic_control.h \
 	xen/vif_plugs.cc xen/vif_plugs.h

@@ -4,34 +4,15 @@
 
 #include <memory>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 #include "core/bytes.h"
 #include "core/clock.h"
 #include "core/status.h"
+#include "os/interrupt.h"
+#include "os/process.h"
 
 namespace haven::xen {
-
-/// Runs a program to its end, without a shell, its standard input empty.
-/// @param log_path  takes what it writes to standard error.
-/// @return its standard output if it exits with 0, else kEnvironment that says how it ended.
-Result<std::string> RunProgram(const std::vector<std::string>& argv, const std::string& log_path, milliseconds timeout);
-
-/// Raised from another thread to end a wait.
-class Interrupt {
- public:
-  Interrupt();
-  ~Interrupt();
-  Interrupt(const Interrupt&) = delete;
-  Interrupt& operator=(const Interrupt&) = delete;
-  void Raise();
-  void Lower();
-  int fd() const { return fd_; }
-
- private:
-  const int fd_;
-};
 
 /// A program that reads a stream from its standard input, in a session of its
 /// own. One thread, of a process that ignores SIGPIPE.
@@ -48,24 +29,23 @@ class StreamReader {
   ~StreamReader();
 
   /// @return kTryAgain if `interrupt` was raised, kEnvironment if it ended.
-  Status Write(ByteSpan data, const Interrupt& interrupt);
+  Status Write(ByteSpan data, const os::Interrupt& interrupt);
   /// Waits until it has written exactly `text`.
-  Status Expect(const std::string& text, milliseconds timeout, const Interrupt& interrupt);
+  Status Expect(const std::string& text, milliseconds timeout, const os::Interrupt& interrupt);
   /// Waits for its end. @return kEnvironment when that was not an exit with 0,
   /// or did not come in time.
-  Status WaitForSuccess(milliseconds timeout, const Interrupt& interrupt);
+  Status WaitForSuccess(milliseconds timeout, const os::Interrupt& interrupt);
   bool Ended();
 
  private:
-  StreamReader() = default;
+  StreamReader(std::unique_ptr<os::Process> process, const std::string& log_path, const std::string& record_path)
+      : process_(std::move(process)), log_path_(log_path), record_path_(record_path) {}
   Status Gone();
   /// It has closed its input: it has ended, or is about to.
-  Status InputClosed(const Interrupt& interrupt);
+  Status InputClosed(const os::Interrupt& interrupt);
 
-  pid_t pid_ = -1;
-  int pidfd_ = -1, in_ = -1, out_ = -1;
-  bool reaped_ = false;
-  int wait_status_ = 0;
+  std::unique_ptr<os::Process> process_;
+  int in_ = -1, out_ = -1;
   std::string log_path_, record_path_;
 };
 

@@ -3,13 +3,12 @@
 
 #include <cerrno>
 #include <csignal>
-#include <fcntl.h>
 #include <poll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/clock.h"
-#include "xen/spawn_program.h"
+#include "os/pipe.h"
+#include "os/spawn_program.h"
 
 namespace haven::xen {
 namespace {
@@ -27,20 +26,13 @@ Result<std::unique_ptr<DomainGuard>> DomainGuard::Start(const std::string& progr
 }
 
 Status DomainGuard::Spawn(const std::string& program, uint32_t domid) {
-  int in[2], out[2];
-  if (pipe2(in, O_CLOEXEC) != 0) return Status::FromErrno(errno, "no pipe");
-  watched_ = in[1];
-  if (pipe2(out, O_CLOEXEC) != 0) {
-    close(in[0]);
-    return Status::FromErrno(errno, "no pipe");
-  }
-  said_ = out[0];
-
-  Result<pid_t> started = xen::Spawn({{program, std::to_string(domid)}, in[0], out[1]});
-  close(in[0]);
-  close(out[1]);
+  os::Pipe in, out;
+  if (!in.ok() || !out.ok()) return Status::FromErrno(errno, "no pipe");
+  auto started = os::Spawn({{program, std::to_string(domid)}, in.read_end(), out.write_end()});
   if (!started.ok()) return started.status();
-  pid_ = started.value();
+  process_ = std::move(started.value());
+  watched_ = in.TakeWrite();
+  said_ = out.TakeRead();
   return Status::Ok();
 }
 
@@ -51,7 +43,7 @@ Status DomainGuard::AwaitReady() {
     const auto left = std::chrono::duration_cast<milliseconds>(deadline - SteadyClock::now()).count();
     pollfd waiting{said_, POLLIN, 0};
     if (left <= 0 || poll(&waiting, 1, static_cast<int>(left)) == 0) {
-      kill(pid_, SIGKILL);
+      kill(process_->pid(), SIGKILL);
       return {StatusCode::kEnvironment, "it does not answer"};
     }
     char text[256];
@@ -64,7 +56,7 @@ Status DomainGuard::AwaitReady() {
 }
 
 DomainGuard::~DomainGuard() {
-  if (pid_ > 0) {
+  if (process_) {
     // A guard that has died already makes no SIGPIPE: QEMU and havend ignore it, others may not.
     struct sigaction ignore = {}, before;
     ignore.sa_handler = SIG_IGN;
@@ -74,10 +66,7 @@ DomainGuard::~DomainGuard() {
   }
   if (watched_ >= 0) close(watched_);
   if (said_ >= 0) close(said_);
-  if (pid_ > 0) {
-    while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
-    }
-  }
+  if (process_) process_->Wait();
 }
 
 }  // namespace haven::xen

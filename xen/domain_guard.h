@@ -4,9 +4,9 @@
 
 #include <memory>
 #include <string>
-#include <sys/types.h>
 
 #include "core/status.h"
+#include "os/process.h"
 
 namespace haven::xen {
 
@@ -31,9 +31,9 @@ class DomainGuard {
   Status Spawn(const std::string& program, uint32_t domid);
   Status AwaitReady();
 
-  pid_t pid_ = -1;
-  int watched_ = -1;  ///< the end that closes when this process dies
-  int said_ = -1;     ///< the guard's standard output
+  std::unique_ptr<os::Process> process_;  ///< empty: it did not start
+  int watched_ = -1;                      ///< the end that closes when this process dies
+  int said_ = -1;                         ///< the guard's standard output
 };
 
 /// What the guard says when it watches, and what it is told to go away with.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "xen/xl_receiver.h"
 
+#include "os/run_program.h"
 #include "xen/domain_config.h"
 #include "xen/libxl_stream.h"
 
@@ -21,7 +22,7 @@ XlReceiver::~XlReceiver() { Discard(); }
 Result<std::string> XlReceiver::Xl(const std::vector<std::string>& arguments) {
   std::vector<std::string> argv{options_.xl};
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  return RunProgram(argv, options_.LogPath(), kXlTimeout);
+  return os::RunProgram(argv, options_.LogPath(), kXlTimeout);
 }
 
 bool XlReceiver::DomainExists(const std::string& name) { return Xl({"domid", name}).ok(); }
@@ -61,7 +62,7 @@ bool XlReceiver::Running() {
 Status XlReceiver::TryDeviceModel() {
   const std::string program = DeviceModel(own_config_);
   if (program.empty()) return Status::Ok();
-  auto version = RunProgram({program, "--version"}, options_.LogPath(), kXlTimeout);
+  auto version = os::RunProgram({program, "--version"}, options_.LogPath(), kXlTimeout);
   if (version.ok()) return Status::Ok();
   return {StatusCode::kRefused, "the device model of " + options_.config_path + " does not run on this host: " +
                                     version.status().message() + "; see " + options_.LogPath()};

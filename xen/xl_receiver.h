@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "os/interrupt.h"
 #include "session/backup_guest.h"
 #include "xen/child.h"
 #include "xen/stream_feed.h"
@@ -72,7 +73,7 @@ class XlReceiver : public session::Activator {
   const XlOptions options_;
   std::string own_config_;
   std::string domain_;  ///< its name for xl
-  Interrupt interrupt_;
+  os::Interrupt interrupt_;
 
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;

@@ -15,13 +15,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "havend/pid_file.h"
 #include "memrep/epoch_staging.h"
+#include "os/pid_file.h"
 
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
 using namespace haven::havend;
+using namespace haven::os;
 using haven::memrep::EpochStaging;
 using haven::memrep::GuestImage;
 

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_SPAWN_PROGRAM_H
-#define HAVEN_XEN_SPAWN_PROGRAM_H
+#ifndef HAVEN_OS_SPAWN_PROGRAM_H
+#define HAVEN_OS_SPAWN_PROGRAM_H
 
+#include <memory>
 #include <string>
-#include <sys/types.h>
 #include <vector>
 
 #include "core/status.h"
+#include "os/process.h"
 
-namespace haven::xen {
+namespace haven::os {
 
 /// A program and the files it begins with. File descriptors stay the caller's.
 struct SpawnPlan {
@@ -22,8 +23,8 @@ struct SpawnPlan {
 /// nothing of this process's memory: it costs the same with a guest's whole memory in it, and works
 /// when there is no room for a second one. Any thread.
 /// @return its process, which is executing the program already; the reason otherwise, without the program's name.
-Result<pid_t> Spawn(const SpawnPlan& plan);
+Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan);
 
-}  // namespace haven::xen
+}  // namespace haven::os
 
 #endif

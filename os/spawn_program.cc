@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/spawn_program.h"
+#include "os/spawn_program.h"
 
 #include <csignal>
 #include <spawn.h>
 #include <unistd.h>
 
-namespace haven::xen {
+namespace haven::os {
 
-Result<pid_t> Spawn(const SpawnPlan& plan) {
+Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan) {
   std::vector<char*> argv;
   for (const std::string& word : plan.argv) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -35,7 +35,7 @@ Result<pid_t> Spawn(const SpawnPlan& plan) {
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (error != 0) return Status::FromErrno(error, "cannot execute it");
-  return pid;
+  return std::make_unique<Process>(pid);
 }
 
-}  // namespace haven::xen
+}  // namespace haven::os

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_HAVEND_PID_FILE_H
-#define HAVEN_HAVEND_PID_FILE_H
+#ifndef HAVEN_OS_PID_FILE_H
+#define HAVEN_OS_PID_FILE_H
 
 #include <optional>
 #include <string>
@@ -8,10 +8,10 @@
 
 #include "core/status.h"
 
-namespace haven::havend {
+namespace haven::os {
 
 /// Which process runs, or waits to run, a guest. It is on disk because that
-/// process outlives havend.
+/// process may outlive the one that has started it.
 struct PidRecord {
   pid_t pid = 0;
   unsigned long long start_time = 0;  ///< clock ticks after boot
@@ -41,6 +41,6 @@ int OpenRecordedProcess(const PidRecord& record);
 /// Kills the process behind `pidfd` and waits until it has ended, at most 10 s.
 Status EndProcess(int pidfd);
 
-}  // namespace haven::havend
+}  // namespace haven::os
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "havend/child_process.h"
+#include "os/recorded_spawn.h"
 
 #include <cerrno>
 #include <csignal>
@@ -7,33 +7,15 @@
 #include <cstring>
 #include <fcntl.h>
 #include <mutex>
-#include <poll.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-namespace haven::havend {
+#include "os/pipe.h"
+
+namespace haven::os {
 
 namespace {
 
-/// Both ends close by themselves.
-struct Pipe {
-  int fds[2] = {-1, -1};
-  Pipe() {
-    if (pipe2(fds, O_CLOEXEC) != 0) fds[0] = fds[1] = -1;
-  }
-  ~Pipe() {
-    CloseEnd(0);
-    CloseEnd(1);
-  }
-  bool ok() const { return fds[0] >= 0; }
-  void CloseEnd(int end) {
-    if (fds[end] >= 0) close(fds[end]);
-    fds[end] = -1;
-  }
-};
-
-/// havend's own test hook and notification socket are none of the guest's business.
+/// This process's own test hook and notification socket are none of the program's business.
 std::vector<char*> ChildEnvironment() {
   std::vector<char*> environment;
   for (char** at = environ; *at != nullptr; at++) {
@@ -90,8 +72,7 @@ int ReadExecError(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(const ChildSpec& spec,
-                                                          const std::function<Status(pid_t)>& before_exec) {
+Result<std::unique_ptr<Process>> SpawnRecorded(const ProgramSpec& spec, const std::function<Status(pid_t)>& record) {
   // One at a time: two children that hold the ends of each other's pipes would
   // never see that this process is gone.
   static std::mutex spawning;
@@ -107,62 +88,32 @@ Result<std::unique_ptr<ChildProcess>> ChildProcess::Spawn(const ChildSpec& spec,
   plan.environment = ChildEnvironment();
   plan.inherited = spec.inherited;
   plan.output = output;
-  plan.go_read = go.fds[0];
-  plan.error_write = error.fds[1];
+  plan.go_read = go.read_end();
+  plan.error_write = error.write_end();
   pid_t pid = fork();
   if (pid == 0) {
-    close(go.fds[1]);  // else the child would never see the end of its own pipe
+    go.CloseWrite();  // else the child would never see the end of its own pipe
     RunChild(plan);
   }
   int fork_error = errno;
   close(output);
   if (pid < 0) return Status::FromErrno(fork_error, "cannot fork");
-  go.CloseEnd(0);
-  error.CloseEnd(1);
+  go.CloseRead();
+  error.CloseWrite();
 
-  int pidfd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  Status status = pidfd < 0 ? Status::FromErrno(errno, "cannot watch a process") : before_exec(pid);
+  auto process = std::make_unique<Process>(pid);
+  Status status = process->pidfd() < 0 ? Status::FromErrno(errno, "cannot watch a process") : record(pid);
   if (!status.ok()) {
-    go.CloseEnd(1);
-    waitpid(pid, nullptr, 0);
-    if (pidfd >= 0) close(pidfd);
+    go.CloseWrite();
+    process->Wait();
     return status;
   }
-  std::unique_ptr<ChildProcess> child(new ChildProcess(pid, pidfd));
-  [[maybe_unused]] ssize_t told = write(go.fds[1], "g", 1);
-  if (int exec_error = ReadExecError(error.fds[0]); exec_error != 0) {
-    child->WaitForEnd(milliseconds(-1));
+  [[maybe_unused]] ssize_t told = write(go.write_end(), "g", 1);
+  if (int exec_error = ReadExecError(error.read_end()); exec_error != 0) {
+    process->Wait();
     return Status::FromErrno(exec_error, "cannot execute " + spec.argv[0]);
   }
-  return Result<std::unique_ptr<ChildProcess>>(std::move(child));
+  return process;
 }
 
-ChildProcess::~ChildProcess() { close(pidfd_); }
-
-void ChildProcess::Kill() {
-  if (ended_) return;
-  kill(pid_, SIGKILL);  // not reaped yet, so the pid is still ours
-  WaitForEnd(milliseconds(-1));
-}
-
-bool ChildProcess::WaitForEnd(milliseconds timeout) {
-  if (ended_) return true;
-  pollfd poller{pidfd_, POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&poller, 1, timeout.count() < 0 ? -1 : static_cast<int>(timeout.count()));
-  } while (ready < 0 && errno == EINTR);
-  if (ready <= 0) return false;
-  ended_ = waitpid(pid_, &wait_status_, 0) == pid_;
-  return true;
-}
-
-std::string ChildProcess::HowItEnded() const {
-  if (WIFSIGNALED(wait_status_)) {
-    int signal = WTERMSIG(wait_status_);
-    return "was ended by signal " + std::to_string(signal) + " (" + strsignal(signal) + ")";
-  }
-  return "exited with status " + std::to_string(WEXITSTATUS(wait_status_));
-}
-
-}  // namespace haven::havend
+}  // namespace haven::os

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "havend/pid_file.h"
+#include "os/pid_file.h"
 
 #include <cerrno>
 #include <csignal>
@@ -7,15 +7,15 @@
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
-#include <poll.h>
 #include <sstream>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/host_boot.h"
 #include "os/durable_file.h"
+#include "os/polling.h"
 
-namespace haven::havend {
+namespace haven::os {
 
 namespace {
 
@@ -29,7 +29,7 @@ PidRecord RecordOf(pid_t pid, bool runs_guest) { return {pid, ProcessStartTime(p
 Status WritePidFile(const std::string& path, const PidRecord& record) {
   const std::string text = std::to_string(record.pid) + " " + std::to_string(record.start_time) + " " +
                            (record.runs_guest ? kRunning : kWaiting) + " " + record.boot_id + "\n";
-  return os::ReplaceFileDurably(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+  return ReplaceFileDurably(path, {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 
 std::optional<PidRecord> ReadPidFile(const std::string& path) {
@@ -77,12 +77,8 @@ Status EndProcess(int pidfd) {
     return Status::FromErrno(errno, "cannot end the process");
   }
   pollfd poller{pidfd, POLLIN, 0};
-  int ready;
-  do {
-    ready = poll(&poller, 1, kWaitMs);
-  } while (ready < 0 && errno == EINTR);
-  if (ready == 0) return Status(StatusCode::kEnvironment, "the process does not end after SIGKILL");
+  if (Poll(&poller, 1, kWaitMs) == 0) return Status(StatusCode::kEnvironment, "the process does not end after SIGKILL");
   return Status::Ok();
 }
 
-}  // namespace haven::havend
+}  // namespace haven::os

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "havend/pid_file.h"
+#include "os/pid_file.h"
 
 #include <cstdlib>
 #include <fstream>
@@ -9,9 +9,9 @@
 
 #include <CppUTest/TestHarness.h>
 
-using namespace haven::havend;
+using namespace haven::os;
 
-TEST_GROUP(HavendPidFile) {
+TEST_GROUP(OsPidFile) {
   char folder[32] = "/tmp/haven-unit-XXXXXX";
   std::string path;
   pid_t child = 0;
@@ -31,7 +31,7 @@ TEST_GROUP(HavendPidFile) {
   }
 };
 
-TEST(HavendPidFile, ReadsWhatItWrote) {
+TEST(OsPidFile, ReadsWhatItWrote) {
   for (bool runs : {false, true}) {
     for (const char* boot : {"", "0a1b-2c"}) {
       PidRecord record{4711, 123456789ull, runs, boot};
@@ -43,12 +43,12 @@ TEST(HavendPidFile, ReadsWhatItWrote) {
   }
 }
 
-TEST(HavendPidFile, SaysWhichRecordCannotBeWritten) {
+TEST(OsPidFile, SaysWhichRecordCannotBeWritten) {
   haven::Status status = WritePidFile(path + ".d/qemu.pid", {4711, 1, false});
   STRCMP_CONTAINS((path + ".d/qemu.pid").c_str(), status.message().c_str());
 }
 
-TEST(HavendPidFile, TakesNothingElseForARecord) {
+TEST(OsPidFile, TakesNothingElseForARecord) {
   CHECK_FALSE(ReadPidFile(path).has_value());
   for (const char* text : {"", "12", "12 34", "1 5 waiting", "-7 5 waiting", "x 5 waiting", "12 34 idle"}) {
     std::ofstream(path) << text;
@@ -56,7 +56,7 @@ TEST(HavendPidFile, TakesNothingElseForARecord) {
   }
 }
 
-TEST(HavendPidFile, DoesNotTakeAnotherProcessWithTheSamePidForTheRecordedOne) {
+TEST(OsPidFile, DoesNotTakeAnotherProcessWithTheSamePidForTheRecordedOne) {
   unsigned long long started = ProcessStartTime(getpid());
   CHECK(started > 0);
   int pidfd = OpenRecordedProcess({getpid(), started, false});
@@ -65,7 +65,7 @@ TEST(HavendPidFile, DoesNotTakeAnotherProcessWithTheSamePidForTheRecordedOne) {
   CHECK_EQUAL(-1, OpenRecordedProcess({getpid(), started + 1, false}));
 }
 
-TEST(HavendPidFile, DoesNotTakeAProcessOfThisBootForOneOfAnother) {
+TEST(OsPidFile, DoesNotTakeAProcessOfThisBootForOneOfAnother) {
   PidRecord record = RecordOf(getpid(), true);
   CHECK_EQUAL(ProcessStartTime(getpid()), record.start_time);
   CHECK_TRUE(record.runs_guest);
@@ -77,7 +77,7 @@ TEST(HavendPidFile, DoesNotTakeAProcessOfThisBootForOneOfAnother) {
   CHECK_EQUAL(-1, OpenRecordedProcess(record));
 }
 
-TEST(HavendPidFile, EndsTheRecordedProcess) {
+TEST(OsPidFile, EndsTheRecordedProcess) {
   StartChild();
   int pidfd = OpenRecordedProcess({child, ProcessStartTime(child), false});
   CHECK(pidfd >= 0);
