@@ -48,5 +48,10 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/havend_listener_test.cc \
 	tests/unit/havend_qemu_arguments_test.cc \
 	tests/unit/havend_qemu_process_test.cc \
-	tests/unit/havend_qmp_client_test.cc
-EXTRA_DIST += tests/unit/havend_fake_qemu.py
+	tests/unit/havend_qmp_client_test.cc \
+	tests/unit/havend_xl_domain_config_test.cc \
+	tests/unit/havend_xl_libxl_stream_test.cc \
+	tests/unit/havend_xl_receiver_test.cc \
+	tests/unit/havend_xl_stream_reader_test.cc \
+	tests/unit/xen_support.h
+EXTRA_DIST += tests/unit/havend_fake_qemu.py tests/unit/havend_fake_xl.py

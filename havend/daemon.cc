@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "havend/log.h"
-#include "xen/xl_receiver.h"
+#include "havend/xl/xl_receiver.h"
 
 namespace haven::havend {
 
@@ -69,8 +69,8 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   return options;
 }
 
-xen::XlOptions ToXlOptions(const Config& config, const GuestConfig& guest) {
-  xen::XlOptions options;
+XlOptions ToXlOptions(const Config& config, const GuestConfig& guest) {
+  XlOptions options;
   options.name = guest.name;
   options.config_path = guest.xl_config;
   options.state_dir = config.GuestStateDir(guest);
@@ -90,7 +90,7 @@ struct Daemon::Guest {
     if (guest.xl_config.empty()) {
       qemu = std::make_unique<QemuProcess>(ToQemuOptions(config, guest));
     } else {
-      xl = std::make_unique<xen::XlReceiver>(ToXlOptions(config, guest));
+      xl = std::make_unique<XlReceiver>(ToXlOptions(config, guest));
     }
   }
 
@@ -100,7 +100,7 @@ struct Daemon::Guest {
   const std::string name;
   // One of the two; outlives `backup`.
   std::unique_ptr<QemuProcess> qemu;
-  std::unique_ptr<xen::XlReceiver> xl;
+  std::unique_ptr<XlReceiver> xl;
   std::unique_ptr<session::BackupGuest> backup;
   BackupState logged_state = BackupState::kWaiting;
   std::string logged_message;

@@ -1,6 +1,5 @@
-# Xen: what the device model needs of a domain (linked into libhaven), and the
-# backup's stock xl (linked into havend). Only libhavenlibxc needs Xen's libraries and libnl.
-noinst_LTLIBRARIES += libhavenxen.la libhavenxl.la
+# Xen: what the device model needs of a domain (linked into libhaven). Only libhavenlibxc needs Xen's libraries and libnl.
+noinst_LTLIBRARIES += libhavenxen.la
 libhavenxen_la_SOURCES = \
 	xen/domain_guard.cc xen/domain_guard.h \
 	xen/domain_state.cc xen/domain_state.h \
@@ -43,35 +42,18 @@ install-exec-hook:
 uninstall-hook:
 	rm -f '$(DESTDIR)$(sysconfdir)/xen/scripts/haven-vif-bridge'
 endif
-libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
-libhavenxl_la_SOURCES = \
-	xen/child.cc xen/child.h \
-	xen/domain_config.cc xen/domain_config.h \
-	xen/libxl_stream.cc xen/libxl_stream.h \
-	xen/stream_feed.cc xen/stream_feed.h \
-	xen/xl_receiver.cc xen/xl_receiver.h
 
 if HAVE_CPPUTEST
 check_PROGRAMS += tests/unit/xen_tests
 TESTS += tests/unit/xen_tests
 endif
 tests_unit_xen_tests_CPPFLAGS = $(AM_CPPFLAGS) $(CPPUTEST_CFLAGS)
-tests_unit_xen_tests_LDADD = libhavenxl.la libhavenxen.la libhavenengine.la $(CPPUTEST_LIBS)
+tests_unit_xen_tests_LDADD = libhavenxen.la libhavenengine.la $(CPPUTEST_LIBS)
 tests_unit_xen_tests_SOURCES = \
 	tests/unit/main.cc \
 	tests/unit/xen_support.h \
-	tests/unit/xen_child_test.cc \
 	tests/unit/xen_domain_guard_test.cc \
-	tests/unit/xen_domain_config_test.cc \
 	tests/unit/xen_domain_state_test.cc \
 	tests/unit/xen_guest_memory_test.cc \
-	tests/unit/xen_libxl_stream_test.cc \
 	tests/unit/xen_pv_suspend_test.cc \
-	tests/unit/xen_vif_plugs_test.cc \
-	tests/unit/xen_xl_receiver_test.cc
-EXTRA_DIST += tests/unit/xen_fake_xl.py
-
-check_PROGRAMS += tests/fuzz/xen_state_fuzz
-tests_fuzz_xen_state_fuzz_SOURCES = tests/fuzz/xen_state_fuzz.cc $(fuzz_driver)
-tests_fuzz_xen_state_fuzz_LDADD = libhavenxl.la libhavenengine.la
-tests_fuzz_xen_state_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
+	tests/unit/xen_vif_plugs_test.cc

@@ -7,11 +7,12 @@
 #include <algorithm>
 
 #include "core/assert.h"
-#include "xen/domain_config.h"
+#include "havend/xl/domain_config.h"
 #include "xen/domain_state.h"
-#include "xen/libxl_stream.h"
+#include "havend/xl/libxl_stream.h"
 
 using namespace haven;
+using namespace haven::havend;
 using namespace haven::xen;
 
 namespace {

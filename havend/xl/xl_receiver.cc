@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/xl_receiver.h"
+#include "havend/xl/xl_receiver.h"
 
 #include "os/run_program.h"
-#include "xen/domain_config.h"
-#include "xen/libxl_stream.h"
+#include "havend/xl/domain_config.h"
+#include "havend/xl/libxl_stream.h"
 
-namespace haven::xen {
+namespace haven::havend {
 namespace {
 
 constexpr milliseconds kXlTimeout{30000};
@@ -231,4 +231,4 @@ void XlReceiver::Feed(const memrep::GuestImage& image) {
   reader_.reset();
 }
 
-}  // namespace haven::xen
+}  // namespace haven::havend

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_CHILD_H
-#define HAVEN_XEN_CHILD_H
+#ifndef HAVEN_HAVEND_XL_STREAM_READER_H
+#define HAVEN_HAVEND_XL_STREAM_READER_H
 
 #include <memory>
 #include <string>
@@ -12,7 +12,7 @@
 #include "os/interrupt.h"
 #include "os/process.h"
 
-namespace haven::xen {
+namespace haven::havend {
 
 /// A program that reads a stream from its standard input, in a session of its
 /// own. One thread, of a process that ignores SIGPIPE.
@@ -53,6 +53,6 @@ class StreamReader {
 /// behind. Nothing happens when the record is absent or of another process.
 void KillRecorded(const std::string& record_path);
 
-}  // namespace haven::xen
+}  // namespace haven::havend
 
 #endif

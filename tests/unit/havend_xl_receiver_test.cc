@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/xl_receiver.h"
+#include "havend/xl/xl_receiver.h"
 
 #include <cstring>
 #include <fstream>
@@ -14,6 +14,7 @@
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
+using namespace haven::havend;
 using namespace haven::xen;
 
 namespace {
@@ -32,7 +33,7 @@ bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
 
-/// xl is tests/unit/xen_fake_xl.py, which decodes the stream by itself.
+/// xl is tests/unit/havend_fake_xl.py, which decodes the stream by itself.
 TEST_GROUP(XlReceiver) {
   TestFolder folder;
   std::unique_ptr<memrep::GuestImage> image;
@@ -61,7 +62,7 @@ TEST_GROUP(XlReceiver) {
     const char* source = getenv("srcdir");
     XlOptions options;
     options.name = "web1";
-    options.xl = std::string(source != nullptr ? source : ".") + "/tests/unit/xen_fake_xl.py";
+    options.xl = std::string(source != nullptr ? source : ".") + "/tests/unit/havend_fake_xl.py";
     options.config_path = folder / "g1.cfg";
     options.state_dir = folder.path();
     options.feed_interval = milliseconds(0);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/domain_config.h"
+#include "havend/xl/domain_config.h"
 
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
-using namespace haven::xen;
+using namespace haven::havend;
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/child.h"
+#include "havend/xl/stream_reader.h"
 
 #include <csignal>
 #include <cstring>
@@ -12,6 +12,7 @@
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
+using namespace haven::havend;
 using namespace haven::xen;
 
 namespace {
@@ -22,7 +23,7 @@ ByteSpan Text(const char* text) { return {reinterpret_cast<const uint8_t*>(text)
 
 }  // namespace
 
-TEST_GROUP(XenChild) {
+TEST_GROUP(XlStreamReader) {
   TestFolder folder;
   os::Interrupt interrupt;
 
@@ -38,14 +39,14 @@ TEST_GROUP(XenChild) {
   }
 };
 
-TEST(XenChild, StartsAReaderWithoutASecondCopyOfItsMemory) {
+TEST(XlStreamReader, StartsAReaderWithoutASecondCopyOfItsMemory) {
   static int copies;  // a handler cannot be taken back
   pthread_atfork([] { copies++; }, nullptr, nullptr);
   CHECK(Spawn("true")->WaitForSuccess(kLong, interrupt).ok());
   LONGS_EQUAL(0, copies);
 }
 
-TEST(XenChild, CarriesAStreamAndWaitsForTheEnd) {
+TEST(XlStreamReader, CarriesAStreamAndWaitsForTheEnd) {
   auto reader = Spawn("echo hello; head -c 4 > " + (folder / "got"));
   CHECK_TRUE(reader->Expect("hello\n", kLong, interrupt).ok());
   CHECK_TRUE(reader->Write(Text("data"), interrupt).ok());
@@ -55,7 +56,7 @@ TEST(XenChild, CarriesAStreamAndWaitsForTheEnd) {
   STRCMP_EQUAL("data", got.c_str());
 }
 
-TEST(XenChild, DoesNotEndTheStreamOfAReaderWhenWeGo) {
+TEST(XlStreamReader, DoesNotEndTheStreamOfAReaderWhenWeGo) {
   // It would print "eof" as soon as nobody holds the writing end.
   auto reader = Spawn("echo ready; cat > /dev/null; echo eof > " + (folder / "eof"));
   CHECK_TRUE(reader->Expect("ready\n", kLong, interrupt).ok());
@@ -75,7 +76,7 @@ TEST(XenChild, DoesNotEndTheStreamOfAReaderWhenWeGo) {
   LONGS_EQUAL(1, holders);
 }
 
-TEST(XenChild, StopsWritingWhenInterrupted) {
+TEST(XlStreamReader, StopsWritingWhenInterrupted) {
   auto reader = Spawn("exec sleep 1000");
   Bytes much(8u << 20);
   std::thread other([&] { interrupt.Raise(); });
@@ -84,14 +85,14 @@ TEST(XenChild, StopsWritingWhenInterrupted) {
   CHECK_TRUE(status.code() == StatusCode::kTryAgain);
 }
 
-TEST(XenChild, SaysThatTheReaderDiedInsteadOfWaiting) {
+TEST(XlStreamReader, SaysThatTheReaderDiedInsteadOfWaiting) {
   auto reader = Spawn("exit 9");
   Bytes much(8u << 20);
   STRCMP_CONTAINS("exited with status 9", reader->Write(much, interrupt).message().c_str());
   CHECK_TRUE(reader->Ended());
 }
 
-TEST(XenChild, SaysHowAReaderEndedThatClosedItsInputBefore) {
+TEST(XlStreamReader, SaysHowAReaderEndedThatClosedItsInputBefore) {
   auto reader = Spawn("exec <&-; echo closed; exec sleep 1000");
   CHECK_TRUE(reader->Expect("closed\n", kLong, interrupt).ok());
   std::thread other([pid = RecordedPid()] { kill(pid, SIGKILL); });
@@ -99,7 +100,7 @@ TEST(XenChild, SaysHowAReaderEndedThatClosedItsInputBefore) {
   other.join();
 }
 
-TEST(XenChild, StopsWaitingForAReaderThatClosedItsInputWhenInterrupted) {
+TEST(XlStreamReader, StopsWaitingForAReaderThatClosedItsInputWhenInterrupted) {
   auto reader = Spawn("exec <&-; echo closed; exec sleep 1000");
   CHECK_TRUE(reader->Expect("closed\n", kLong, interrupt).ok());
   std::thread other([&] { interrupt.Raise(); });
@@ -107,12 +108,12 @@ TEST(XenChild, StopsWaitingForAReaderThatClosedItsInputWhenInterrupted) {
   other.join();
 }
 
-TEST(XenChild, RefusesAnUnknownGreeting) {
+TEST(XlStreamReader, RefusesAnUnknownGreeting) {
   auto reader = Spawn("echo bye; exec sleep 1000");
   STRCMP_CONTAINS("unknown greeting", reader->Expect("hello\n", kLong, interrupt).message().c_str());
 }
 
-TEST(XenChild, KillsAReaderThatWaitsWhenItGoes) {
+TEST(XlStreamReader, KillsAReaderThatWaitsWhenItGoes) {
   auto reader = Spawn("echo ready; exec sleep 1000");
   CHECK_TRUE(reader->Expect("ready\n", kLong, interrupt).ok());
   pid_t pid = RecordedPid();
@@ -122,7 +123,7 @@ TEST(XenChild, KillsAReaderThatWaitsWhenItGoes) {
   CHECK_TRUE(access((folder / "pid").c_str(), F_OK) != 0);
 }
 
-TEST(XenChild, KillsWhatAnEarlierRunLeftButNoOtherProcess) {
+TEST(XlStreamReader, KillsWhatAnEarlierRunLeftButNoOtherProcess) {
   auto reader = Spawn("echo ready; exec sleep 1000");
   CHECK_TRUE(reader->Expect("ready\n", kLong, interrupt).ok());
   std::ofstream(folder / "other") << RecordedPid() << " 1\n";  // another start time

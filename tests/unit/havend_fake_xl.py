@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A stand-in for xl on a host without Xen, for xen_xl_receiver_test.
+"""A stand-in for xl on a host without Xen, for havend_xl_receiver_test.
 
 It restores a checkpointed stream as the stock one does, from the format's
 specification and without HAVEN's code: pages count when their checkpoint is

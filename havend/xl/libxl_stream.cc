@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/libxl_stream.h"
+#include "havend/xl/libxl_stream.h"
 
 #include "core/assert.h"
 #include "core/epoch.h"
 
-namespace haven::xen {
+namespace haven::havend {
 namespace {
 
 // xl
@@ -59,7 +59,7 @@ void AppendRecord(uint32_t type, ByteSpan body, Bytes& out) {
 
 void AppendEmpty(uint32_t type, Bytes& out) { AppendRecord(type, {}, out); }
 
-void AppendTsc(const TscInfo& tsc, Bytes& out) {
+void AppendTsc(const xen::TscInfo& tsc, Bytes& out) {
   Bytes body;
   ByteWriter w(body);
   w.U32(tsc.mode);
@@ -70,20 +70,20 @@ void AppendTsc(const TscInfo& tsc, Bytes& out) {
   AppendRecord(kLibxcTscInfo, body, out);
 }
 
-void AppendParams(const std::vector<HvmParam>& params, Bytes& out) {
+void AppendParams(const std::vector<xen::HvmParam>& params, Bytes& out) {
   if (params.empty()) return;
   Bytes body;
   ByteWriter w(body);
   w.U32(static_cast<uint32_t>(params.size()));
   w.U32(0);
-  for (const HvmParam& param : params) {
+  for (const xen::HvmParam& param : params) {
     w.U64(param.index);
     w.U64(param.value);
   }
   AppendRecord(kLibxcHvmParams, body, out);
 }
 
-void AppendCpuState(const DomainState& state, Bytes& out) {
+void AppendCpuState(const xen::DomainState& state, Bytes& out) {
   AppendTsc(state.tsc, out);
   AppendRecord(kLibxcHvmContext, state.hvm_context, out);
   AppendParams(state.hvm_params, out);
@@ -115,7 +115,7 @@ void AppendXlHeader(const std::string& config, Bytes& out) {
   w.Raw({reinterpret_cast<const uint8_t*>(config.c_str()), config_bytes});
 }
 
-void AppendStreamHead(const DomainState& state, Bytes& out) {
+void AppendStreamHead(const xen::DomainState& state, Bytes& out) {
   AppendBig(kLibxlIdent, 8, out);
   AppendBig(kLibxlVersion, 4, out);
   AppendBig(0, 4, out);
@@ -147,7 +147,7 @@ void AppendPageDataHead(std::span<const uint64_t> frames, Bytes& out) {
   for (uint64_t frame : frames) w.U64(frame);
 }
 
-void AppendCheckpoint(const DomainState& state, Bytes& out) {
+void AppendCheckpoint(const xen::DomainState& state, Bytes& out) {
   AppendCpuState(state, out);
   AppendEmpty(kLibxcCheckpoint, out);
   AppendEmulator(state.device_model, out);
@@ -156,11 +156,11 @@ void AppendCheckpoint(const DomainState& state, Bytes& out) {
 
 void AppendStreamEnd(Bytes& out) { AppendEmpty(kLibxcEnd, out); }
 
-void AppendPlainEnd(const DomainState& state, Bytes& out) {
+void AppendPlainEnd(const xen::DomainState& state, Bytes& out) {
   AppendCpuState(state, out);
   AppendEmpty(kLibxcEnd, out);
   AppendEmulator(state.device_model, out);
   AppendEmpty(kLibxlEnd, out);
 }
 
-}  // namespace haven::xen
+}  // namespace haven::havend

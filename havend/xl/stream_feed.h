@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_STREAM_FEED_H
-#define HAVEN_XEN_STREAM_FEED_H
+#ifndef HAVEN_HAVEND_XL_STREAM_FEED_H
+#define HAVEN_HAVEND_XL_STREAM_FEED_H
 
 #include <functional>
 #include <string>
@@ -10,7 +10,7 @@
 #include "memrep/guest_image.h"
 #include "xen/domain_state.h"
 
-namespace haven::xen {
+namespace haven::havend {
 
 /// Turns a growing guest image into the checkpointed stream of libxl: each
 /// checkpoint of the stream is one committed epoch, but not each epoch becomes
@@ -41,8 +41,8 @@ class StreamFeed {
   Status SendHead();
   Status SendPages(const std::vector<uint64_t>& frames);
   /// Under the image's mutex.
-  Result<DomainState> ReadState() const;
-  uint64_t TakeChanges(const DomainState& state);
+  Result<xen::DomainState> ReadState() const;
+  uint64_t TakeChanges(const xen::DomainState& state);
   void CopyBatch(Bytes& record) const;
 
   const memrep::GuestImage* image_;
@@ -55,6 +55,6 @@ class StreamFeed {
   bool begun_ = false;
 };
 
-}  // namespace haven::xen
+}  // namespace haven::havend
 
 #endif

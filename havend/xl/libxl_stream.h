@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_LIBXL_STREAM_H
-#define HAVEN_XEN_LIBXL_STREAM_H
+#ifndef HAVEN_HAVEND_XL_LIBXL_STREAM_H
+#define HAVEN_HAVEND_XL_LIBXL_STREAM_H
 
 #include <span>
 #include <string>
@@ -8,7 +8,7 @@
 #include "core/bytes.h"
 #include "xen/domain_state.h"
 
-namespace haven::xen {
+namespace haven::havend {
 
 // The stream that a stock `xl migrate-receive -r` restores a domain from. Pure
 // functions that append octets; the caller keeps the order:
@@ -29,7 +29,7 @@ void AppendXlHeader(const std::string& config, Bytes& out);
 
 /// libxl header, LIBXC_CONTEXT, libxc headers, CPU policies, STATIC_DATA_END.
 /// They come once; later epochs do not repeat them.
-void AppendStreamHead(const DomainState& state, Bytes& out);
+void AppendStreamHead(const xen::DomainState& state, Bytes& out);
 
 /// One PAGE_DATA record without its pages: the caller appends, or writes, the
 /// 4096 octets of each frame in the same order.
@@ -38,7 +38,7 @@ void AppendPageDataHead(std::span<const uint64_t> frames, Bytes& out);
 
 /// TSC_INFO, HVM_CONTEXT, HVM_PARAMS, CHECKPOINT, EMULATOR_CONTEXT,
 /// CHECKPOINT_END: from here on the receiver would resume this epoch.
-void AppendCheckpoint(const DomainState& state, Bytes& out);
+void AppendCheckpoint(const xen::DomainState& state, Bytes& out);
 
 /// The end that lets the receiver run the last checkpoint. A stream that only
 /// breaks off has the same effect on a stock xl.
@@ -46,8 +46,8 @@ void AppendStreamEnd(Bytes& out);
 
 /// Instead of AppendCheckpoint() and AppendStreamEnd(): ends a stream of one
 /// epoch as a plain one, such as `xl save` writes and verify-stream-v2 checks.
-void AppendPlainEnd(const DomainState& state, Bytes& out);
+void AppendPlainEnd(const xen::DomainState& state, Bytes& out);
 
-}  // namespace haven::xen
+}  // namespace haven::havend
 
 #endif

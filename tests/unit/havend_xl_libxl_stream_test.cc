@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/libxl_stream.h"
+#include "havend/xl/libxl_stream.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,6 +12,7 @@
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
+using namespace haven::havend;
 using namespace haven::xen;
 
 namespace {
@@ -106,7 +107,7 @@ std::string ResumedFrom(const TestFolder& folder, const Bytes& stream, size_t by
       .write(reinterpret_cast<const char*>(stream.data()), static_cast<std::streamsize>(bytes));
   std::string command = "mkdir -p " + (folder / "domains") + "; rm -f " + (folder / "restored.json") +
                         "; FAKE_XL_STOCK=1 FAKE_XL=" + folder.path() + " python3 " +
-                        (source != nullptr ? source : ".") + "/tests/unit/xen_fake_xl.py migrate-receive <" + file +
+                        (source != nullptr ? source : ".") + "/tests/unit/havend_fake_xl.py migrate-receive <" + file +
                         " >/dev/null 2>&1";
   (void)!system(command.c_str());
   std::ifstream in(folder / "restored.json");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/domain_config.h"
+#include "havend/xl/domain_config.h"
 
 #include <cctype>
 #include <cstring>
@@ -8,7 +8,7 @@
 
 #include <json-glib/json-glib.h>
 
-namespace haven::xen {
+namespace haven::havend {
 namespace {
 
 using Node = std::unique_ptr<JsonNode, decltype(&json_node_unref)>;
@@ -182,4 +182,4 @@ Result<std::string> DomainUuid(const std::string& config) {
   return uuid;
 }
 
-}  // namespace haven::xen
+}  // namespace haven::havend

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/stream_feed.h"
+#include "havend/xl/stream_feed.h"
 
 #include <algorithm>
 #include <bit>
 
-#include "xen/libxl_stream.h"
+#include "havend/xl/libxl_stream.h"
 
-namespace haven::xen {
+namespace haven::havend {
 namespace {
 
 /// The pages that are copied while the image is locked, when there are no more.
@@ -16,7 +16,7 @@ constexpr int kMaxRounds = 4;
 
 const memrep::GuestImage::Region& Physmap(const memrep::GuestImage& image) { return image.regions().front(); }
 
-void SetRun(std::vector<uint64_t>& bitmap, const PageRun& run) {
+void SetRun(std::vector<uint64_t>& bitmap, const xen::PageRun& run) {
   for (uint64_t frame = run.first; frame < run.first + run.count;) {
     if (frame % 64 == 0 && run.first + run.count - frame >= 64) {
       bitmap[frame / 64] = ~uint64_t{0};
@@ -49,7 +49,7 @@ StreamFeed::StreamFeed(const memrep::GuestImage& image, Configure configure, Sin
       todo_((frames_ + 63) / 64) {}
 
 Status StreamFeed::CheckImage(const memrep::GuestImage& image) {
-  if (image.regions().size() == 1 && Physmap(image).name == kPhysmapRegion) return Status::Ok();
+  if (image.regions().size() == 1 && Physmap(image).name == xen::kPhysmapRegion) return Status::Ok();
   return {StatusCode::kRefused,
           "the primary is no Xen guest, but this host's configuration starts the guest with xl; set xl-config only "
           "for guests of Xen"};
@@ -61,14 +61,16 @@ Result<StreamFeed> StreamFeed::Create(const memrep::GuestImage& image, Configure
   return StreamFeed(image, std::move(configure), std::move(sink));
 }
 
-Result<DomainState> StreamFeed::ReadState() const { return DecodeDomainState(image_->device_state(), frames_); }
+Result<xen::DomainState> StreamFeed::ReadState() const {
+  return xen::DecodeDomainState(image_->device_state(), frames_);
+}
 
-uint64_t StreamFeed::TakeChanges(const DomainState& state) {
+uint64_t StreamFeed::TakeChanges(const xen::DomainState& state) {
   std::fill(todo_.begin(), todo_.end(), 0);
   image_->TakeChanges(0, todo_);
   // The peer may not make us populate frames that it did not declare.
   std::vector<uint64_t> populated(todo_.size());
-  for (const PageRun& run : state.populated) SetRun(populated, run);
+  for (const xen::PageRun& run : state.populated) SetRun(populated, run);
   uint64_t count = 0;
   for (size_t i = 0; i < todo_.size(); i++) {
     todo_[i] &= populated[i];
@@ -78,7 +80,7 @@ uint64_t StreamFeed::TakeChanges(const DomainState& state) {
 }
 
 Status StreamFeed::SendHead() {
-  DomainState state;
+  xen::DomainState state;
   {
     std::lock_guard lock(image_->mutex());
     auto read = ReadState();
@@ -92,7 +94,7 @@ Status StreamFeed::SendHead() {
   AppendXlHeader(config.value(), head);
   AppendStreamHead(state, head);
   std::fill(todo_.begin(), todo_.end(), 0);
-  for (const PageRun& run : state.populated) SetRun(todo_, run);
+  for (const xen::PageRun& run : state.populated) SetRun(todo_, run);
   begun_ = true;
   return sink_(head);
 }
@@ -133,7 +135,7 @@ Status StreamFeed::Checkpoint() {
   // under one hold, together with the state, has to be of one epoch.
   for (int round = 1;; round++) {
     Bytes last;
-    DomainState state;
+    xen::DomainState state;
     Epoch epoch;
     bool few;
     {
@@ -173,4 +175,4 @@ Status StreamFeed::End() {
   return sink_(end);
 }
 
-}  // namespace haven::xen
+}  // namespace haven::havend

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_XL_RECEIVER_H
-#define HAVEN_XEN_XL_RECEIVER_H
+#ifndef HAVEN_HAVEND_XL_XL_RECEIVER_H
+#define HAVEN_HAVEND_XL_XL_RECEIVER_H
 
 #include <condition_variable>
 #include <functional>
@@ -11,10 +11,10 @@
 
 #include "os/interrupt.h"
 #include "session/backup_guest.h"
-#include "xen/child.h"
-#include "xen/stream_feed.h"
+#include "havend/xl/stream_reader.h"
+#include "havend/xl/stream_feed.h"
 
-namespace haven::xen {
+namespace haven::havend {
 
 struct XlOptions {
   std::string name;  ///< of the guest, for messages
@@ -89,6 +89,6 @@ class XlReceiver : public session::Activator {
   std::thread thread_;
 };
 
-}  // namespace haven::xen
+}  // namespace haven::havend
 
 #endif

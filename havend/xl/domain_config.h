@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_XEN_DOMAIN_CONFIG_H
-#define HAVEN_XEN_DOMAIN_CONFIG_H
+#ifndef HAVEN_HAVEND_XL_DOMAIN_CONFIG_H
+#define HAVEN_HAVEND_XL_DOMAIN_CONFIG_H
 
 #include <string>
 
 #include "core/status.h"
 
-namespace haven::xen {
+namespace haven::havend {
 
 /// Makes the configuration that the backup's xl gets: everything is the
 /// backup's own, so that nothing that the peer says names a program, a file, a
@@ -28,6 +28,6 @@ std::string DeviceModel(const std::string& config);
 /// The UUID of a merged configuration, as libxl writes it.
 Result<std::string> DomainUuid(const std::string& config);
 
-}  // namespace haven::xen
+}  // namespace haven::havend
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "xen/child.h"
+#include "havend/xl/stream_reader.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -13,7 +13,7 @@
 #include "os/run_program.h"
 #include "os/spawn_program.h"
 
-namespace haven::xen {
+namespace haven::havend {
 namespace {
 
 constexpr int kPipeBytes = 1 << 20;
@@ -126,4 +126,4 @@ void KillRecorded(const std::string& record_path) {
   unlink(record_path.c_str());
 }
 
-}  // namespace haven::xen
+}  // namespace haven::havend
