@@ -1,5 +1,6 @@
 libhavenengine_la_SOURCES += \
 	memrep/block_references.cc memrep/block_references.h \
+	memrep/coded_room.h \
 	memrep/compression.cc memrep/compression.h \
 	memrep/compression_chooser.cc \
 	memrep/delta.cc memrep/delta.h \
@@ -10,6 +11,7 @@ libhavenengine_la_SOURCES += \
 	memrep/encoder_options.h \
 	memrep/epoch_staging.cc memrep/epoch_staging.h \
 	memrep/fgbi_encoder.cc memrep/fgbi_encoder.h \
+	memrep/fgbi_whole_pages.cc \
 	memrep/guest_image.cc memrep/guest_image.h \
 	memrep/page_cache.cc memrep/page_cache.h \
 	memrep/page_codec.cc memrep/page_codec.h \

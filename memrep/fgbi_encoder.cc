@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/assert.h"
+#include "memrep/coded_room.h"
 #include "memrep/delta_layout.h"
 #include "memrep/record_writer.h"
 #include "memrep/shared_pages.h"
@@ -24,15 +25,6 @@ constexpr uint8_t kMaxSkip = 14;
 constexpr uint8_t kMaxWorth = 15;
 constexpr size_t kLookAhead = 4;
 
-/// What one worker does in one go.
-constexpr size_t kPartPages = 64;
-constexpr size_t kPackPages = 16;
-/// The worst case for every page: nothing may move while spans point to it.
-constexpr size_t kPartBytes = kPartPages * (kPageBytes + kCompressedHeadBytes) + kDeltaSlackBytes;
-constexpr size_t kParts = wire::kMaxPagesPerRecord / kPartPages;
-constexpr size_t kPackedBytes = kPageBytes + kCompressedHeadBytes;
-constexpr size_t kKeptHeadsAt = kParts * kPartBytes + wire::kMaxPagesPerRecord * kPackedBytes;
-
 /// Whether a few of a page's words are zero: a cheap look before comparing all.
 bool LooksSparse(const uint8_t* page) {
   unsigned zeros = 0;
@@ -46,12 +38,6 @@ void PrefetchSamples(const uint8_t* page) {
 }
 
 }  // namespace
-
-/// What a worker needs for itself.
-struct FgbiEncoder::Worker {
-  Deflater deflater;
-  Bytes packed = Bytes(kPackedBytes);
-};
 
 void EncoderFigures::Add(const EncoderFigures& o) {
   pages += o.pages, unchanged += o.unchanged, zero += o.zero, run += o.run, delta += o.delta;
@@ -104,14 +90,15 @@ void FgbiEncoder::ForParts(size_t parts, const std::function<void(unsigned, size
 void FgbiEncoder::Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) {
   HAVEN_ASSERT(!pages.empty() && pages.size() <= wire::kMaxPagesPerRecord);
   uint64_t start = SteadyNanoseconds();
-  out.coded.resize(kKeptHeadsAt + (options_.sharing_with_others() ? wire::kMaxPagesPerRecord * kKeptHeadBytes : 0));
+  MakeRoom(out, options_.sharing_with_others());
   Writer writer(region, pages.size(), out);
   looks_.assign(pages.size(), {});
   ForParts((pages.size() + kPartPages - 1) / kPartPages, [&](unsigned worker, size_t part) {
-    LookAtPart(region, pages, part, *workers_[worker], out.coded.data() + part * kPartBytes);
+    LookAtPart(region, pages, part, *workers_[worker], PartRoom(out, part));
   });
   EmitAlone(region, pages, writer);
   DecideWhole(region, pages, out);
+  if (options_.compressing()) CompressWhole(pages, out);
   EmitWhole(pages, out, writer);
   writer.Finish();
   figures_.pages += pages.size();
@@ -297,146 +284,6 @@ void FgbiEncoder::EmitAlone(uint32_t region, std::span<const PageRef> pages, Wri
       default: (look.code == wire::PageCode::kRun ? figures_.run : figures_.delta)++;
     }
     out.Add(look.packed ? wire::PageCode::kCompressed : look.code, pages[i].index, look.coded);
-  }
-}
-
-void FgbiEncoder::ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole) {
-  if (others_pace_.Wants(whole.page)) {
-    auto slot = options_.shared->Find(hash, page.data);
-    others_pace_.Note(slot.has_value());
-    if (slot) {
-      whole.stored = *slot;
-      return;
-    }
-  }
-  auto slot = options_.shared->Publish(page.data);
-  if (!slot) return;
-  whole.keep = *slot;
-  published_.push_back({*slot, hash});
-}
-
-void FgbiEncoder::DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record) {
-  wholes_.clear();
-  for (size_t i = 0; i < pages.size(); i++) {
-    const Look& look = looks_[i];
-    if (look.kind != Look::Kind::kWhole && look.kind != Look::Kind::kLeftAlone) continue;
-    PageKey key = MakePageKey(region, pages[i].index);
-    figures_.bytes_after_blocks += kPageBytes;
-    if (look.kind == Look::Kind::kLeftAlone) {
-      figures_.bytes_after_sharing += kPageBytes;
-      if (cache_.KeyOf(look.slot) == key) cache_.StateOf(look.slot).skip--;
-      wholes_.push_back({.page = static_cast<uint32_t>(i)});
-      continue;
-    }
-    Whole whole{static_cast<uint32_t>(i), PageCache::kNoKey, SlotFor(key, look)};
-    bool searched = options_.sharing() && look.hash != 0;
-    if (searched) whole.equal = FindEqual(key, pages[i], look.hash);
-    bool equal = whole.equal != PageCache::kNoKey;
-    if (searched) equal_pace_.Note(equal);
-    if (options_.sharing_with_others() && !equal && look.hash != 0) ShareWithOthers(pages[i], look.hash, whole);
-    bool stored = whole.stored != kNoStoreSlot;
-    const uint32_t* hashes = look.blocks_hashed && !equal && !stored ? &block_hashes_[i * kBlocksPerPage] : nullptr;
-    if (hashes != nullptr) {
-      whole.assembled = FindBlocks(key, pages[i], hashes) >= kFewSharedBlocks;
-      block_pace_.Note(whole.assembled);
-    }
-    if (whole.assembled) {
-      uint8_t* to = record.coded.data() + kParts * kPartBytes + wholes_.size() * kPackedBytes;
-      whole.coded_bytes = static_cast<uint32_t>(EncodeAssembled(pages[i].data, runs_, to));
-    }
-    figures_.bytes_after_sharing += equal             ? sizeof(uint64_t)
-                                    : stored          ? sizeof(uint32_t)
-                                    : whole.assembled ? whole.coded_bytes
-                                                      : kPageBytes;
-    if (whole.slot != PageCache::kNoSlot) {
-      Store(whole.slot, pages[i]);
-      bool is_copy = cache_.StateOf(whole.slot).content == PageCache::Content::kCopy;
-      if (!equal && look.hash != 0 && is_copy) index_.Put(look.hash, whole.slot);
-      for (uint32_t block = 0; hashes != nullptr && is_copy && block < kBlocksPerPage; block++) {
-        block_index_.Put(hashes[block], whole.slot, block);
-      }
-    }
-    wholes_.push_back(whole);
-  }
-}
-
-PageKey FgbiEncoder::FindEqual(PageKey key, const PageRef& page, uint64_t hash) {
-  uint32_t candidate = index_.Find(hash);
-  if (candidate == PageCache::kNoSlot) return PageCache::kNoKey;
-  PageKey other = cache_.KeyOf(candidate);
-  if (other == key || cache_.StateOf(candidate).content != PageCache::Content::kCopy) return PageCache::kNoKey;
-  return memcmp(cache_.Data(candidate), page.data, kPageBytes) == 0 ? other : PageCache::kNoKey;
-}
-
-size_t FgbiEncoder::FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes) {
-  runs_.clear();
-  for (size_t block = 0; block < kBlocksPerPage; block++) block_index_.Prefetch(hashes[block]);
-  size_t shared = 0;
-  for (size_t block = 0; block < kBlocksPerPage; block++) {
-    uint32_t candidate = block_index_.Find(hashes[block]);
-    if (candidate == BlockIndex::kNone) continue;
-    uint32_t slot = candidate / kBlocksPerPage;
-    PageKey other = cache_.KeyOf(slot);
-    // Its own copy is what it was, and will not be while it is assembled.
-    if (other == key || cache_.StateOf(slot).content != PageCache::Content::kCopy) continue;
-    const uint8_t* there = cache_.Data(slot) + candidate % kBlocksPerPage * kBlockBytes;
-    if (memcmp(there, page.data + block * kBlockBytes, kBlockBytes) != 0) continue;
-    shared++;
-    uint64_t source =
-        (other & PageCache::kNoRegion) * kBlocksPerPage + candidate % kBlocksPerPage + (other & ~PageCache::kNoRegion);
-    BlockRun* last = runs_.empty() ? nullptr : &runs_.back();
-    bool follows = last != nullptr && last->first + last->count == static_cast<int>(block) &&
-                   last->source + last->count == source && source % kBlocksPerPage != 0;
-    if (follows) {
-      last->count++;
-    } else {
-      runs_.push_back({static_cast<uint8_t>(block), 1, source});
-    }
-  }
-  return shared;
-}
-
-void FgbiEncoder::EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out) {
-  uint8_t* packed = record.coded.data() + kParts * kPartBytes;
-  auto pack = [&](unsigned worker, size_t part) {
-    for (size_t w = part * kPackPages; w < std::min((part + 1) * kPackPages, wholes_.size()); w++) {
-      Whole& whole = wholes_[w];
-      bool decided = whole.equal != PageCache::kNoKey || whole.stored != kNoStoreSlot || whole.assembled;
-      if (decided || looks_[whole.page].kind == Look::Kind::kLeftAlone) continue;
-      ByteSpan in{pages[whole.page].data, kPageBytes};
-      whole.coded_bytes = static_cast<uint32_t>(
-          compression_.Compress(workers_[worker]->deflater, wire::PageCode::kRaw, in, packed + w * kPackedBytes));
-    }
-  };
-  if (options_.compressing()) ForParts((wholes_.size() + kPackPages - 1) / kPackPages, pack);
-
-  for (size_t w = 0; w < wholes_.size(); w++) {
-    const Whole& whole = wholes_[w];
-    const PageRef& page = pages[whole.page];
-    bool plain = false;
-    if (whole.equal != PageCache::kNoKey) {
-      figures_.same++;
-      StoreLittle64(packed + w * kPackedBytes, whole.equal);
-      out.Add(wire::PageCode::kSame, page.index, {packed + w * kPackedBytes, sizeof(uint64_t)});
-    } else if (whole.stored != kNoStoreSlot) {
-      figures_.shared++;
-      StoreLittle32(packed + w * kPackedBytes, whole.stored);
-      out.Add(wire::PageCode::kStored, page.index, {packed + w * kPackedBytes, sizeof(uint32_t)});
-    } else {
-      plain = whole.coded_bytes == 0;
-      (plain ? figures_.raw : whole.assembled ? figures_.assembled : figures_.compressed)++;
-      auto code = plain             ? wire::PageCode::kRaw
-                  : whole.assembled ? wire::PageCode::kAssembled
-                                    : wire::PageCode::kCompressed;
-      ByteSpan payload =
-          plain ? ByteSpan(page.data, kPageBytes) : ByteSpan(packed + w * kPackedBytes, whole.coded_bytes);
-      if (whole.keep == kNoStoreSlot) {
-        out.Add(code, page.index, payload);
-      } else {
-        out.AddKept(whole.keep, code, page.index, payload, record.coded.data() + kKeptHeadsAt + w * kKeptHeadBytes);
-      }
-    }
-    if (whole.slot != PageCache::kNoSlot) cache_.StateOf(whole.slot).plain = plain;
   }
 }
 

@@ -42,7 +42,12 @@ class FgbiEncoder : public PageEncoder {
 
  private:
   class Writer;
-  struct Worker;
+
+  /// What a worker needs for itself.
+  struct Worker {
+    Deflater deflater;
+    Bytes packed = Bytes(kPageBytes + kCompressedHeadBytes);
+  };
 
   /// What looking at a page by itself has shown.
   struct Look {
@@ -66,13 +71,11 @@ class FgbiEncoder : public PageEncoder {
 
   /// A page that does not travel alone, in the order of the pages.
   struct Whole {
-    uint32_t page;                      ///< index among those of the record
-    PageKey equal = PageCache::kNoKey;  ///< the page that it refers to
-    uint32_t slot = PageCache::kNoSlot;
-    uint32_t coded_bytes = 0;  ///< as it is compressed or, if `assembled`, assembled
-    bool assembled = false;
-    uint32_t stored = kNoStoreSlot;  ///< the other guests' page that it refers to
-    uint32_t keep = kNoStoreSlot;    ///< where the backup keeps it for others
+    uint32_t page;                               ///< index among those of the record
+    uint32_t slot = PageCache::kNoSlot;          ///< in the cache, from now on
+    wire::PageCode code = wire::PageCode::kRaw;  ///< what stands for it
+    uint32_t coded_bytes = 0;                    ///< in its room in the record, unless kRaw
+    uint32_t keep = kNoStoreSlot;                ///< where the backup keeps it for others
   };
   /// A page that is put aside for others.
   struct Published {
@@ -91,14 +94,28 @@ class FgbiEncoder : public PageEncoder {
   void CodeAlone(wire::PageCode code, size_t bytes, Worker& worker, uint8_t*& to, Look& look);
 
   void EmitAlone(uint32_t region, std::span<const PageRef> pages, Writer& out);
-  void DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record);
-  void EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out);
   uint32_t SlotFor(PageKey key, const Look& look);
-  /// A page that travels whole: others know it, or may learn of it.
-  void ShareWithOthers(const PageRef& page, uint64_t hash, Whole& whole);
+
+  /// Fills wholes_ and, where another thing stands for the page, its room in the record.
+  void DecideWhole(uint32_t region, std::span<const PageRef> pages, EncodedPages& record);
+  Whole LeaveAlone(PageKey key, uint32_t number);
+  /// @param to  the page's room.
+  Whole Decide(PageKey key, const PageRef& page, uint32_t number, uint8_t* to);
+  /// @return whether the page is a reference now.
+  bool ReferToEqual(PageKey key, const PageRef& page, uint64_t hash, uint8_t* to, Whole& whole);
   PageKey FindEqual(PageKey key, const PageRef& page, uint64_t hash);
+  /// The same, to another guest's. A page that none knows, others may learn of.
+  bool ReferToOthers(const PageRef& page, uint64_t hash, uint8_t* to, Whole& whole);
+  void Assemble(PageKey key, const PageRef& page, const uint32_t* hashes, uint8_t* to, Whole& whole);
   /// Fills runs_. @return how many blocks are in them.
   size_t FindBlocks(PageKey key, const PageRef& page, const uint32_t* hashes);
+  /// From now on the backup has it: it can be compared with, and be found.
+  /// @param hashes  of its blocks; nullptr: they are not to be found.
+  void Remember(const PageRef& page, const Whole& whole, uint64_t hash, const uint32_t* hashes);
+  void CompressWhole(std::span<const PageRef> pages, EncodedPages& record);
+  void EmitWhole(std::span<const PageRef> pages, EncodedPages& record, Writer& out);
+  void CountWhole(wire::PageCode code);
+
   void Store(uint32_t slot, const PageRef& page);
   void WidenBlocks(PageDiff& diff) const;
   const uint8_t* BaseOf(uint32_t slot);
