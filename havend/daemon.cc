@@ -115,9 +115,9 @@ Json Daemon::Guest::ToJson() {
   Json json = Json::Object();
   json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(state));
   json.Set("epoch", status.epoch).Set("message", status.message).Set("primary", status.primary);
-  json.Set("memory_wire_bytes", status.memory_bytes).Set("disk_wire_bytes", status.disk_bytes);
-  json.Set("journal_bytes", status.journal_bytes).Set("failover_ms", status.failover_ms);
-  json.Set("promoted_epoch", status.promoted_epoch);
+#define HAVEN_SET(name, unit, meaning) json.Set(#name, status.name);
+  HAVEN_BACKUP_FIGURES(HAVEN_SET)
+#undef HAVEN_SET
   json.Set("generation", status.generation).Set("newer", status.newer);
   json.Set("pid", static_cast<int64_t>(pid));
   return json;

@@ -629,8 +629,8 @@ BackupStatus BackupGuest::Query() {
   if (live_) status.primary = live_->peer;
   if (store_) {
     status.epoch = store_->committed();
-    status.memory_bytes = store_->memory_bytes();
-    status.disk_bytes = store_->disk_bytes();
+    status.memory_wire_bytes = store_->memory_bytes();
+    status.disk_wire_bytes = store_->disk_bytes();
     status.journal_bytes = store_->journal_bytes();
     if (state_ == BackupState::kPromoted) status.promoted_epoch = status.epoch;
   }

@@ -15,6 +15,7 @@
 #include "session/backup_ledger.h"
 #include "session/backup_session.h"
 #include "session/backup_store.h"
+#include "session/haven_figures.h"
 #include "session/newer_wins.h"
 
 namespace haven::session {
@@ -72,15 +73,18 @@ struct BackupGuestOptions {
   Clock* clock = &MonotonicClock();           ///< of promotion; a link has its own. Outlives the guest.
 };
 
-struct BackupStatus {
+/// The figures of haven_figures.h.
+struct BackupFigures {
+#define HAVEN_MEMBER(name, unit, meaning) uint64_t name = 0;
+  HAVEN_BACKUP_FIGURES(HAVEN_MEMBER)
+#undef HAVEN_MEMBER
+};
+
+struct BackupStatus : BackupFigures {
   BackupState state = BackupState::kWaiting;
   Epoch epoch = 0;
   std::string message;
-  std::string primary;                        ///< address, empty if none
-  uint64_t memory_bytes = 0, disk_bytes = 0;  ///< received
-  uint64_t journal_bytes = 0;
-  uint64_t failover_ms = 0;  ///< from the decision to promote until the guest ran
-  uint64_t promoted_epoch = 0;
+  std::string primary;     ///< address, empty if none
   std::string generation;  ///< 16 hex digits; empty: none
   std::string newer;       ///< NewerSide() of the last comparison; empty: there was none
 };

@@ -2,10 +2,11 @@
 /*
  * haven_figures.h - the figures of a replicated guest, each on one line.
  *
- * PrimaryStatus, struct haven_status and the answer of query-haven are made from
- * this table, and `haven status --json` passes that answer on. A new figure is a line
- * here and the code that measures it; qemu/qapi/haven.json and docs/man/haven.1 cannot
- * include this: tests/unit/figures-agree says what they lack.
+ * Of a primary, PrimaryStatus, struct haven_status and the answer of query-haven are
+ * made from this table; of a backup, BackupStatus and havend's answer. `haven status
+ * --json` passes the answers on. A new figure is a line here and the code that measures
+ * it; qemu/qapi/haven.json and docs/man/haven.1 cannot include this:
+ * tests/unit/figures-agree says what they lack.
  *
  * For C and C++, and without includes: it is installed beside haven.h, which brings
  * it to QEMU.
@@ -76,5 +77,13 @@
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)
 #define HAVEN_STATUS_FIGURES(NUMBER) HAVEN_STATUS_MEMBERS(NUMBER, HAVEN_NO_TEXT)
+
+/* Of a backup, in the order of havend's answer. The epoch comes before them there. */
+#define HAVEN_BACKUP_FIGURES(NUMBER)                                               \
+  NUMBER(memory_wire_bytes, bytes, "bytes received for memory and device state")   \
+  NUMBER(disk_wire_bytes, bytes, "bytes received for disks")                       \
+  NUMBER(journal_bytes, bytes, "size of the journal")                              \
+  NUMBER(failover_ms, ms, "time from the decision to promote until the guest ran") \
+  NUMBER(promoted_epoch, number, "epoch from which the guest runs here")
 
 #endif
