@@ -78,11 +78,6 @@ XlOptions ToXlOptions(const Config& config, const GuestConfig& guest) {
   return options;
 }
 
-/// A guest that an earlier havend promoted is unknown to this one's sessions.
-BackupState StateWith(BackupState state, bool running) {
-  return state == BackupState::kWaiting && running ? BackupState::kPromoted : state;
-}
-
 }  // namespace
 
 struct Daemon::Guest {
@@ -109,11 +104,10 @@ struct Daemon::Guest {
 };
 
 Json Daemon::Guest::ToJson() {
-  const BackupStatus status = backup->Query();
+  const BackupStatus status = backup->QueryWithGuest();
   const pid_t pid = qemu ? qemu->RunningPid() : 0;
-  const BackupState state = StateWith(status.state, activator().Running());
   Json json = Json::Object();
-  json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(state));
+  json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(status.state));
   json.Set("epoch", status.epoch).Set("message", status.message).Set("primary", status.primary);
 #define HAVEN_SET(name, unit, meaning) json.Set(#name, status.name);
   HAVEN_BACKUP_FIGURES(HAVEN_SET)
@@ -197,15 +191,6 @@ Daemon::Guest* Daemon::Find(const std::string& name) {
 bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
   Guest* guest = Find(hello.guest);
   if (guest == nullptr) return false;
-  const BackupState state = guest->backup->Query().state;
-  const bool wants_it = hello.connection != wire::Connection::kQuery;
-  if (wants_it && state == BackupState::kWaiting && guest->activator().Running()) {
-    // It must learn that it has lost, and nothing of it may reach the disks here.
-    const std::string message = "guest " + guest->name + " was promoted and runs on the backup";
-    Log("connection from " + link->PeerName() + " refused: " + message);
-    SendError(*link, wire::Error::kPromoted, message);
-    return true;
-  }
   guest->backup->Attach(std::move(link), hello);
   return true;
 }

@@ -637,4 +637,10 @@ BackupStatus BackupGuest::Query() {
   return status;
 }
 
+BackupStatus BackupGuest::QueryWithGuest() {
+  BackupStatus status = Query();
+  if (status.state == BackupState::kWaiting && activator_.Running()) status.state = BackupState::kPromoted;
+  return status;
+}
+
 }  // namespace haven::session

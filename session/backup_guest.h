@@ -107,6 +107,9 @@ class BackupGuest : private BackupSession::Events {
   void Attach(std::unique_ptr<Link> link, const wire::Hello& hello);
 
   BackupStatus Query();
+  /// As Query(), but a guest that an earlier process promoted, and that runs, is promoted. Asks the
+  /// activator, which may take as long as a program.
+  BackupStatus QueryWithGuest();
 
   /// Promotes by order of a person. Blocks until the guest runs.
   /// @param force  even though the primary still answers (it is told that it

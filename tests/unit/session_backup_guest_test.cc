@@ -354,6 +354,17 @@ TEST(BackupGuest, TellsThePrimaryThatItHasLostBeforeAnyConnectionEnds) {
   STRCMP_EQUAL("5 guest vm was promoted and runs on the backup", back.Error().c_str());
 }
 
+TEST(BackupGuest, KnowsAGuestThatAnEarlierProcessPromoted) {
+  HAVEN_CHECK_OK(pair.activator.Boot());
+  pair.StartBackup();
+  CHECK(pair.backup->Query().state == BackupState::kWaiting);
+  CHECK(pair.backup->QueryWithGuest().state == BackupState::kPromoted);
+  HandMade back(port(), wire::Connection::kControl);
+  STRCMP_EQUAL("5 guest vm was promoted and runs on the backup", back.Error().c_str());
+  pair.activator.PowerOff();
+  CHECK(pair.backup->QueryWithGuest().state == BackupState::kWaiting);
+}
+
 TEST(BackupGuest, TakesAPrimaryAgainOnceAPersonHasThrownThePromotedCopyAway) {
   pair.StartBackup();
   auto session = Committed(1);
