@@ -50,10 +50,11 @@ install_packages() {
   }
 }
 
-# The mirror's `deb-src` lines go into lists of our own: /etc/apt stays as it is.
-private_sources() {
+# debian_mirror TYPE: lines of Debian itself, of type deb or deb-src, from the mirror that the system
+# already uses. They go into lists of our own: /etc/apt stays as it is.
+debian_mirror() {
   # shellcheck disable=SC2016 # apt-get's own placeholders
-  apt-get indextargets --format 'deb-src $(REPO_URI) $(CODENAME) $(COMPONENT)' \
+  apt-get indextargets --format "$1"' $(REPO_URI) $(CODENAME) $(COMPONENT)' \
     'Created-By: Packages' 'Origin: Debian' | grep -v -- -backports | sort -u
 }
 
@@ -61,10 +62,10 @@ fetch_qemu_source() {
   local apt=$CACHE/apt
   [ -e "$QEMU_SRC_DIR/configure" ] && return 0
   mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial" "$apt/download"
-  private_sources >"$apt/sources.list"
+  debian_mirror deb-src >"$apt/sources.list"
   if [ ! -s "$apt/sources.list" ]; then
     apt_get update
-    private_sources >"$apt/sources.list"
+    debian_mirror deb-src >"$apt/sources.list"
   fi
   [ -s "$apt/sources.list" ] || {
     echo "apt has no Debian source configured, so there is no mirror to fetch QEMU's source from" >&2

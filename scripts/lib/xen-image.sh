@@ -33,20 +33,13 @@ xen_hypervisor() {
   rm -rf "$work"
 }
 
-# Binary packages of Debian itself, from the mirror that the system already uses.
-xen_mirror() {
-  # shellcheck disable=SC2016 # apt-get's own placeholders
-  apt-get indextargets --format 'deb $(REPO_URI) $(CODENAME) $(COMPONENT)' \
-    'Created-By: Packages' 'Origin: Debian' | grep -v -- -backports | sort -u
-}
-
 # The root file system as packages leave it: two minutes, only when the list changes.
 xen_base() {
   newer "$XEN/base.done" "$XEN_PACKAGES" && return 0
   local packages
   packages=$(grep -vE '^(#|$)' "$XEN_PACKAGES" | paste -sd,)
   as_root rm -rf "$XEN/base"
-  xen_mirror >"$XEN/sources.list"
+  debian_mirror deb >"$XEN/sources.list"
   [ -s "$XEN/sources.list" ] || {
     echo "apt has no Debian mirror configured that dom0's packages could come from" >&2
     return 1
