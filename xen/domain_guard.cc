@@ -3,11 +3,11 @@
 
 #include <cerrno>
 #include <csignal>
-#include <poll.h>
 #include <unistd.h>
 
 #include "core/clock.h"
 #include "os/pipe.h"
+#include "os/polling.h"
 #include "os/spawn_program.h"
 
 namespace haven::xen {
@@ -40,9 +40,8 @@ Status DomainGuard::AwaitReady() {
   const Instant deadline = SteadyClock::now() + kStartTime;
   std::string said;
   while (said != kGuardReady) {
-    const auto left = std::chrono::duration_cast<milliseconds>(deadline - SteadyClock::now()).count();
     pollfd waiting{said_, POLLIN, 0};
-    if (left <= 0 || poll(&waiting, 1, static_cast<int>(left)) == 0) {
+    if (os::Poll(&waiting, 1, os::PollTimeout(deadline)) == 0) {
       kill(process_->pid(), SIGKILL);
       return {StatusCode::kEnvironment, "it does not answer"};
     }
