@@ -2,16 +2,15 @@
 #ifndef HAVEN_BLKREP_DISK_REPLICATOR_H
 #define HAVEN_BLKREP_DISK_REPLICATOR_H
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <sys/uio.h>
 #include <unordered_map>
 #include <vector>
 
+#include "core/threads.h"
 #include "blkrep/dirty_map.h"
 #include "blkrep/request.h"
 #include "core/link.h"
@@ -99,8 +98,8 @@ class DiskReplicator {
   void Enqueue(Outgoing outgoing, InFlight waiting, uint64_t id);
 
   const std::vector<Disk> disks_;
-  std::mutex mutex_;  ///< guards what follows; held for memory operations only
-  std::condition_variable wake_sender_;
+  Mutex mutex_;  ///< guards what follows; held for memory operations only
+  Condition wake_sender_;
   std::vector<DirtyMap> maps_;
   std::deque<Outgoing> queue_;
   std::unordered_map<uint64_t, InFlight> in_flight_;

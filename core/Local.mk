@@ -15,4 +15,5 @@ libhavenengine_la_SOURCES = \
 	core/random_token.cc core/random_token.h \
 	core/records.cc core/records.h \
 	core/status.cc core/status.h \
+	core/threads.h \
 	core/wire.h

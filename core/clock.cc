@@ -6,6 +6,8 @@
 #include <climits>
 #include <poll.h>
 
+#include "core/threads.h"
+
 namespace haven {
 namespace {
 
@@ -29,7 +31,7 @@ class Monotonic : public Clock {
     }
   }
 
-  bool WaitUntil(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Instant until,
+  bool WaitUntil(Condition& changed, std::unique_lock<Mutex>& lock, Instant until,
                  const std::function<bool()>& done) override {
     return changed.wait_until(lock, until, done);
   }

@@ -3,9 +3,9 @@
 #define HAVEN_CORE_CLOCK_H
 
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
+
+#include "core/threads.h"
 
 namespace haven {
 
@@ -37,10 +37,10 @@ class Clock {
   /// Waits until `done`, which is called with `lock` held, first and then after
   /// each notification of `changed`.
   /// @return what `done` says last: false when it did not before `until`.
-  virtual bool WaitUntil(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Instant until,
+  virtual bool WaitUntil(Condition& changed, std::unique_lock<Mutex>& lock, Instant until,
                          const std::function<bool()>& done) = 0;
 
-  bool WaitFor(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, milliseconds duration,
+  bool WaitFor(Condition& changed, std::unique_lock<Mutex>& lock, milliseconds duration,
                const std::function<bool()>& done) {
     return WaitUntil(changed, lock, Now() + duration, done);
   }

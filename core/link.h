@@ -4,10 +4,10 @@
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <sys/uio.h>
 
+#include "core/threads.h"
 #include "core/clock.h"
 #include "core/records.h"
 
@@ -84,7 +84,7 @@ class Link : public RecordSender {
   std::atomic<bool> closed_{false};
   std::atomic<int> send_timeout_ms_{-1};
   std::atomic<uint64_t> sent_bytes_{0};
-  std::mutex send_mutex_;  ///< keeps records whole; held across the write of one record
+  Mutex send_mutex_;  ///< keeps records whole; held across the write of one record
   uint32_t send_sequence_ = 0;
   uint32_t receive_sequence_ = 0;
 };

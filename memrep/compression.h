@@ -5,9 +5,9 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 
+#include "core/threads.h"
 #include "core/wire.h"
 #include "memrep/encoder_options.h"
 
@@ -105,7 +105,7 @@ class CompressionChooser {
   std::atomic<int64_t> budget_ns_{0};
   std::atomic<int> looks_left_{0};  ///< pages to look at though nothing pays
 
-  std::mutex mutex_;  ///< guards what follows
+  Mutex mutex_;  ///< guards what follows
   double link_ns_per_byte_ = 0;
   std::array<std::array<Experience, kMethods>, kClasses> experience_;
   std::array<int, kClasses> best_{};          ///< method, -1: as it is

@@ -3,11 +3,11 @@
 #define HAVEN_MEMREP_GUEST_IMAGE_H
 
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/threads.h"
 #include "core/bytes.h"
 #include "core/epoch.h"
 #include "core/records.h"
@@ -46,7 +46,7 @@ class GuestImage {
   /// Held while an epoch is written into the image. Whoever reads the image
   /// while a primary may be connected takes it: what it sees under one hold is
   /// one epoch.
-  std::mutex& mutex() const { return mutex_; }
+  Mutex& mutex() const { return mutex_; }
   /// From now on TakeChanges() knows which pages the epochs change.
   void TrackChanges() const;
   /// Under mutex(), after TrackChanges(): ORs the pages of `region` that epochs
@@ -62,7 +62,7 @@ class GuestImage {
   Bytes device_state_;
   Epoch epoch_ = kSyncEpoch;
   bool guest_paused_ = false;
-  mutable std::mutex mutex_;
+  mutable Mutex mutex_;
   mutable std::vector<std::vector<uint64_t>> changes_;  ///< by region; empty: not tracked
 };
 

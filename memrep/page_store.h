@@ -5,9 +5,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "core/threads.h"
 #include "core/records.h"
 #include "core/status.h"
 
@@ -50,7 +50,7 @@ class PageStore : public std::enable_shared_from_this<PageStore> {
   const wire::Token instance_;
   uint8_t* arena_ = nullptr;
   std::vector<std::atomic<bool>> filled_;
-  std::mutex mutex_;  ///< guards what follows
+  Mutex mutex_;  ///< guards what follows
   std::vector<Range> free_;
 };
 

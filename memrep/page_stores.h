@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "core/threads.h"
 #include "memrep/page_store.h"
 
 namespace haven::memrep {
@@ -23,7 +24,7 @@ class PageStores {
 
  private:
   const uint32_t slots_;
-  std::mutex mutex_;  ///< guards what follows
+  Mutex mutex_;  ///< guards what follows
   std::map<std::pair<std::string, wire::Token>, std::weak_ptr<PageStore>> stores_;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/threads.h"
 #include "core/assert.h"
 #include "memrep/compression.h"
 
@@ -20,7 +21,7 @@ WorkerPool::~WorkerPool() {
     stopping_ = true;
   }
   work_came_.notify_all();
-  for (std::thread& helper : helpers_) helper.join();
+  for (Thread& helper : helpers_) helper.join();
 }
 
 void WorkerPool::Run(size_t parts, const Work& work) {
@@ -39,7 +40,7 @@ void WorkerPool::Run(size_t parts, const Work& work) {
   work_ = nullptr;
 }
 
-void WorkerPool::DoParts(unsigned worker, std::unique_lock<std::mutex>& lock) {
+void WorkerPool::DoParts(unsigned worker, std::unique_lock<Mutex>& lock) {
   const Work& work = *work_;
   while (next_ < parts_) {
     size_t part = next_++;

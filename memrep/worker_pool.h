@@ -2,13 +2,12 @@
 #ifndef HAVEN_MEMREP_WORKER_POOL_H
 #define HAVEN_MEMREP_WORKER_POOL_H
 
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <mutex>
-#include <thread>
 #include <vector>
+
+#include "core/threads.h"
 
 namespace haven::memrep {
 
@@ -38,15 +37,15 @@ class WorkerPool {
  private:
   void Help(unsigned worker);
   /// Does parts until none is left. @param lock  held before and after.
-  void DoParts(unsigned worker, std::unique_lock<std::mutex>& lock);
+  void DoParts(unsigned worker, std::unique_lock<Mutex>& lock);
 
-  std::mutex mutex_;  ///< guards what follows
-  std::condition_variable work_came_, work_done_;
+  Mutex mutex_;  ///< guards what follows
+  Condition work_came_, work_done_;
   const Work* work_ = nullptr;
   size_t parts_ = 0, next_ = 0, in_hand_ = 0;
   bool stopping_ = false;
   std::vector<uint64_t> cpu_ns_;  ///< by helper
-  std::vector<std::thread> helpers_;
+  std::vector<Thread> helpers_;
 };
 
 /// How many threads to use when nobody says: as many as there are processors, up to 4.

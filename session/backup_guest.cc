@@ -4,6 +4,7 @@
 #include <atomic>
 #include <ctime>
 
+#include "core/threads.h"
 #include "core/assert.h"
 #include "core/random_token.h"
 #include "session/arbiter.h"
@@ -58,10 +59,10 @@ struct BackupGuest::Live {
   uint64_t features = 0;
   std::string peer;
 
-  std::mutex mutex;  ///< guards what follows
-  std::condition_variable changed;
+  Mutex mutex;  ///< guards what follows
+  Condition changed;
   std::unique_ptr<Link> disk, memory;
-  std::thread disk_thread, memory_thread;
+  Thread disk_thread, memory_thread;
   bool ended = false;
   Status end;
   bool control_ended = false;  ///< nothing more comes on `control`
@@ -187,7 +188,7 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   live_->token = reply.token;
   live_->features = reply.features;
   live_->peer = live_peer_ = live_->control->PeerName();
-  control_thread_ = std::thread([this, live = live_] { RunControl(live); });
+  control_thread_ = Thread([this, live = live_] { RunControl(live); });
 }
 
 void BackupGuest::AttachOther(std::unique_ptr<Link> link, const wire::Hello& hello) {
@@ -215,9 +216,9 @@ void BackupGuest::AttachOther(std::unique_ptr<Link> link, const wire::Hello& hel
   place = std::move(link);
   // The threads are joined by the control thread, which keeps `live`.
   if (hello.connection == wire::Connection::kDisk) {
-    live->disk_thread = std::thread([this, live] { RunDisk(live); });
+    live->disk_thread = Thread([this, live] { RunDisk(live); });
   } else {
-    live->memory_thread = std::thread([this, live] { RunMemory(live); });
+    live->memory_thread = Thread([this, live] { RunMemory(live); });
   }
 }
 
@@ -258,7 +259,7 @@ void BackupGuest::RunControl(std::shared_ptr<Live> live) {
   }
   if (!live->handed_over) live->control->Close();
   CloseData(*live);
-  std::thread disk, memory;
+  Thread disk, memory;
   {
     std::lock_guard lock(live->mutex);
     live->control_ended = true;

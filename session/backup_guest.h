@@ -2,13 +2,11 @@
 #ifndef HAVEN_SESSION_BACKUP_GUEST_H
 #define HAVEN_SESSION_BACKUP_GUEST_H
 
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 
+#include "core/threads.h"
 #include "core/link.h"
 #include "memrep/guest_image.h"
 #include "memrep/page_stores.h"
@@ -199,10 +197,10 @@ class BackupGuest : private BackupSession::Events {
   Activator& activator_;
   BackupLedger ledger_;
 
-  std::mutex promote_mutex_;  ///< one promotion at a time; held across it
+  Mutex promote_mutex_;  ///< one promotion at a time; held across it
 
-  std::mutex mutex_;  ///< guards what follows
-  std::condition_variable changed_;
+  Mutex mutex_;  ///< guards what follows
+  Condition changed_;
   bool shutting_down_ = false;
   BackupState state_ = BackupState::kWaiting;
   std::string message_;
@@ -221,7 +219,7 @@ class BackupGuest : private BackupSession::Events {
   wire::Identity primary_;       ///< of this session
   std::string newer_, refusal_;  ///< of the last comparison
   std::string live_peer_;        ///< of the last session
-  std::thread control_thread_;
+  Thread control_thread_;
 };
 
 }  // namespace haven::session

@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <unistd.h>
 
+#include "core/threads.h"
 #include "core/assert.h"
 
 namespace haven::session {
@@ -127,14 +128,14 @@ Result<Epoch> BackupStore::Recover(const StoreOptions& options) {
     auto replicas = OpenReplicas(options, layout.value(),
                                  std::vector(layout.value().disks.size(), blkrep::ReplicaOptions{.longer = true}));
     if (!replicas.ok()) return replicas.status().With("recovery of an earlier run");
-    std::mutex unshared;
+    Mutex unshared;
     HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal.value(), unshared, replicas.value(), committed, true));
   }
   HAVEN_RETURN_IF_ERROR(journal.value()->DiscardUncommitted());
   return committed;
 }
 
-Status BackupStore::ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
+Status BackupStore::ApplyJournal(blkrep::Journal& journal, Mutex& mutex,
                                  std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable) {
   std::vector<blkrep::Journal::Entry> entries;
   {

@@ -6,10 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <vector>
 
+#include "core/threads.h"
 #include "blkrep/journal.h"
 #include "blkrep/replica.h"
 #include "core/link.h"
@@ -96,7 +96,7 @@ class BackupStore {
   static Result<std::vector<std::unique_ptr<blkrep::Replica>>> OpenReplicas(
       const StoreOptions& options, const wire::Layout& layout, const std::vector<blkrep::ReplicaOptions>& how);
   static Status DropJournal(const StoreOptions& options);
-  static Status ApplyJournal(blkrep::Journal& journal, std::mutex& mutex,
+  static Status ApplyJournal(blkrep::Journal& journal, Mutex& mutex,
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
 
   wire::Layout layout_;
@@ -106,7 +106,7 @@ class BackupStore {
   std::unique_ptr<memrep::StoreLease> lease_;  ///< until Finish(); nullptr: no pages are shared
   std::unique_ptr<memrep::EpochStaging> staging_;
   std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
-  std::mutex journal_mutex_;
+  Mutex journal_mutex_;
   std::unique_ptr<blkrep::Journal> journal_;
   Status apply_failure_;  ///< memory thread, then Finish()
   std::atomic<Epoch> committed_{kSyncEpoch};

@@ -2,10 +2,7 @@
 #ifndef HAVEN_SESSION_HEARTBEAT_H
 #define HAVEN_SESSION_HEARTBEAT_H
 
-#include <condition_variable>
-#include <mutex>
-#include <thread>
-
+#include "core/threads.h"
 #include "core/link.h"
 
 namespace haven::session {
@@ -24,10 +21,10 @@ class Heartbeat {
   void Run(milliseconds period);
 
   Link& link_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  Mutex mutex_;
+  Condition wake_;
   bool stopping_ = false;
-  std::thread thread_;
+  Thread thread_;
 };
 
 /// The deadline that heartbeats have to satisfy when the sides are configured

@@ -2,11 +2,10 @@
 #ifndef HAVEN_SESSION_MAIN_THREAD_H
 #define HAVEN_SESSION_MAIN_THREAD_H
 
-#include <condition_variable>
 #include <functional>
 #include <memory>
-#include <mutex>
 
+#include "core/threads.h"
 #include "session/guest.h"
 
 namespace haven::session {
@@ -30,8 +29,8 @@ class MainThread {
 
  private:
   struct Gate {
-    std::mutex mutex;
-    std::condition_variable changed;
+    Mutex mutex;
+    Condition changed;
     bool open = true;
   };
   struct Progress;

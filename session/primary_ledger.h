@@ -3,11 +3,11 @@
 #define HAVEN_SESSION_PRIMARY_LEDGER_H
 
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/threads.h"
 #include "blkrep/guest_record.h"
 
 namespace haven::session {
@@ -46,8 +46,8 @@ class PrimaryLedger {
 
   const PrimaryPlace place_;
   const wire::Token life_;
-  std::mutex mutex_;  ///< one change of the record at a time; held across its I/O
-  Lineage fresh_;     ///< under mutex_
+  Mutex mutex_;    ///< one change of the record at a time; held across its I/O
+  Lineage fresh_;  ///< under mutex_
 };
 
 /// The current generation is replaced by one that no backup has.

@@ -5,6 +5,7 @@
 #include <bit>
 #include <ctime>
 
+#include "core/threads.h"
 #include "core/assert.h"
 #include "core/failpoint.h"
 #include "core/host_boot.h"
@@ -101,7 +102,7 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
   layout_.instance = RandomToken();
   for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
   for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
-  driver_ = std::thread([this] { Drive(); });
+  driver_ = Thread([this] { Drive(); });
 }
 
 Status PrimarySession::CheckState(const PrimaryOptions& options,
@@ -174,9 +175,9 @@ ConnectionEnd PrimarySession::RunConnection() {
   std::vector<bool> copy_all;
   for (auto copy : reply.value().disks) copy_all.push_back(copy == wire::LayoutReply::Copy::kAll);
   disks_.Connected(copy_all);
-  std::thread control([&] { ReceiveControl(c); });
-  std::thread acks([&] { ReceiveDiskAcks(*c.disk); });
-  std::thread writes([&] {
+  Thread control([&] { ReceiveControl(c); });
+  Thread acks([&] { ReceiveDiskAcks(*c.disk); });
+  Thread writes([&] {
     Status sent = disks_.RunSender(*c.disk);
     if (!sent.ok()) FailUnlessExplained(EndOf(sent));
     cpu_us_ += ThreadCpu().count();

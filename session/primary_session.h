@@ -3,13 +3,11 @@
 #define HAVEN_SESSION_PRIMARY_SESSION_H
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
+#include "core/threads.h"
 #include "blkrep/disk_replicator.h"
 #include "memrep/page_codec.h"
 #include "memrep/shared_pages.h"
@@ -164,8 +162,8 @@ class PrimarySession {
   Checkpointer checkpointer_;
   Checkpoint checkpoint_;
 
-  std::mutex mutex_;  ///< guards what follows
-  std::condition_variable changed_;
+  Mutex mutex_;  ///< guards what follows
+  Condition changed_;
   bool stopping_ = false;
   bool connection_failed_ = false;
   bool goodbye_acknowledged_ = false;
@@ -187,7 +185,7 @@ class PrimarySession {
   EpochHistory history_;
 
   std::atomic<int64_t> cpu_us_{0};
-  std::thread driver_;
+  Thread driver_;
 };
 
 const char* PrimaryStateName(PrimaryState state);

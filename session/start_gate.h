@@ -2,13 +2,11 @@
 #ifndef HAVEN_SESSION_START_GATE_H
 #define HAVEN_SESSION_START_GATE_H
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <vector>
 
+#include "core/threads.h"
 #include "blkrep/guest_record.h"
 #include "core/link.h"
 
@@ -67,15 +65,15 @@ class StartGate {
   const std::string folder_;
   const Instant since_;
 
-  std::mutex decide_mutex_;  ///< one decision at a time; held across its I/O
+  Mutex decide_mutex_;  ///< one decision at a time; held across its I/O
 
-  std::mutex mutex_;  ///< guards what follows
-  std::condition_variable changed_;
+  Mutex mutex_;  ///< guards what follows
+  Condition changed_;
   blkrep::GuestRecord record_;
   std::string message_;
   bool open_ = false, ending_ = false;
   bool damaged_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace haven::session
