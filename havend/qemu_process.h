@@ -9,7 +9,7 @@
 
 #include "havend/waiting_qemu.h"
 #include "os/interrupt.h"
-#include "session/backup_guest.h"
+#include "session/activator.h"
 
 namespace haven::havend {
 

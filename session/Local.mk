@@ -1,12 +1,19 @@
 include_HEADERS += session/haven_figures.h
 libhavenengine_la_SOURCES += \
+	session/activator.h \
+	session/after_session.cc session/after_session.h \
 	session/arbiter.cc session/arbiter.h \
+	session/backup_connection.cc session/backup_connection.h \
+	session/backup_decisions.cc session/backup_decisions.h \
 	session/backup_guest.cc session/backup_guest.h \
-	session/backup_decisions.cc \
 	session/backup_ledger.cc session/backup_ledger.h \
+	session/backup_options.h \
 	session/backup_session.cc session/backup_session.h \
+	session/backup_situation.cc session/backup_situation.h \
+	session/backup_status.cc session/backup_status.h \
 	session/backup_store.cc session/backup_store.h \
 	session/checkpointer.cc session/checkpointer.h \
+	session/cold_start.cc session/cold_start.h \
 	session/epoch_history.cc session/epoch_history.h \
 	session/guest.h \
 	session/harvest_policy.h \
@@ -21,5 +28,6 @@ libhavenengine_la_SOURCES += \
 	session/primary_session.cc session/primary_session.h \
 	session/primary_ledger.cc session/primary_ledger.h \
 	session/primary_status.h \
+	session/promotion.cc session/promotion.h \
 	session/replica_rules.cc session/replica_rules.h \
 	session/start_gate.cc session/start_gate.h

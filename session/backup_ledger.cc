@@ -41,6 +41,11 @@ wire::Identity BackupLedger::IdentityOf(const blkrep::GuestRecord& record) {
   return identity;
 }
 
+bool BackupLedger::SurelyWhole(const blkrep::GuestRecord& record, bool durable) {
+  auto boot = HostToken();
+  return record.synced || durable || (boot.ok() && boot.value() == record.boot);
+}
+
 template <typename Change>
 Status BackupLedger::Update(Change change, bool whatever_is_there) {
   auto record = Read();

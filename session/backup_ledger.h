@@ -21,6 +21,9 @@ class BackupLedger {
   Result<blkrep::GuestRecord> Read() const;
   /// What a peer is told of it; the flags that only the running program knows are left out.
   static wire::Identity IdentityOf(const blkrep::GuestRecord& record);
+  /// No crash of this host can have left the replicas with a part of an epoch.
+  /// @param durable  each write was on stable storage before it was acknowledged.
+  static bool SurelyWhole(const blkrep::GuestRecord& record, bool durable);
 
   /// The replicas become those of this primary's guest: from now on they are a part of a copy.
   /// @param session  token of it.

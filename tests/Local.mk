@@ -46,6 +46,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/os_pid_file_test.cc \
 	tests/unit/os_recorded_spawn_test.cc \
 	tests/unit/os_run_program_test.cc \
+	tests/unit/session_after_session_test.cc \
+	tests/unit/session_backup_connection_test.cc \
 	tests/unit/session_backup_guest_test.cc \
 	tests/unit/session_cut_test.cc \
 	tests/unit/session_generations_test.cc \

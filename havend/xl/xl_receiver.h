@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "os/interrupt.h"
-#include "session/backup_guest.h"
+#include "session/activator.h"
 #include "havend/xl/stream_reader.h"
 #include "havend/xl/stream_feed.h"
 

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_BACKUP_OPTIONS_H
+#define HAVEN_SESSION_BACKUP_OPTIONS_H
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "core/clock.h"
+#include "memrep/page_stores.h"
+
+namespace haven::session {
+
+/// How a guest is kept on its backup host, as the configuration says.
+struct BackupGuestOptions {
+  std::string name;
+  std::string state_dir;  ///< a folder of this guest's own
+  std::string ram_region = "pc.ram";
+  std::map<std::string, std::string> disks;  ///< name -> path of the replica
+  bool create = false;                       ///< replicas that are missing are made
+  bool durable = false;
+  bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
+  bool auto_promote = false;
+  std::string arbiter;  ///< empty: none
+  milliseconds deadline{1000};
+  uint64_t memory_limit_bytes = 64ull << 30;
+  std::string share_group;                    ///< guests of it share pages; empty: it shares none ...
+  memrep::PageStores* page_stores = nullptr;  ///< ... in one of these, which outlive the guest
+  Clock* clock = &MonotonicClock();           ///< of promotion; a link has its own. Outlives the guest.
+};
+
+}  // namespace haven::session
+
+#endif

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/backup_situation.h"
+
+#include <utility>
+
+namespace haven::session {
+namespace {
+
+Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
+
+}  // namespace
+
+BackupSituation::BackupSituation(BackupGuestOptions options_in, Activator& activator_in)
+    : options(std::move(options_in)),
+      activator(activator_in),
+      ledger({options.name, options.disks, options.create}, options.state_dir) {}
+
+void BackupSituation::SetState(BackupState to, const std::string& why) {
+  std::lock_guard lock(mutex);
+  state = to;
+  message = why;
+}
+
+Status BackupSituation::RefuseWhileInUse() {
+  if (activator.Running()) return Refused("guest " + options.name + " runs here: shut it down first");
+  std::lock_guard lock(mutex);
+  if (connection) {
+    return Refused("guest " + options.name + " has a session with its primary " + connection->peer() +
+                   ": run haven unprotect there first");
+  }
+  if (state == BackupState::kPromoting) return Refused("guest " + options.name + " is being started here");
+  return Status::Ok();
+}
+
+bool BackupSituation::HoldsCheckpoint() const {
+  return HasCommitted() && !(connection && connection->has_store()) &&
+         (state == BackupState::kPrimaryLost || state == BackupState::kPromoting || state == BackupState::kFailed);
+}
+
+Status BackupSituation::RefuseIfPrimaryStarted() const {
+  if (primary_started_s == 0) return Status::Ok();
+  return Refused("the primary of guest " + options.name + " has started it again at " +
+                 DescribeTime(primary_started_s) + "; end it there first, then say --force");
+}
+
+}  // namespace haven::session

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/promotion.h"
+
+#include "core/random_token.h"
+#include "session/arbiter.h"
+
+namespace haven::session {
+namespace {
+
+constexpr milliseconds kArbiterRetryInterval{1000};
+
+Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
+
+}  // namespace
+
+Status Promotion::AskForPromotion(Ask ask) {
+  const BackupGuestOptions& options = here_.options;
+  while (ask != Ask::kNobody && !options.arbiter.empty()) {
+    Status verdict = AskArbiter(options.arbiter, options.name, Hex(here_.token), "backup");
+    if (verdict.code() == StatusCode::kRefused) {
+      return verdict.With("not promoted: the arbiter decided for the primary");
+    }
+    if (verdict.ok()) return verdict;
+    if (ask == Ask::kOnce) return verdict.With("not promoted: the arbiter gave no answer");
+    here_.SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
+    std::unique_lock lock(here_.mutex);
+    options.clock->WaitFor(here_.changed, lock, kArbiterRetryInterval,
+                           [this] { return here_.shutting_down || here_.failovers_wanted > 0; });
+    if (here_.shutting_down || here_.failovers_wanted > 0) return verdict.With("not promoted yet");
+  }
+  return Status::Ok();
+}
+
+void Promotion::ClaimArbiter(const wire::Token& token) {
+  if (here_.options.arbiter.empty()) return;
+  Status ignored = AskArbiter(here_.options.arbiter, here_.options.name, Hex(token), "backup");
+  (void)ignored;
+}
+
+Status Promotion::TakeBackUnlessRan(Status started, const blkrep::GuestRecord& before) {
+  if (started.ok() || here_.activator.Running()) return started;
+  // The primary's copy is as new as it was.
+  Status back = here_.ledger.TakeBack(before);
+  return back.ok() ? started : started.With(back.message());
+}
+
+Status Promotion::Promote(Ask ask) {
+  std::lock_guard one(here_.promotion);
+  {
+    std::lock_guard lock(here_.mutex);
+    if (here_.state == BackupState::kPromoted) return Status::Ok();
+    // A primary may have come (back) until this lock was had.
+    if (here_.connection || !here_.HasCommitted()) {
+      return Refused("the primary of guest " + here_.options.name + " has come back");
+    }
+    here_.state = BackupState::kPromoting;
+  }
+  Instant start = SteadyClock::now();
+  Status verdict = AskForPromotion(ask);
+  if (!verdict.ok()) {
+    here_.SetState(BackupState::kPrimaryLost, verdict.message());
+    return verdict;
+  }
+  blkrep::GuestRecord before;
+  Status recorded = here_.ledger.Promote(Origin::kPromoted, before);
+  if (!recorded.ok()) {
+    recorded = recorded.With("not promoted: nothing would say that the copy here is newer");
+    here_.SetState(BackupState::kPrimaryLost, recorded.message());
+    return recorded;
+  }
+  here_.store->ReleaseReplicas();  // the guest locks its disks itself
+  Status activated = TakeBackUnlessRan(here_.activator.Activate(here_.store->image()), before);
+  auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
+  std::lock_guard lock(here_.mutex);
+  here_.failover_ms = static_cast<uint64_t>(took.count());
+  here_.state = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
+  here_.message = activated.ok() ? "" : "the guest could not be started: " + activated.message();
+  return activated;
+}
+
+Status Promotion::MayFailover(bool force) const {
+  const std::string& name = here_.options.name;
+  if (here_.state == BackupState::kPromoted) return Refused("guest " + name + " runs here already");
+  if (!here_.HasCommitted()) {
+    return Refused("there is no complete checkpoint of guest " + name + " here; haven failover --cold " + name +
+                   " boots it from its replicas, if they are whole");
+  }
+  if (here_.state == BackupState::kWaiting) return Refused("guest " + name + " is not protected: " + here_.message);
+  if (force) return Status::Ok();
+  if (here_.connection) {
+    return Refused("the primary of guest " + name + " still answers; end it or its protection first, or say --force");
+  }
+  return here_.RefuseIfPrimaryStarted();
+}
+
+Status Promotion::Failover(bool force) {
+  std::shared_ptr<BackupConnection> connection;
+  {
+    std::lock_guard lock(here_.mutex);
+    HAVEN_RETURN_IF_ERROR(MayFailover(force));
+    connection = here_.connection;
+    // No primary may come now, and a promotion that waits for its arbiter
+    // makes way for the person's.
+    here_.failovers_wanted++;
+    here_.changed.notify_all();
+  }
+  if (force) ClaimArbiter(connection ? connection->token() : here_.token);
+  if (connection) {
+    connection->End({StatusCode::kRefused, "the backup was promoted by order of an administrator"},
+                    wire::Error::kPromoted);
+    connection.reset();
+    std::unique_lock lock(here_.mutex);
+    here_.changed.wait(lock, [this] { return here_.connection == nullptr; });
+  }
+  Status promoted = Promote(force ? Ask::kNobody : Ask::kOnce);
+  std::lock_guard lock(here_.mutex);
+  here_.failovers_wanted--;
+  return promoted;
+}
+
+}  // namespace haven::session
