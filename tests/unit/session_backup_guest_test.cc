@@ -313,6 +313,32 @@ TEST(BackupGuest, DoesNotStartAnOldCheckpointWhenAPrimaryCameBackAndWentBeforeIt
   CHECK_EQUAL(0, pair.activator.activations());
 }
 
+TEST(BackupGuest, KeepsACheckpointThroughAVisitThatBringsNothing) {
+  pair.StartBackup();
+  Committed(1)->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  {
+    HandMade visitor(port(), wire::Connection::kControl);
+    visitor.Token();
+  }
+  CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  CHECK(pair.backup->Query().state == BackupState::kPrimaryLost);
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+  CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, DoesNotPromoteItselfWhenThePrimarySaysWhyItEnds) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  SendError(session->control.link, wire::Error::kEnvironment, "no space left");
+  STRCMP_EQUAL("1 the primary says: no space left", session->control.Error().c_str());
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  CheckMessage("the primary says: no space left");
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
 TEST(BackupGuest, HasNothingToPromoteBeforeTheFirstCommit) {
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
