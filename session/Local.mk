@@ -2,6 +2,8 @@ include_HEADERS += session/haven_figures.h
 libhavenengine_la_SOURCES += \
 	session/activator.h \
 	session/after_session.cc session/after_session.h \
+	session/ack_watch.h \
+	session/after_loss.cc session/after_loss.h \
 	session/arbiter.cc session/arbiter.h \
 	session/backup_connection.cc session/backup_connection.h \
 	session/backup_decisions.cc session/backup_decisions.h \
@@ -14,7 +16,12 @@ libhavenengine_la_SOURCES += \
 	session/backup_store.cc session/backup_store.h \
 	session/checkpointer.cc session/checkpointer.h \
 	session/cold_start.cc session/cold_start.h \
+	session/cpu_time.h \
+	session/epoch_hand_over.cc \
 	session/epoch_history.cc session/epoch_history.h \
+	session/epoch_loop.cc session/epoch_loop.h \
+	session/first_copy.cc session/first_copy.h \
+	session/going_alone.cc session/going_alone.h \
 	session/guest.h \
 	session/harvest_policy.h \
 	session/haven_figures.h \
@@ -23,11 +30,18 @@ libhavenengine_la_SOURCES += \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \
 	session/newer_wins.cc session/newer_wins.h \
+	session/output_gate.cc session/output_gate.h \
+	session/page_encoding.cc session/page_encoding.h \
+	session/policy/epoch_policy.h \
+	session/primary_agreement.cc session/primary_agreement.h \
 	session/primary_connection.cc session/primary_connection.h \
-	session/primary_hand_over.cc \
+	session/primary_handshake.cc session/primary_handshake.h \
 	session/primary_session.cc session/primary_session.h \
 	session/primary_ledger.cc session/primary_ledger.h \
+	session/primary_options.h \
+	session/primary_report.h \
 	session/primary_status.h \
 	session/promotion.cc session/promotion.h \
 	session/replica_rules.cc session/replica_rules.h \
-	session/start_gate.cc session/start_gate.h
+	session/start_gate.cc session/start_gate.h \
+	session/stop_flag.h

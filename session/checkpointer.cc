@@ -13,8 +13,7 @@ constexpr uint64_t kWarmPages = 16384;
 
 }  // namespace
 
-Checkpointer::Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks,
-                           memrep::WorkerPool* workers)
+Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, memrep::WorkerPool* workers)
     : guest_(guest), output_(output), disks_(disks), snapshot_(guest.regions(), workers) {
   for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
 }
@@ -68,10 +67,13 @@ Status Checkpointer::Take(Checkpoint& out, Then then) {
   out.guest_paused = !was_running.value();
 
   Status saved = SaveState(out, stopped);
-  if (saved.ok()) saved = guest_.CutOutput();
   if (saved.ok()) {
-    out.epoch = output_.Cut();
-    out.disk_records = disks_.Cut();
+    auto epoch = output_.Cut();
+    saved = epoch.status();
+    if (epoch.ok()) {
+      out.epoch = epoch.value();
+      out.disk_records = disks_.Cut();
+    }
   }
   out.cut = SteadyClock::now();
   FailPoint("before-resume");

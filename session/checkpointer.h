@@ -6,8 +6,8 @@
 
 #include "blkrep/disk_replicator.h"
 #include "memrep/page_snapshot.h"
-#include "netrep/output_buffer.h"
 #include "session/guest.h"
+#include "session/output_gate.h"
 
 namespace haven::session {
 
@@ -26,8 +26,7 @@ struct Checkpoint {
 class Checkpointer {
  public:
   /// @param workers  outlives it; nullptr: the main thread copies alone.
-  Checkpointer(Guest& guest, netrep::OutputBuffer& output, blkrep::DiskReplicator& disks,
-               memrep::WorkerPool* workers = nullptr);
+  Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, memrep::WorkerPool* workers = nullptr);
 
   /// Makes ready for the next pause: clears bitmaps, warms memory. Before
   /// each Take() or Harvest(), outside of the pause, not while one runs.
@@ -51,7 +50,7 @@ class Checkpointer {
   Status SaveState(Checkpoint& out, Instant stopped);
 
   Guest& guest_;
-  netrep::OutputBuffer& output_;
+  OutputGate& output_;
   blkrep::DiskReplicator& disks_;
   memrep::PageSnapshot snapshot_;
   std::vector<std::vector<uint64_t>> bitmaps_;

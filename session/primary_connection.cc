@@ -1,166 +1,330 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/primary_connection.h"
 
+#include "core/failpoint.h"
+#include "session/ack_watch.h"
+
 namespace haven::session {
 namespace {
 
-/// Starting the process that waits on the backup may take a while; the backup
-/// sends heartbeats meanwhile.
-constexpr milliseconds kPrepareTimeout{60000};
-
-/// How long an answer may take.
-struct Patience {
-  milliseconds silence;  ///< until any record comes
-  milliseconds total;
-};
-
-/// The answer of type `wanted` to one request; heartbeats are passed over.
-Status Await(Link& link, wire::Type wanted, const Patience& patience, Record& reply, ConnectionEnd& end) {
-  Instant deadline = link.clock().Now() + patience.total;
-  while (link.clock().Now() < deadline) {
-    Status received = link.Receive(reply, patience.silence);
-    if (!received.ok()) {
-      end = EndOf(received);
-      return received;
-    }
-    if (reply.header.type == wanted) return Status::Ok();
-    if (reply.header.type == wire::Type::kHeartbeat) continue;
-    if (reply.header.type == wire::Type::kError) {
-      auto error = wire::DecodeError(reply.body);
-      end = error.ok() ? EndOfError(error.value()) : EndOf(error.status());
-      return end.status;
-    }
-    end = EndOf({StatusCode::kProtocol, std::string("the backup sent ") + wire::TypeName(reply.header.type) +
-                                            " instead of " + wire::TypeName(wanted)});
-    return end.status;
-  }
-  end = EndOf({StatusCode::kPeerLost, "the backup was not ready in time"});
-  return end.status;
-}
-
-/// Sends a record and has the answer of the type that is due. @return not Ok: `end` is filled.
-template <typename Answer>
-Result<Answer> Ask(Link& link, wire::Type type, const Bytes& body, wire::Type wanted,
-                   Result<Answer> (*decode)(ByteSpan), const Patience& patience, ConnectionEnd& end) {
-  Status sent = link.Send(type, kSyncEpoch, body);
-  if (!sent.ok()) {
-    end = EndOf(sent);
-    return sent;
-  }
-  Record record;
-  HAVEN_RETURN_IF_ERROR(Await(link, wanted, patience, record, end));
-  auto answer = decode(record.body);
-  if (!answer.ok()) end = EndOf(answer.status());
-  return answer;
-}
-
-Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Connection kind, PrimaryConnection& c,
-                                       ConnectionEnd& end, const std::function<void(std::shared_ptr<Link>)>& opened) {
-  auto connected = Link::Connect(options.host, options.port, options.deadline, *options.clock);
-  if (!connected.ok()) {
-    end = EndOf(connected.status());
-    return connected.status();
-  }
-  std::shared_ptr<Link> link = std::move(connected.value());
-  link->SetSendTimeout(kind == wire::Connection::kControl ? options.deadline : options.deadline * kDataDeadlines);
-  opened(link);
-  wire::Hello hello;
-  hello.connection = kind;
-  if (!options.share) hello.features &= ~wire::kFeatureSharedPages;
-  hello.deadline_ms = static_cast<uint32_t>(options.deadline.count());
-  hello.token = c.token;
-  hello.guest = options.guest;
-  auto reply = Ask(*link, wire::Type::kHello, wire::Encode(hello), wire::Type::kHelloReply, wire::DecodeHelloReply,
-                   {options.deadline * 2, options.deadline * 2}, end);
-  if (reply.ok() && (reply.value().features & ~hello.features) != 0) {
-    reply = Status(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered");
-    end = EndOf(reply.status());
-  }
-  if (!reply.ok()) return reply.status();
-  c.token = reply.value().token;
-  c.features = reply.value().features;
-  c.backup_deadline_ms = reply.value().deadline_ms;
-  return link;
-}
+constexpr milliseconds kExplanationGrace{200};
+constexpr milliseconds kDisksLook{5};
 
 }  // namespace
 
-ConnectionEnd EndOf(Status status) { return {ConnectionEnd::Kind::kLost, std::move(status)}; }
+Status Ended() { return {StatusCode::kPeerLost, "protection is being ended"}; }
 
-ConnectionEnd EndOfError(const wire::ErrorBody& error) {
-  Status status(StatusCode::kRefused, "the backup says: " + error.message);
-  switch (error.code) {
-    case wire::Error::kPromoted: return {ConnectionEnd::Kind::kPromoted, status};
-    case wire::Error::kVersion:
-    case wire::Error::kUnknownGuest:
-    case wire::Error::kLayout: return {ConnectionEnd::Kind::kRefused, status};
-    case wire::Error::kProtocol:
-    case wire::Error::kBusy:
-    case wire::Error::kEnvironment: break;
-  }
-  return {ConnectionEnd::Kind::kLost, status};
+Status CallMain(MainThread& main, PrimaryConnection& c, const std::function<Status()>& fn) {
+  Status status;
+  const bool ran = main.Call([&] { status = fn(); });
+  if (!ran || c.over()) return Ended();
+  return status;
 }
 
-void PrimaryConnection::Close() {
-  for (auto* link : {&control, &disk, &memory}) {
-    if (*link) (*link)->Close();
-  }
+PrimaryConnection::PrimaryConnection(const ConnectOptions& options, blkrep::DiskReplicator& disks, Events& events,
+                                     CpuTime& cpu)
+    : options_(options), clock_(*options.clock), disks_(disks), events_(events), cpu_(cpu) {}
+
+PrimaryConnection::~PrimaryConnection() = default;
+
+// --- its beginning and its end ------------------------------------------------
+
+Status PrimaryConnection::Open(ConnectionEnd& end) {
+  auto links = Connect(options_, end, [this](std::shared_ptr<Link> link) {
+    std::lock_guard lock(mutex_);
+    if (stopping_) link->Close();
+    opened_.push_back(std::move(link));
+  });
+  if (!links.ok()) return links.status();
+  links_ = std::move(links.value());
+  heartbeat_ =
+      std::make_unique<Heartbeat>(*links_->control, HeartbeatDeadline(options_.deadline, links_->backup_deadline_ms));
+  return Status::Ok();
 }
 
-Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
-                                                   const std::function<void(std::shared_ptr<Link>)>& opened) {
-  auto c = std::make_unique<PrimaryConnection>();
-  struct Wanted {
-    wire::Connection kind;
-    std::shared_ptr<Link>* link;
-  };
-  for (const Wanted& wanted :
-       {Wanted{wire::Connection::kControl, &c->control}, Wanted{wire::Connection::kDisk, &c->disk},
-        Wanted{wire::Connection::kMemory, &c->memory}}) {
-    auto link = OpenLink(options, wanted.kind, *c, end, opened);
-    if (!link.ok()) {
-      c->Close();
-      return link.status();
+void PrimaryConnection::Start(const std::vector<bool>& copy_all) {
+  disks_.Connected(copy_all);
+  control_ = Thread([this] { ReceiveControl(); });
+  acks_ = Thread([this] { ReceiveDiskAcks(); });
+  writes_ = Thread([this] { SendDisks(); });
+  if (over()) disks_.Disconnected();  // by a Stop() that came before Connected()
+}
+
+ConnectionEnd PrimaryConnection::Join() {
+  for (Thread* thread : {&control_, &acks_, &writes_}) {
+    if (thread->joinable()) thread->join();
+  }
+  heartbeat_.reset();
+  std::lock_guard lock(mutex_);
+  return end_;
+}
+
+void PrimaryConnection::Fail(ConnectionEnd end, Tell tell) {
+  std::vector<std::shared_ptr<Link>> links;
+  const Status status = end.status;
+  {
+    std::lock_guard lock(mutex_);
+    if (failed_) return;
+    failed_ = true;
+    end_ = std::move(end);
+    links = opened_;
+    if (stopping_) tell = Tell::kNobody;  // GOODBYE has said it
+  }
+  // At once: the main thread may be draining requests that wait for the backup.
+  disks_.Disconnected();
+  changed_.notify_all();
+  if (tell == Tell::kBackup && !links.empty()) {
+    bool protocol = status.code() == StatusCode::kProtocol;
+    SendError(*links.front(), protocol ? wire::Error::kProtocol : wire::Error::kEnvironment,
+              protocol ? status.message() : "the primary goes on without this backup: " + status.message());
+  }
+  for (auto& link : links) link->Close();
+}
+
+void PrimaryConnection::FailUnlessExplained(ConnectionEnd end) {
+  if (end.status.code() == StatusCode::kPeerLost) {
+    std::unique_lock lock(mutex_);
+    clock_.WaitFor(changed_, lock, kExplanationGrace, [this] { return failed_; });
+    // Stop() closes the connection itself, after the backup has read GOODBYE:
+    // one that ends before looks like our death. And a backup that starts the
+    // guest after a hand-over closes these links; the control link tells more.
+    if (stopping_ || hand_over_ == HandOverStage::kSaid) {
+      changed_.wait(lock, [this] { return failed_; });
     }
-    *wanted.link = std::move(link.value());
   }
-  return c;
+  Fail(std::move(end), Tell::kBackup);
 }
 
-Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline,
-                                        ConnectionEnd& end) {
-  // Under Xen the backup asks xl whether the guest runs there.
-  return Ask(control, wire::Type::kIdentity, wire::Encode(primary), wire::Type::kIdentity, wire::DecodeIdentity,
-             {deadline, kPrepareTimeout}, end);
-}
-
-Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,
-                                 const wire::Identity& primary, milliseconds deadline, Clock& clock) {
-  ConnectOptions options{guest, host, port, deadline};
-  options.clock = &clock;
-  PrimaryConnection unused;
-  ConnectionEnd end;
-  auto link = OpenLink(options, wire::Connection::kQuery, unused, end, [](std::shared_ptr<Link>) {});
-  if (!link.ok()) return end.status;
-  auto backup = ExchangeIdentity(*link.value(), primary, deadline * kDataDeadlines, end);
-  return backup.ok() ? backup : Result<wire::Identity>(end.status);
-}
-
-Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline,
-                                     ConnectionEnd& end) {
-  return Ask(control, wire::Type::kStore, wire::Encode(wire::Store{host}), wire::Type::kStoreReply,
-             wire::DecodeStoreReply, {deadline, deadline * 2}, end);
-}
-
-Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
-                                     ConnectionEnd& end) {
-  auto reply = Ask(control, wire::Type::kLayout, wire::Encode(layout), wire::Type::kLayoutReply,
-                   wire::DecodeLayoutReply, {deadline, kPrepareTimeout}, end);
-  if (reply.ok() && reply.value().disks.size() != layout.disks.size()) {
-    reply = Status(StatusCode::kProtocol, "LAYOUT_REPLY record: wrong number of disks");
-    end = EndOf(reply.status());
+HandOverStage PrimaryConnection::Stop() {
+  HandOverStage stage;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    stage = hand_over_;
   }
-  return reply;
+  changed_.notify_all();
+  return stage;
+}
+
+bool PrimaryConnection::SayGoodbye(wire::Goodbye reason) {
+  std::shared_ptr<Link> control;
+  {
+    std::lock_guard lock(mutex_);
+    if (!opened_.empty()) control = opened_.front();
+  }
+  if (!control) return false;
+  (void)control->Send(wire::Type::kGoodbye, kSyncEpoch, wire::Encode(wire::GoodbyeBody{reason})).ok();
+  std::unique_lock lock(mutex_);
+  clock_.WaitFor(changed_, lock, options_.deadline, [this] { return goodbye_acknowledged_ || failed_; });
+  return goodbye_acknowledged_;
+}
+
+// --- what the driver waits for ------------------------------------------------
+
+PrimaryConnection::Wake PrimaryConnection::WaitUntil(Instant next) {
+  std::unique_lock lock(mutex_);
+  auto wanted = [this] { return hand_over_ == HandOverStage::kWanted; };
+  clock_.WaitUntil(changed_, lock, next, [&] { return failed_ || stopping_ || wanted(); });
+  if (failed_ || stopping_) return Wake::kOver;
+  return wanted() ? Wake::kHandOver : Wake::kTime;
+}
+
+bool PrimaryConnection::Sleep(milliseconds time) {
+  std::unique_lock lock(mutex_);
+  return !clock_.WaitFor(changed_, lock, time, [this] { return failed_ || stopping_; });
+}
+
+Result<wire::Committed> PrimaryConnection::AwaitCommit(Epoch epoch) {
+  std::unique_lock lock(mutex_);
+  uint64_t sent = links_->memory->sent_bytes();
+  while (!clock_.WaitFor(changed_, lock, patience(), [&] { return committed_ >= epoch || failed_; })) {
+    uint64_t now_sent = links_->memory->sent_bytes();
+    if (now_sent == sent) return Status(StatusCode::kPeerLost, "the backup answers, but does not commit");
+    sent = now_sent;
+  }
+  if (committed_ < epoch) return Ended();
+  return committed_figures_;
+}
+
+bool PrimaryConnection::AwaitDisks() {
+  std::unique_lock lock(mutex_);
+  while (!failed_) {
+    lock.unlock();
+    const bool done = disks_.SyncDone();
+    lock.lock();
+    if (done) return true;
+    changed_.wait_for(lock, kDisksLook);
+  }
+  return false;
+}
+
+void PrimaryConnection::BeginTake() {
+  std::lock_guard lock(mutex_);
+  taken_.reset();
+}
+
+void PrimaryConnection::Took(const Status& how) {
+  {
+    std::lock_guard lock(mutex_);
+    taken_ = how;
+  }
+  changed_.notify_all();
+}
+
+Status PrimaryConnection::AwaitTaken() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return taken_ || failed_ || stopping_; });
+  if (!taken_ || failed_ || stopping_) return Ended();
+  return *taken_;
+}
+
+bool PrimaryConnection::AwaitHandOver() {
+  std::unique_lock lock(mutex_);
+  // As long as it takes: the backup sends heartbeats while it starts the guest.
+  changed_.wait(lock, [this] { return goodbye_acknowledged_ || failed_ || stopping_; });
+  return goodbye_acknowledged_;
+}
+
+// --- its other threads --------------------------------------------------------
+
+void PrimaryConnection::ReceiveControl() {
+  Record record;
+  AckWatch watch;
+  while (true) {
+    Status status = links_->control->Receive(record, options_.deadline);
+    if (status.ok()) status = OnControlRecord(record);
+    if (status.ok()) status = watch.Check(disks_.acks(), clock_.Now(), patience());
+    if (status.ok()) continue;
+    Fail(EndOf(status), Tell::kBackup);
+    break;
+  }
+  cpu_.AddThisThread();
+}
+
+Status PrimaryConnection::OnControlRecord(const Record& record) {
+  switch (record.header.type) {
+    case wire::Type::kHeartbeat: return Status::Ok();
+    case wire::Type::kCommitted: return OnCommittedRecord(record);
+    case wire::Type::kGoodbye: {
+      std::lock_guard lock(mutex_);
+      goodbye_acknowledged_ = true;
+      changed_.notify_all();
+      return Status::Ok();
+    }
+    case wire::Type::kHandOver: return OnHandOverRecord(record);
+    case wire::Type::kError: return OnErrorRecord(record);
+    default:
+      return {StatusCode::kProtocol, std::string("the backup may not send ") + wire::TypeName(record.header.type)};
+  }
+}
+
+Status PrimaryConnection::OnHandOverRecord(const Record& record) {
+  if (!record.body.empty()) return {StatusCode::kProtocol, "HAND_OVER record: too long"};
+  std::lock_guard lock(mutex_);
+  if (committed_ == kSyncEpoch || hand_over_ != HandOverStage::kNone) {
+    return {StatusCode::kProtocol, "HAND_OVER before the first checkpoint, or a second one"};
+  }
+  hand_over_ = HandOverStage::kWanted;
+  changed_.notify_all();
+  return Status::Ok();
+}
+
+Status PrimaryConnection::OnErrorRecord(const Record& record) {
+  auto error = wire::DecodeError(record.body);
+  if (!error.ok()) return error.status();
+  {
+    std::lock_guard lock(mutex_);
+    if (hand_over_ == HandOverStage::kSaid) hand_over_ = HandOverStage::kRefused;
+  }
+  Fail(EndOfError(error.value()));
+  return {StatusCode::kPeerLost, "the backup has ended the session"};
+}
+
+Status PrimaryConnection::OnCommittedRecord(const Record& record) {
+  wire::Committed figures;
+  if ((links_->features & wire::kFeatureEpochFigures) != 0) {
+    auto decoded = wire::DecodeCommitted(record.body);
+    if (!decoded.ok()) return decoded.status();
+    figures = decoded.value();
+  } else if (!record.body.empty()) {
+    return {StatusCode::kProtocol, "COMMITTED record: too long"};
+  }
+  const Epoch epoch = record.header.epoch;
+  {
+    std::lock_guard lock(mutex_);
+    // Epochs are sent one at a time.
+    if (epoch != committed_ + 1 || epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+    committed_figures_ = figures;
+  }
+  FailPoint("before-committed");
+  disks_.Committed(epoch);
+  events_.OnCommitted(epoch);
+  {
+    std::lock_guard lock(mutex_);
+    committed_ = epoch;
+  }
+  changed_.notify_all();
+  FailPoint("after-committed");
+  if (epoch == 1) {
+    ArmFailPoints();
+    events_.OnProtected();
+  }
+  return Status::Ok();
+}
+
+void PrimaryConnection::ReceiveDiskAcks() {
+  Record record;
+  Status status;
+  while (status.ok()) {
+    status = links_->disk->Receive(record);
+    if (!status.ok()) break;
+    if (record.header.type != wire::Type::kDiskAck) {
+      status = {StatusCode::kProtocol, "the backup sent something else than DISK_ACK"};
+      break;
+    }
+    auto ack = wire::DecodeDiskAck(record.body);
+    status = ack.ok() ? disks_.OnAck(ack.value().request) : ack.status();
+  }
+  FailUnlessExplained(EndOf(status));
+  cpu_.AddThisThread();
+}
+
+void PrimaryConnection::SendDisks() {
+  Status sent = disks_.RunSender(*links_->disk);
+  if (!sent.ok()) FailUnlessExplained(EndOf(sent));
+  cpu_.AddThisThread();
+}
+
+// --- what is known of it ------------------------------------------------------
+
+void PrimaryConnection::SetCut(Epoch epoch) {
+  std::lock_guard lock(mutex_);
+  cut_ = epoch;
+}
+
+bool PrimaryConnection::over() {
+  std::lock_guard lock(mutex_);
+  return failed_ || stopping_;
+}
+
+bool PrimaryConnection::failed() {
+  std::lock_guard lock(mutex_);
+  return failed_;
+}
+
+Epoch PrimaryConnection::committed() {
+  std::lock_guard lock(mutex_);
+  return committed_;
+}
+
+HandOverStage PrimaryConnection::hand_over() {
+  std::lock_guard lock(mutex_);
+  return hand_over_;
+}
+
+void PrimaryConnection::SetHandOver(HandOverStage stage) {
+  std::lock_guard lock(mutex_);
+  hand_over_ = stage;
 }
 
 }  // namespace haven::session

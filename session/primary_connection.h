@@ -2,74 +2,131 @@
 #ifndef HAVEN_SESSION_PRIMARY_CONNECTION_H
 #define HAVEN_SESSION_PRIMARY_CONNECTION_H
 
-#include <functional>
 #include <memory>
-#include <string>
+#include <optional>
 #include <vector>
 
-#include "core/link.h"
+#include "blkrep/disk_replicator.h"
+#include "core/threads.h"
+#include "session/cpu_time.h"
+#include "session/heartbeat.h"
+#include "session/main_thread.h"
+#include "session/primary_handshake.h"
 
 namespace haven::session {
 
-/// A peer that answers but neither commits nor takes octets for this many
-/// deadlines is of no use.
-constexpr int kDataDeadlines = 10;
+/// What has become of the order of a person at the backup to hand the guest over.
+enum class HandOverStage {
+  kNone,
+  kWanted,   ///< the backup has asked for the guest
+  kStopped,  ///< the guest has stopped here; the backup does not know it yet
+  kSaid,     ///< the guest is the backup's, unless it says that it does not run there
+  kRefused,  ///< the backup said so
+};
 
-/// Why a connection to the backup ended, or was never made.
-struct ConnectionEnd {
-  enum class Kind {
-    kLost,      ///< silence, end of stream, malformed octets: try again
-    kRefused,   ///< the backup said no for a reason that trying again will not change
-    kPromoted,  ///< the backup runs the guest
+/// A session that just ends looks like our death, and the backup would start the
+/// guest beside ours. To tell it may block: not on the main thread.
+enum class Tell { kNobody, kBackup };
+
+/// What is said when protection ends.
+Status Ended();
+
+/// One session with a backup, from the first attempt to connect: its links and their threads, what both
+/// sides have said, and how it ended. Where the driver meets the other threads.
+///
+/// Threads: one receives control records (and so detects silence), one sends heartbeats, two serve the
+/// disks; the driver, which makes and frees it, has the memory link.
+class PrimaryConnection {
+ public:
+  class Events {
+   public:
+    virtual ~Events() = default;
+    /// Control thread. The backup has committed `epoch`; the driver does not know it yet.
+    virtual void OnCommitted(Epoch epoch) = 0;
+    /// Control thread. The first epoch was committed, and the driver knows it.
+    virtual void OnProtected() = 0;
   };
-  Kind kind = Kind::kLost;
-  Status status;
+
+  PrimaryConnection(const ConnectOptions& options, blkrep::DiskReplicator& disks, Events& events, CpuTime& cpu);
+  ~PrimaryConnection();
+
+  // Driver.
+  /// Makes the links; heartbeats begin. @return not Ok: `end` says why.
+  Status Open(ConnectionEnd& end);
+  /// The backup has accepted the guest: the other threads begin, and requests to disks are sent.
+  void Start(const std::vector<bool>& copy_all);
+  /// Waits for the other threads. @return why it ended. Fail() was called.
+  ConnectionEnd Join();
+  const PrimaryLinks& links() const { return *links_; }
+
+  enum class Wake { kTime, kHandOver, kOver };
+  Wake WaitUntil(Instant next);
+  /// @return false: it is over.
+  bool Sleep(milliseconds time);
+  /// Waits, within the patience for data, for the backup's COMMITTED, and what came with it.
+  Result<wire::Committed> AwaitCommit(Epoch epoch);
+  bool AwaitDisks();
+  /// Around a checkpoint that the main thread takes when the guest is ready.
+  void BeginTake();
+  Status AwaitTaken();
+  /// @return true once the backup says that the guest runs there.
+  bool AwaitHandOver();
+
+  // Main thread.
+  void Took(const Status& how);
+  /// The backup may commit this epoch next.
+  void SetCut(Epoch epoch);
+  /// Says that protection ends. @return whether the backup has heard it. Blocks for a deadline at most.
+  bool SayGoodbye(wire::Goodbye reason);
+
+  // Any thread.
+  /// It ends for this reason, unless it has ended already.
+  void Fail(ConnectionEnd end, Tell tell = Tell::kNobody);
+  /// For the disk and memory links: their end may be seen before the ERROR on
+  /// the control link that explains it, and says whether the guest may go on.
+  void FailUnlessExplained(ConnectionEnd end);
+  /// The whole session ends. GOODBYE may follow.
+  /// @return how far a hand-over was.
+  HandOverStage Stop();
+  bool over();
+  bool failed();
+  Epoch committed();
+  HandOverStage hand_over();
+  void SetHandOver(HandOverStage stage);
+
+ private:
+  void ReceiveControl();
+  Status OnControlRecord(const Record& record);
+  Status OnCommittedRecord(const Record& record);
+  Status OnHandOverRecord(const Record& record);
+  Status OnErrorRecord(const Record& record);
+  void ReceiveDiskAcks();
+  void SendDisks();
+  milliseconds patience() const { return options_.deadline * kDataDeadlines; }
+
+  const ConnectOptions& options_;
+  Clock& clock_;
+  blkrep::DiskReplicator& disks_;
+  Events& events_;
+  CpuTime& cpu_;
+  std::unique_ptr<PrimaryLinks> links_;   ///< driver; set before the threads start
+  std::unique_ptr<Heartbeat> heartbeat_;  ///< driver
+  Thread control_, acks_, writes_;        ///< driver
+
+  Mutex mutex_;  ///< guards what follows
+  Condition changed_;
+  bool stopping_ = false, failed_ = false, goodbye_acknowledged_ = false;
+  HandOverStage hand_over_ = HandOverStage::kNone;
+  std::optional<Status> taken_;  ///< how the checkpoint went for which the driver waits
+  ConnectionEnd end_;
+  std::vector<std::shared_ptr<Link>> opened_;  ///< the first is the control link
+  Epoch committed_ = kSyncEpoch;
+  wire::Committed committed_figures_;  ///< that came with it
+  Epoch cut_ = kSyncEpoch;             ///< the epoch that the backup may commit next
 };
 
-/// What an ERROR record from the backup means for the primary.
-ConnectionEnd EndOfError(const wire::ErrorBody& error);
-/// The end that goes with a failed call on a link.
-ConnectionEnd EndOf(Status status);
-
-/// The three links of one session with a backup.
-struct PrimaryConnection {
-  std::shared_ptr<Link> control, disk, memory;
-  wire::Token token{};
-  uint64_t features = 0;
-  uint32_t backup_deadline_ms = 0;  ///< the backup's, as it says
-
-  /// Ends all three; any thread.
-  void Close();
-};
-
-struct ConnectOptions {
-  std::string guest, host, port;
-  milliseconds deadline;
-  bool share = false;                ///< offers to share pages with other guests of this host
-  Clock* clock = &MonotonicClock();  ///< outlives what is made with it
-};
-
-/// Makes the three links and negotiates version and features. Blocks for at
-/// most some deadlines.
-/// @param opened  called with each link as soon as it exists and before it is
-///                used, so that another thread can close it.
-Result<std::unique_ptr<PrimaryConnection>> Connect(const ConnectOptions& options, ConnectionEnd& end,
-                                                   const std::function<void(std::shared_ptr<Link>)>& opened);
-
-/// Before STORE and LAYOUT: tells the backup what this side has. @return what the backup has.
-Result<wire::Identity> ExchangeIdentity(Link& control, const wire::Identity& primary, milliseconds deadline,
-                                        ConnectionEnd& end);
-
-/// The same outside of any session, on a connection of its own. Blocks for some deadlines.
-Result<wire::Identity> AskBackup(const std::string& guest, const std::string& host, const std::string& port,
-                                 const wire::Identity& primary, milliseconds deadline, Clock& clock);
-
-/// With the feature SHARED_PAGES, before LAYOUT: asks for the store that guests of this host share.
-Result<wire::StoreReply> AskForStore(Link& control, const wire::Token& host, milliseconds deadline, ConnectionEnd& end);
-
-/// Sends LAYOUT and waits until the backup is ready for the first copy.
-Result<wire::LayoutReply> SendLayout(Link& control, const wire::Layout& layout, milliseconds deadline,
-                                     ConnectionEnd& end);
+/// Driver: runs fn on the main thread. @return Ended() when that, or the connection, has ended.
+Status CallMain(MainThread& main, PrimaryConnection& c, const std::function<Status()>& fn);
 
 }  // namespace haven::session
 

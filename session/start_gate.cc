@@ -8,7 +8,7 @@
 #include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/newer_wins.h"
-#include "session/primary_connection.h"
+#include "session/primary_handshake.h"
 #include "session/primary_ledger.h"
 
 namespace haven::session {
@@ -160,8 +160,9 @@ bool StartGate::TryOnce() {
     return false;
   }
   const wire::Identity mine = IdentityAtStart(record);
-  auto theirs =
-      AskBackup(record.guest, record.backup_host, record.backup_port, mine, options_.deadline, *options_.clock);
+  ConnectOptions backup{record.guest, record.backup_host, record.backup_port, options_.deadline};
+  backup.clock = options_.clock;
+  auto theirs = AskBackup(backup, mine);
   if (!theirs.ok()) return DecideWithout(record, theirs.status().message());
   const Ruling ruling = RuleOnStart(mine, theirs.value());
   if (ruling == Ruling::kGo) return OpenAlone(Origin::kAlone, record);

@@ -48,6 +48,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/os_run_program_test.cc \
 	tests/unit/session_after_session_test.cc \
 	tests/unit/session_backup_connection_test.cc \
+	tests/unit/session_after_loss_test.cc \
 	tests/unit/session_backup_guest_test.cc \
 	tests/unit/session_cut_test.cc \
 	tests/unit/session_generations_test.cc \

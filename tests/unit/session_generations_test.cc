@@ -61,7 +61,7 @@ TEST_GROUP(Generations) {
   }
   wire::Identity Ask(wire::Identity identity, uint16_t flags = 0) {
     identity.flags |= flags;
-    auto answer = AskBackup("vm", "127.0.0.1", port(), identity, milliseconds(20000), MonotonicClock());
+    auto answer = AskBackup({"vm", "127.0.0.1", port(), milliseconds(20000)}, identity);
     HAVEN_CHECK_OK(answer.status());
     return answer.value();
   }
@@ -170,7 +170,7 @@ TEST(Generations, ACopyWhoseRecordIsGoneIsNotTakenForNone) {
   pair.activator.PowerOff();
   std::filesystem::remove(pair.backup_options.state_dir + "/generation");
   HavendStartsAgain();
-  auto asked = AskBackup("vm", "127.0.0.1", port(), NextLife(), milliseconds(20000), MonotonicClock());
+  auto asked = AskBackup({"vm", "127.0.0.1", port(), milliseconds(20000)}, NextLife());
   CHECK_FALSE(asked.ok());  // as if it had not answered: nothing is started
   STRCMP_CONTAINS("no record says any more how new it is", asked.status().message().c_str());
   STRCMP_CONTAINS("haven adopt vm", RefusalOf(NextLife()).c_str());

@@ -140,7 +140,7 @@ class Recorder {
   std::mutex mutex_;
   Recording recording_;
   Tap control_, disk_, memory_;
-  netrep::OutputBuffer output_{1 << 20};
+  OutputGate output_{guest_, 1 << 20};
   memrep::RawPageEncoder encoder_;
   MemorySender sender_{guest_.regions(), encoder_, memory_};
   Checkpointer checkpointer_{guest_, output_, replicator_};

@@ -153,9 +153,7 @@ def silent_death(lab: Lab, t: Notes) -> None:
     lab.shut_down_and_fsck()
 
 
-@case("a primary that froze and wakes up does not run on", short=True)
-def frozen_primary(lab: Lab, t: Notes) -> None:
-    protected_with_arbiter(lab)
+def freeze_and_thaw(lab: Lab, t: Notes) -> None:
     client, pid = lab.the_client(), lab.primary.qemu_pid()
     assert pid
     when = time.monotonic()
@@ -166,6 +164,23 @@ def frozen_primary(lab: Lab, t: Notes) -> None:
     require_one_copy(lab, lab.primary.name, 3)
     report = lab.check_everything()
     t(failover_ms=round(failover_ms), lost=report["lost"])
+
+
+@case("a primary that froze and wakes up does not run on", short=True)
+def frozen_primary(lab: Lab, t: Notes) -> None:
+    protected_with_arbiter(lab)
+    freeze_and_thaw(lab, t)
+
+
+@case("a primary that froze asks the backup before anything leaves, without an arbiter too", short=True)
+def frozen_primary_alone(lab: Lab, t: Notes) -> None:
+    lab.boot(stall=30)
+    lab.the_client().load(chatter_s=100)
+    lab.prepare_backup()
+    lab.protect()
+    lab.wait_for_epochs(10)
+    freeze_and_thaw(lab, t)
+    lab.wait_for_state(lab.backup, "lost", 5)
 
 
 @case("a backup that froze costs protection, not the guest", short=True)

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_SESSION_EPOCH_LOOP_H
+#define HAVEN_SESSION_EPOCH_LOOP_H
+
+#include <memory>
+
+#include "session/checkpointer.h"
+#include "session/memory_sender.h"
+#include "session/page_encoding.h"
+#include "session/policy/epoch_policy.h"
+#include "session/primary_connection.h"
+#include "session/primary_report.h"
+
+namespace haven::session {
+
+/// The parts of a primary that its steps work with; they outlive these.
+struct PrimaryParts {
+  Guest& guest;
+  Clock& clock;  ///< of all deadlines and periods
+  MainThread& main;
+  blkrep::DiskReplicator& disks;
+  OutputGate& gate;
+  Checkpointer& checkpointer;  ///< main thread during Take() and Harvest(), driver otherwise
+  PrimaryReport& report;
+  CpuTime& cpu;
+};
+
+/// Takes one epoch after the other, of one connection after the other. Driver thread, but where it says otherwise.
+class EpochLoop {
+ public:
+  explicit EpochLoop(PrimaryParts parts) : parts_(parts) {}
+
+  /// Until the connection's end, or until the guest is the backup's.
+  Status Run(const std::shared_ptr<PrimaryConnection>& connection, MemorySender& sender, PageEncoding& encoding,
+             EpochPolicy& policy);
+
+  /// Main thread: the answer to Guest::MakeReady(). Takes the checkpoint if the
+  /// status is ok. @return whether it was still wanted and the guest runs again;
+  ///         else the caller lets the guest go on.
+  bool GuestReady(const Status& status);
+  /// Main thread: no checkpoint is waited for any more.
+  void Forget() { awaiting_.reset(); }
+  /// Whether an administrator had paused the guest when the last checkpoint was taken. Driver, or main thread when
+  /// the driver takes none.
+  bool guest_paused() const { return checkpoint_.guest_paused; }
+
+ private:
+  /// What one connection's epochs are taken with.
+  struct Way {
+    const std::shared_ptr<PrimaryConnection>& connection;
+    MemorySender& sender;
+    PageEncoding& encoding;
+  };
+
+  Status OneEpoch(Way& way, Checkpointer::Then then);
+  Status TakeCheckpoint(Way& way, Checkpointer::Then then);
+  /// Main thread.
+  Status TakeNow(PrimaryConnection& c);
+  /// The backup has asked for the guest: a last epoch, after which it stays
+  /// stopped here, and the word that it is the backup's now.
+  Status HandOver(Way& way);
+
+  const PrimaryParts parts_;
+  Instant resumed_;        ///< since the last checkpoint, taken or put off, the guest runs
+  Checkpoint checkpoint_;  ///< main thread while it is taken, driver otherwise
+
+  // Main thread only.
+  std::shared_ptr<PrimaryConnection> awaiting_;  ///< whose checkpoint waits for GuestReady()
+  Instant guest_asked_;
+  Checkpointer::Then then_ = Checkpointer::Then::kResume;  ///< after the checkpoint that was asked for
+};
+
+}  // namespace haven::session
+
+#endif

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/going_alone.h"
+
+#include "core/random_token.h"
+#include "session/arbiter.h"
+#include "session/newer_wins.h"
+
+namespace haven::session {
+namespace {
+
+constexpr milliseconds kAskAgain{500};
+constexpr milliseconds kAskArbiterAgain{1000};
+constexpr int kRecordTries = 20;
+/// On the main thread a backup that is busy is not waited for longer: it starts the guest.
+constexpr int kBusyTries = 4;
+
+}  // namespace
+
+GoingAlone::GoingAlone(const PrimaryOptions& options, MainThread& main, OutputGate& gate, PrimaryLedger& ledger,
+                       StopFlag& stop, std::function<void(PrimaryState, const std::string&)> say)
+    : options_(options),
+      clock_(*options.connect.clock),
+      main_(main),
+      gate_(gate),
+      ledger_(ledger),
+      stop_(stop),
+      say_(std::move(say)) {}
+
+LossFacts::Arbiter GoingAlone::NoAnswerYet() const {
+  return options_.arbiter.empty() ? LossFacts::Arbiter::kNone : LossFacts::Arbiter::kNotAsked;
+}
+
+std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& session, std::string& why) {
+  const std::string end = why;
+  Instant answered = clock_.Now();
+  std::string said;  // by the backup, or the arbiter
+  facts.arbiter = NoAnswerYet();
+  while (true) {
+    const AfterLoss step = Decide(facts);
+    switch (step) {
+      case AfterLoss::kAskBackup: {
+        const bool again = facts.backup == LossFacts::Backup::kBusy;
+        say_(PrimaryState::kUnprotected,
+             "output is held until the backup has said whether it runs the guest: " + (again ? said : end));
+        if (again && stop_.SetWithin(clock_, kAskAgain)) return std::nullopt;
+        facts.backup = AskTheBackup([this](std::shared_ptr<Link> link) { Keep(std::move(link)); }, said);
+        Keep(nullptr);
+        break;
+      }
+      case AfterLoss::kAskArbiter:
+        if (facts.arbiter == LossFacts::Arbiter::kUnknown) {
+          say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + said);
+          if (stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
+        }
+        facts.arbiter = AskTheArbiter(session, said);
+        break;
+      case AfterLoss::kRelease: {
+        if (!RecordAlone()) return std::nullopt;
+        const auto released = Release(answered);
+        if (!released) return std::nullopt;
+        if (!*released) {
+          facts.backup = LossFacts::Backup::kNotAsked;
+          continue;
+        }
+        if (facts.backup == LossFacts::Backup::kSilent && facts.arbiter == LossFacts::Arbiter::kNone)
+          why = end + "; nobody has confirmed that the backup does not run the guest";
+        return step;
+      }
+      case AfterLoss::kHalt:
+        if (!said.empty()) why = said;
+        return step;
+      case AfterLoss::kRetry:
+      case AfterLoss::kHold: return step;
+    }
+    if (stop_.IsSet()) return std::nullopt;
+    answered = clock_.Now();
+  }
+}
+
+bool GoingAlone::MayGoOn(const wire::Token& session) {
+  LossFacts facts;
+  facts.held = true;
+  facts.arbiter = NoAnswerYet();
+  std::string unread;
+  for (int asked = 0; true;) {
+    switch (Decide(facts)) {
+      case AfterLoss::kAskBackup:
+        if (asked++ == kBusyTries) return false;
+        if (asked > 1) {
+          StopFlag never;
+          (void)never.SetWithin(clock_, kAskAgain);
+        }
+        facts.backup = AskTheBackup([](std::shared_ptr<Link>) {}, unread);
+        break;
+      case AfterLoss::kAskArbiter:
+        facts.arbiter = AskTheArbiter(session, unread);
+        if (facts.arbiter == LossFacts::Arbiter::kUnknown) return false;
+        break;
+      case AfterLoss::kRelease: return true;
+      case AfterLoss::kHalt:
+      case AfterLoss::kHold:
+      case AfterLoss::kRetry: return false;
+    }
+  }
+}
+
+void GoingAlone::Keep(std::shared_ptr<Link> link) {
+  std::lock_guard lock(mutex_);
+  if (link && stop_.IsSet()) link->Close();
+  asking_ = std::move(link);
+}
+
+void GoingAlone::Cancel() {
+  std::lock_guard lock(mutex_);
+  if (asking_) asking_->Close();
+}
+
+LossFacts::Backup GoingAlone::AskTheBackup(const Opened& opened, std::string& why) {
+  using Backup = LossFacts::Backup;
+  auto mine = ledger_.Identify();
+  if (!mine.ok()) {
+    why = mine.status().message();
+    return Backup::kSilent;
+  }
+  mine.value().flags |= wire::kIdentityStarting;
+  auto theirs = AskBackup(options_.connect, mine.value(), opened);
+  if (!theirs.ok()) {
+    why = theirs.status().message();
+    return Backup::kSilent;
+  }
+  const Ruling ruling = RuleOnStart(mine.value(), theirs.value());
+  if (ruling == Ruling::kGo) return Backup::kYields;
+  why = Explain(ruling, options_.connect.guest, mine.value(), theirs.value());
+  switch (ruling) {
+    case Ruling::kBackupBusy: return Backup::kBusy;
+    // Nothing of this copy has left since it was the newest: where they differ, the other one has gone on.
+    case Ruling::kBackupRuns:
+    case Ruling::kBackupIsNewer:
+    case Ruling::kSplitBrain: return Backup::kHasIt;
+    case Ruling::kGo:
+    case Ruling::kCheckpointWaits:
+    case Ruling::kUnknownPrimary: break;
+  }
+  return Backup::kSilent;
+}
+
+LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, std::string& why) {
+  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary");
+  if (verdict.ok()) return LossFacts::Arbiter::kWon;
+  why = verdict.message();
+  if (verdict.code() != StatusCode::kRefused) return LossFacts::Arbiter::kUnknown;
+  why = "the arbiter decided for the backup: " + why;
+  return LossFacts::Arbiter::kLost;
+}
+
+bool GoingAlone::RecordAlone() {
+  Status recorded = ledger_.GoAlone();
+  for (int i = 1; i < kRecordTries && !recorded.ok(); i++) {
+    say_(PrimaryState::kUnprotected,
+         "output is held until a record says that this copy is ahead: " + recorded.message());
+    if (stop_.SetWithin(clock_, kAskAgain)) return false;
+    recorded = ledger_.GoAlone();
+  }
+  // Not for ever: the guest is worth more than the record, and a backup that was not promoted still asks.
+  return true;
+}
+
+std::optional<bool> GoingAlone::Release(Instant answered) {
+  bool fresh = false;
+  const bool ran = main_.Call([&] {
+    // This process may have stood still since, and the backup taken it for dead.
+    fresh = clock_.Now() - answered <= options_.connect.deadline;
+    if (fresh) gate_.Open();
+  });
+  if (!ran) return std::nullopt;
+  return fresh;
+}
+
+}  // namespace haven::session

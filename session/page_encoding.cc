@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/page_encoding.h"
+
+#include <algorithm>
+
+#include "core/host_boot.h"
+#include "memrep/fgbi_encoder.h"
+
+namespace haven::session {
+namespace {
+
+/// The encoder's copies of pages, when nothing else is said: this part of the
+/// guest's memory, within limits.
+constexpr uint64_t kCachePart = 8;
+constexpr uint64_t kMinCacheBytes = 16ull << 20;
+constexpr uint64_t kMaxCacheBytes = 1ull << 30;
+
+}  // namespace
+
+Status PageEncoding::PrepareSharing(const PrimaryLinks& links, const PrimaryOptions& options, ConnectionEnd& end) {
+  if (!options.connect.share) return Status::Ok();
+  if ((links.features & wire::kFeatureSharedPages) == 0) {
+    note_ = "the backup's configuration lets this guest share no pages (share = GROUP)";
+    return Status::Ok();
+  }
+  auto host = HostToken();
+  if (!host.ok()) {
+    note_ = "no pages are shared: " + host.status().message();
+    return Status::Ok();
+  }
+  auto store = AskForStore(*links.control, host.value(), options.connect.deadline, end);
+  if (!store.ok()) return store.status();
+  auto shared = memrep::SharedPages::Open(options.shared_folder, store.value());
+  if (shared.ok()) {
+    shared_ = std::move(shared.value());
+  } else {
+    note_ = "no pages are shared: " + shared.status().message();
+  }
+  return Status::Ok();
+}
+
+void PageEncoding::Begin(const PrimaryLinks& links, const PrimaryOptions& options, uint64_t memory_bytes,
+                         memrep::WorkerPool& workers) {
+  memrep::EncoderOptions how = options.encoder;
+  how.features = links.features;
+  how.workers = &workers;
+  how.shared = shared_.get();
+  if (how.cache_bytes == 0) how.cache_bytes = std::clamp(memory_bytes / kCachePart, kMinCacheBytes, kMaxCacheBytes);
+  encoder_ = std::make_unique<memrep::FgbiEncoder>(how);
+  harvest_ = HarvestPolicy(how.blocks());
+}
+
+}  // namespace haven::session
