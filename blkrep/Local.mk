@@ -7,6 +7,7 @@ libhavenengine_la_SOURCES += \
 	blkrep/disk_bond.cc blkrep/disk_bond.h \
 	blkrep/disk_content.cc blkrep/disk_content.h \
 	blkrep/disk_mark.cc blkrep/disk_mark.h \
+	blkrep/disk_peer.cc blkrep/disk_peer.h \
 	blkrep/disk_replicator.cc blkrep/disk_replicator.h \
 	blkrep/disk_use.cc blkrep/disk_use.h \
 	blkrep/guest_record.cc blkrep/guest_record.h \
@@ -22,4 +23,5 @@ libhavenengine_la_SOURCES += \
 	blkrep/printable.h \
 	blkrep/replica.cc blkrep/replica.h \
 	blkrep/replica_disk.cc blkrep/replica_disk.h \
-	blkrep/request.h
+	blkrep/request.h \
+	blkrep/request_log.cc blkrep/request_log.h

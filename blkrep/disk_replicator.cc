@@ -3,15 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
-#include <utility>
 
 #include "core/assert.h"
 
 namespace haven::blkrep {
 namespace {
-
-/// Small enough that an urgent write behind a piece waits little for it.
-constexpr uint64_t kCopyBytes = 256 * 1024;
 
 std::unique_ptr<uint8_t[]> Gather(const iovec* iov, int iov_count, size_t skip, size_t bytes) {
   auto data = std::make_unique_for_overwrite<uint8_t[]>(bytes);
@@ -53,19 +49,18 @@ struct Split {
   }
 };
 
+std::vector<uint64_t> SizesOf(const std::vector<DiskReplicator::Disk>& disks) {
+  std::vector<uint64_t> sizes;
+  for (const auto& disk : disks) sizes.push_back(disk.bytes);
+  return sizes;
+}
+
 }  // namespace
 
-DiskReplicator::DiskReplicator(std::vector<Disk> disks) : disks_(std::move(disks)), handed_out_(disks_.size()) {
-  for (const Disk& disk : disks_) maps_.emplace_back(disk.bytes);
-}
+DiskReplicator::DiskReplicator(std::vector<Disk> disks)
+    : disks_(std::move(disks)), log_(SizesOf(disks_)), handed_out_(disks_.size()) {}
 
-DiskReplicator::~DiskReplicator() { HAVEN_ASSERT(in_flight_.empty()); }
-
-void DiskReplicator::Enqueue(Outgoing outgoing, InFlight waiting, uint64_t id) {
-  in_flight_.emplace(id, waiting);
-  queue_.push_back(std::move(outgoing));
-  wake_sender_.notify_one();
-}
+DiskReplicator::~DiskReplicator() { HAVEN_ASSERT(!peer_.waiting()); }
 
 bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_count, size_t skip, Done done,
                             void* arg) {
@@ -80,43 +75,41 @@ bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_co
   }
 
   std::lock_guard lock(mutex_);
-  DirtyMap& map = maps_[request.disk];
   if (!connected_) {
-    map.MarkLost(request.offset, request.bytes);
+    log_.Missed(request.disk, request.offset, request.bytes);
     return false;
   }
-  map.MarkWritten(epoch_, request.offset, request.bytes);
-  InFlight waiting{done, arg};
+  const Epoch epoch = log_.Written(request.disk, request.offset, request.bytes, records);
+  DiskPeer::InFlight waiting{done, arg};
   if (records > 1) waiting = {Split::OneDone, new Split{{static_cast<int>(records)}, done, arg}};
   for (uint64_t i = 0; i < records; i++) {
-    wire::DiskRequest head{next_request_++, request.disk, 0, request.offset + i * step,
+    wire::DiskRequest head{peer_.NewRequest(), request.disk, 0, request.offset + i * step,
                            std::min(step, request.bytes - i * step)};
-    if (syncing_) head.flags |= wire::kDiskSync;
+    if (epoch == kSyncEpoch) head.flags |= wire::kDiskSync;
     if (request.may_unmap) head.flags |= wire::kDiskMayUnmap;
-    if (!syncing_) epoch_records_++;
-    Enqueue({TypeOf(request.kind), syncing_ ? kSyncEpoch : epoch_, wire::Encode(head), std::move(data[i]),
-             has_data ? head.bytes : 0},
-            waiting, head.request);
+    peer_.Enqueue({TypeOf(request.kind), epoch, wire::Encode(head), std::move(data[i]), has_data ? head.bytes : 0},
+                  waiting, head.request);
   }
+  wake_sender_.notify_one();
   return true;
 }
 
 bool DiskReplicator::Flush(uint32_t disk, Done done, void* arg) {
   std::lock_guard lock(mutex_);
   if (!connected_) return false;
-  wire::DiskFlush flush{next_request_++, disk};
-  Enqueue({wire::Type::kDiskFlush, syncing_ ? kSyncEpoch : epoch_, wire::Encode(flush), nullptr}, {done, arg},
-          flush.request);
+  wire::DiskFlush flush{peer_.NewRequest(), disk};
+  peer_.Enqueue({wire::Type::kDiskFlush, log_.current(), wire::Encode(flush), nullptr}, {done, arg}, flush.request);
+  wake_sender_.notify_one();
   return true;
 }
 
 std::optional<DirtyMap::Piece> DiskReplicator::NextCopy(uint32_t disk) {
   HAVEN_ASSERT(disk < disks_.size());
   std::lock_guard lock(mutex_);
-  if (!connected_ || !syncing_) return std::nullopt;
-  auto piece = maps_[disk].NextCopy(kCopyBytes);
+  if (!connected_) return std::nullopt;
+  auto piece = log_.NextCopy(disk);
   if (piece) {
-    copies_in_flight_++;
+    peer_.CopyBegins();
     handed_out_[disk] = connection_;
   }
   return piece;
@@ -127,43 +120,36 @@ bool DiskReplicator::SendCopy(uint32_t disk, const DirtyMap::Piece& piece, const
   auto copy = data ? Gather(&iov, 1, 0, piece.bytes) : nullptr;
   std::lock_guard lock(mutex_);
   if (!connected_) {
-    maps_[disk].MarkLost(piece.offset, piece.bytes);
+    log_.Missed(disk, piece.offset, piece.bytes);
     return false;
   }
   if (handed_out_[disk] != connection_) {  // lost and reconnected since: copy it for the new one
-    maps_[disk].ReturnCopy(piece);
+    log_.ReturnCopy(disk, piece);
     return false;
   }
-  wire::DiskRequest head{next_request_++, disk, wire::kDiskSync, piece.offset, piece.bytes};
+  wire::DiskRequest head{peer_.NewRequest(), disk, wire::kDiskSync, piece.offset, piece.bytes};
   if (!data) head.flags |= wire::kDiskMayUnmap;
-  Enqueue({data ? wire::Type::kDiskWrite : wire::Type::kDiskZero, kSyncEpoch, wire::Encode(head), std::move(copy),
-           data ? piece.bytes : 0},
-          {done, arg, true, disk, piece}, head.request);
+  peer_.Enqueue({data ? wire::Type::kDiskWrite : wire::Type::kDiskZero, kSyncEpoch, wire::Encode(head), std::move(copy),
+                 data ? piece.bytes : 0},
+                {done, arg, true, disk, piece}, head.request);
+  wake_sender_.notify_one();
   return true;
 }
 
 void DiskReplicator::Connected(const std::vector<bool>& copy_all) {
   std::lock_guard lock(mutex_);
   HAVEN_ASSERT(!connected_ && copy_all.size() == disks_.size());
-  for (size_t i = 0; i < maps_.size(); i++) {
-    if (copy_all[i]) maps_[i].MarkAll();
-    maps_[i].BeginCopy();
-  }
+  log_.Begin(copy_all);
   connection_++;
   connected_ = true;
-  syncing_ = true;
-  epoch_ = 1;
-  epoch_records_ = 0;
 }
 
 Status DiskReplicator::RunSender(RecordSender& link) {
   std::unique_lock lock(mutex_);
   while (true) {
-    wake_sender_.wait(lock, [this] { return !connected_ || !queue_.empty(); });
+    wake_sender_.wait(lock, [this] { return !connected_ || !peer_.idle(); });
     if (!connected_) return Status::Ok();
-    Outgoing next = std::move(queue_.front());
-    queue_.pop_front();
-    sent_bytes_ += wire::kHeaderBytes + next.head.size() + next.data_bytes;
+    const DiskPeer::Outgoing next = peer_.TakeNext();
     lock.unlock();
     ByteSpan parts[] = {next.head, {next.data.get(), next.data_bytes}};
     HAVEN_RETURN_IF_ERROR(link.Send(next.type, next.epoch, parts));
@@ -172,75 +158,63 @@ Status DiskReplicator::RunSender(RecordSender& link) {
 }
 
 Status DiskReplicator::OnAck(uint64_t request) {
-  InFlight acked;
+  std::optional<DiskPeer::InFlight> acknowledged;
   {
     std::lock_guard lock(mutex_);
-    auto found = in_flight_.find(request);
-    if (found == in_flight_.end()) {
-      if (!connected_) return Status::Ok();
+    acknowledged = peer_.Acknowledged(request);
+    if (!acknowledged && connected_) {
       return {StatusCode::kProtocol, "DISK_ACK of request " + std::to_string(request) + ", which is not in flight"};
     }
-    acked = found->second;
-    in_flight_.erase(found);
-    if (acked.copy) copies_in_flight_--;
-    acknowledged_++;
   }
-  if (acked.done) acked.done(acked.arg);
+  if (acknowledged && acknowledged->done) acknowledged->done(acknowledged->arg);
   return Status::Ok();
 }
 
 void DiskReplicator::Disconnected() {
-  std::unordered_map<uint64_t, InFlight> abandoned;
+  std::vector<DiskPeer::InFlight> abandoned;
   {
     std::lock_guard lock(mutex_);
     connected_ = false;
-    for (auto& [id, waiting] : in_flight_) {
-      if (waiting.copy) maps_[waiting.disk].ReturnCopy(waiting.piece);
+    abandoned = peer_.Abandon();
+    for (const auto& waiting : abandoned) {
+      if (waiting.copy) log_.ReturnCopy(waiting.disk, waiting.piece);
     }
-    abandoned.swap(in_flight_);
-    queue_.clear();
-    copies_in_flight_ = 0;
-    for (DirtyMap& map : maps_) map.ConnectionLost();
+    log_.Lost();
   }
   wake_sender_.notify_all();
-  for (auto& [id, waiting] : abandoned) {
+  for (const auto& waiting : abandoned) {
     if (waiting.done) waiting.done(waiting.arg);
   }
 }
 
 bool DiskReplicator::SyncDone() {
   std::lock_guard lock(mutex_);
-  return connected_ && copies_in_flight_ == 0 &&
-         std::all_of(maps_.begin(), maps_.end(), [](const DirtyMap& map) { return map.CopyLeftBytes() == 0; });
+  return connected_ && !peer_.copying() && log_.CopyLeftBytes() == 0;
 }
 
 uint64_t DiskReplicator::SyncLeftBytes() {
   std::lock_guard lock(mutex_);
-  uint64_t left = 0;
-  for (const DirtyMap& map : maps_) left += map.CopyLeftBytes();
-  return left;
+  return log_.CopyLeftBytes();
 }
 
 uint64_t DiskReplicator::Cut() {
   std::lock_guard lock(mutex_);
-  syncing_ = false;
-  epoch_++;
-  return std::exchange(epoch_records_, 0);
+  return log_.Cut();
 }
 
 void DiskReplicator::Committed(Epoch epoch) {
   std::lock_guard lock(mutex_);
-  for (DirtyMap& map : maps_) map.Committed(epoch);
+  log_.Committed(epoch);
 }
 
 DiskReplicator::Acks DiskReplicator::acks() {
   std::lock_guard lock(mutex_);
-  return {acknowledged_, !in_flight_.empty()};
+  return {peer_.acknowledged(), peer_.waiting()};
 }
 
 uint64_t DiskReplicator::sent_bytes() {
   std::lock_guard lock(mutex_);
-  return sent_bytes_;
+  return peer_.sent_bytes();
 }
 
 }  // namespace haven::blkrep

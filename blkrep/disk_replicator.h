@@ -2,24 +2,22 @@
 #ifndef HAVEN_BLKREP_DISK_REPLICATOR_H
 #define HAVEN_BLKREP_DISK_REPLICATOR_H
 
-#include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 #include <sys/uio.h>
-#include <unordered_map>
 #include <vector>
 
 #include "core/threads.h"
-#include "blkrep/dirty_map.h"
+#include "blkrep/disk_peer.h"
 #include "blkrep/request.h"
+#include "blkrep/request_log.h"
 #include "core/link.h"
 
 namespace haven::blkrep {
 
 /// The primary's side of disk replication: sends every change of a guest's
 /// disks to the backup, says when the backup has it, and remembers what the
-/// backup may not have.
+/// backup may not have: a log of requests, and the peer that gets them.
 ///
 /// Requests come from the device model's I/O threads and only queue; one
 /// thread (RunSender) sends, one (OnAck) receives. Nothing is locked while
@@ -30,7 +28,7 @@ class DiskReplicator {
     std::string name;
     uint64_t bytes;
   };
-  using Done = void (*)(void* arg);
+  using Done = DiskPeer::Done;
 
   explicit DiskReplicator(std::vector<Disk> disks);
   ~DiskReplicator();
@@ -80,39 +78,14 @@ class DiskReplicator {
   const std::vector<Disk>& disks() const { return disks_; }
 
  private:
-  struct Outgoing {
-    wire::Type type;
-    Epoch epoch;
-    Bytes head;
-    std::unique_ptr<uint8_t[]> data;
-    size_t data_bytes = 0;
-  };
-  struct InFlight {
-    Done done;
-    void* arg;
-    bool copy = false;
-    uint32_t disk = 0;
-    DirtyMap::Piece piece{0, 0};
-  };
-
-  void Enqueue(Outgoing outgoing, InFlight waiting, uint64_t id);
-
   const std::vector<Disk> disks_;
   Mutex mutex_;  ///< guards what follows; held for memory operations only
   Condition wake_sender_;
-  std::vector<DirtyMap> maps_;
-  std::deque<Outgoing> queue_;
-  std::unordered_map<uint64_t, InFlight> in_flight_;
-  uint64_t next_request_ = 1;
-  uint64_t copies_in_flight_ = 0;
+  RequestLog log_;
+  DiskPeer peer_;
   bool connected_ = false;
   uint64_t connection_ = 0;           ///< counts Connected()
   std::vector<uint64_t> handed_out_;  ///< for each disk: the connection of its last NextCopy()
-  bool syncing_ = false;              ///< before the first Cut() of a connection
-  Epoch epoch_ = 1;
-  uint64_t epoch_records_ = 0;
-  uint64_t sent_bytes_ = 0;
-  uint64_t acknowledged_ = 0;
 };
 
 }  // namespace haven::blkrep
