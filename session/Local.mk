@@ -43,5 +43,6 @@ libhavenengine_la_SOURCES += \
 	session/primary_status.h \
 	session/promotion.cc session/promotion.h \
 	session/replica_rules.cc session/replica_rules.h \
+	session/stand_still_watch.cc session/stand_still_watch.h \
 	session/start_gate.cc session/start_gate.h \
 	session/stop_flag.h

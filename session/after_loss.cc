@@ -16,7 +16,9 @@ AfterLoss Decide(const LossFacts& facts) {
   if (!facts.held) return AfterLoss::kRetry;
   if (facts.pause_on_loss) return AfterLoss::kHold;
   // However long this process has stood still meanwhile: a backup that was promoted says so.
-  if (facts.backup == Backup::kNotAsked || facts.backup == Backup::kBusy) return AfterLoss::kAskBackup;
+  if (facts.backup == Backup::kNotAsked) return AfterLoss::kAskBackup;
+  // One that is busy may wait for the arbiter for long: who asks that first goes on.
+  if (facts.backup == Backup::kBusy && facts.arbiter == Arbiter::kNone) return AfterLoss::kAskBackup;
   if (undecided) return AfterLoss::kAskArbiter;
   return AfterLoss::kRelease;
 }

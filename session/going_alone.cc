@@ -32,6 +32,7 @@ LossFacts::Arbiter GoingAlone::NoAnswerYet() const {
 
 std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& session, std::string& why) {
   const std::string end = why;
+  StandStillWatch watch(clock_, options_.connect.deadline);
   Instant answered = clock_.Now();
   std::string said;  // by the backup, or the arbiter
   facts.arbiter = NoAnswerYet();
@@ -43,6 +44,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         say_(PrimaryState::kUnprotected,
              "output is held until the backup has said whether it runs the guest: " + (again ? said : end));
         if (again && stop_.SetWithin(clock_, kAskAgain)) return std::nullopt;
+        (void)watch.StoodStill();  // what is learnt now is as of now
         facts.backup = AskTheBackup([this](std::shared_ptr<Link> link) { Keep(std::move(link)); }, said);
         Keep(nullptr);
         break;
@@ -56,7 +58,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         break;
       case AfterLoss::kRelease: {
         if (!RecordAlone()) return std::nullopt;
-        const auto released = Release(answered);
+        const auto released = Release(answered, watch);
         if (!released) return std::nullopt;
         if (!*released) {
           facts.backup = LossFacts::Backup::kNotAsked;
@@ -165,11 +167,12 @@ bool GoingAlone::RecordAlone() {
   return true;
 }
 
-std::optional<bool> GoingAlone::Release(Instant answered) {
+std::optional<bool> GoingAlone::Release(Instant answered, StandStillWatch& watch) {
   bool fresh = false;
   const bool ran = main_.Call([&] {
-    // This process may have stood still since, and the backup taken it for dead.
-    fresh = clock_.Now() - answered <= options_.connect.deadline;
+    // This process may have stood still since it asked, and have taken its own silence for the backup's; and the
+    // backup it for dead.
+    fresh = !watch.StoodStill() && clock_.Now() - answered <= options_.connect.deadline;
     if (fresh) gate_.Open();
   });
   if (!ran) return std::nullopt;

@@ -12,6 +12,7 @@
 #include "session/primary_handshake.h"
 #include "session/primary_ledger.h"
 #include "session/primary_options.h"
+#include "session/stand_still_watch.h"
 #include "session/stop_flag.h"
 
 namespace haven::session {
@@ -49,8 +50,8 @@ class GoingAlone {
   /// @return false: the session ends.
   bool RecordAlone();
   /// @param answered  when it was last known that nobody else runs the guest.
-  /// @return false: that is too long ago. Nothing: the session ends.
-  std::optional<bool> Release(Instant answered);
+  /// @return false: that is too long ago, or this process has stood still since it asked. Nothing: the session ends.
+  std::optional<bool> Release(Instant answered, StandStillWatch& watch);
 
   const PrimaryOptions& options_;
   Clock& clock_;

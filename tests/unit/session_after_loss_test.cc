@@ -49,7 +49,8 @@ TEST(AfterLoss, NothingLeavesBeforeTheBackupWasAskedAndTheArbiterWon) {
   ForAll([](const LossFacts& facts, AfterLoss step) {
     if (step != AfterLoss::kRelease) return;
     CHECK(facts.held);
-    CHECK(facts.backup == Backup::kYields || facts.backup == Backup::kSilent);
+    CHECK(facts.backup != Backup::kNotAsked && facts.backup != Backup::kHasIt);
+    CHECK(facts.backup != Backup::kBusy || facts.arbiter == Arbiter::kWon);
     CHECK(facts.arbiter == Arbiter::kNone || facts.arbiter == Arbiter::kWon);
     CHECK_FALSE(facts.pause_on_loss);
   });
@@ -92,6 +93,8 @@ TEST(AfterLoss, HasTheRowsOfTheDocument) {
   Expect(AfterLoss::kRelease, Held(Backup::kSilent));
   Expect(AfterLoss::kHalt, Held(Backup::kHasIt));
   Expect(AfterLoss::kAskArbiter, Held(Backup::kYields, Arbiter::kNotAsked));
+  Expect(AfterLoss::kAskArbiter, Held(Backup::kBusy, Arbiter::kNotAsked));  // which waits for it, too
+  Expect(AfterLoss::kRelease, Held(Backup::kBusy, Arbiter::kWon));
   Expect(AfterLoss::kAskArbiter, Held(Backup::kSilent, Arbiter::kUnknown));
   Expect(AfterLoss::kRelease, Held(Backup::kSilent, Arbiter::kWon));
   Expect(AfterLoss::kHalt, Held(Backup::kSilent, Arbiter::kLost));

@@ -568,6 +568,19 @@ TEST(PrimarySession, AsksAgainWhenItHasStoodStillSinceTheAnswer) {
   CHECK_FALSE(pair.FrameIsOut("never"));
 }
 
+TEST(PrimarySession, DoesNotTakeItsOwnStandstillForTheBackupsSilence) {
+  StartWithPlayedBackup(milliseconds(1000));
+  CommitFirst();
+  pair.Frame("never");
+  played.EndLinks();
+  auto unanswered = played.Accept();  // it has asked, and is stopped for a minute
+  CHECK(pair.clock.IsAwaited(milliseconds(2000)));
+  pair.clock.Pass(std::chrono::minutes(1));
+  played.AnswerQuestion(wire::kIdentityRunning);
+  CHECK(Eventually([&] { return pair.guest.halted.load(); }));
+  CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
 TEST(PrimarySession, ThatStopsAsksTheBackupWhichDidNotHearIt) {
   StartWithPlayedBackup(milliseconds(1000));
   CommitFirst();
