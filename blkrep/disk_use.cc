@@ -10,12 +10,12 @@
 #include <chrono>
 #include <csignal>
 #include <optional>
-#include <thread>
 
 #include "blkrep/disk_content.h"
 #include "blkrep/kernel_use.h"
 #include "blkrep/open_disk.h"
 #include "blkrep/open_files.h"
+#include "core/threads.h"
 
 namespace haven::blkrep {
 namespace {
@@ -76,7 +76,7 @@ std::optional<DiskUse> FindUse(const OpenedDisk& disk, const std::string& path) 
     if (!opener && answer != Answer::kTaken) return {};
     const bool passes = !opener || opener->is_starting;
     if (!passes || attempt >= kRetries) return opener ? Describe(*opener) : Unseen();
-    std::this_thread::sleep_for(kRetry);
+    SleepFor(kRetry);
   }
 }
 

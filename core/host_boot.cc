@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "core/random_token.h"
+#include "core/scheduler.h"
 
 namespace haven {
 namespace {
@@ -13,6 +14,7 @@ constexpr char kPath[] = "/proc/sys/kernel/random/boot_id";
 }  // namespace
 
 std::string BootId() {
+  if (Scheduler* scheduler = Scheduler::Current()) return scheduler->BootId();
   std::string id;
   std::getline(std::ifstream(kPath), id);
   return id;

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "core/assert.h"
+#include "core/scheduler.h"
 
 namespace haven {
 namespace {
@@ -14,6 +15,10 @@ constexpr char kDigits[] = "0123456789abcdef";
 
 wire::Token RandomToken() {
   wire::Token token;
+  if (Scheduler* scheduler = Scheduler::Current()) {
+    scheduler->FillRandom(token);
+    return token;
+  }
   HAVEN_ASSERT(getrandom(token.data(), token.size(), 0) == static_cast<ssize_t>(token.size()));
   return token;
 }

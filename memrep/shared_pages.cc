@@ -10,12 +10,12 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <thread>
 #include <unistd.h>
 
 #include "core/clock.h"
 #include "core/epoch.h"
 #include "core/random_token.h"
+#include "core/threads.h"
 
 namespace haven::memrep {
 namespace {
@@ -116,7 +116,7 @@ Result<int> SharedPages::OpenLocked(const std::string& path, const Shape& shape,
     if (locked && HasItsName(fd, path)) return fd;
     close(fd);
     HAVEN_RETURN_IF_ERROR(made.With("cannot make " + path));
-    if (!locked) std::this_thread::sleep_for(kTryInterval);
+    if (!locked) SleepFor(kTryInterval);
   }
   return Status(StatusCode::kEnvironment, "another process holds " + path);
 }

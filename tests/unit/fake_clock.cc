@@ -43,7 +43,7 @@ bool FakeClock::WaitForFd(int fd, short events, Instant until) {
   }
 }
 
-bool FakeClock::WaitUntil(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Instant until,
+bool FakeClock::WaitUntil(Condition& changed, std::unique_lock<Mutex>& lock, Instant until,
                           const std::function<bool()>& done) {
   Waiter waiter(*this, until);
   while (true) {

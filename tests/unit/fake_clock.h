@@ -16,7 +16,7 @@ class FakeClock : public Clock {
  public:
   Instant Now() override;
   bool WaitForFd(int fd, short events, Instant until) override;
-  bool WaitUntil(std::condition_variable& changed, std::unique_lock<std::mutex>& lock, Instant until,
+  bool WaitUntil(Condition& changed, std::unique_lock<Mutex>& lock, Instant until,
                  const std::function<bool()>& done) override;
 
   void Pass(milliseconds time);
