@@ -16,5 +16,7 @@ libhavenengine_la_SOURCES = \
 	core/records.cc core/records.h \
 	core/scheduler.h \
 	core/status.cc core/status.h \
+	core/tcp.cc core/tcp.h \
 	core/threads.cc core/threads.h \
+	core/transport.h \
 	core/wire.h

@@ -10,6 +10,7 @@
 #include "core/threads.h"
 #include "core/clock.h"
 #include "core/records.h"
+#include "core/tcp.h"
 
 namespace haven {
 
@@ -36,11 +37,13 @@ class RecordSender {
   }
 };
 
-/// A TCP connection that carries records. Blocking calls: one thread may
+/// A connection that carries records. Blocking calls: one thread may
 /// receive while others send; Close() from any thread ends both at once.
 class Link : public RecordSender {
  public:
-  /// Takes over a connected stream socket. @param clock  of its deadlines; outlives it.
+  /// @param clock  of its deadlines; outlives it.
+  explicit Link(std::unique_ptr<Transport> transport, Clock& clock = MonotonicClock());
+  /// Takes over a connected stream socket.
   explicit Link(int fd, Clock& clock = MonotonicClock());
   ~Link() override;
   Link(const Link&) = delete;
@@ -48,12 +51,11 @@ class Link : public RecordSender {
 
   /// Connects within `timeout`. @param host  name or address, @param port  number or service.
   static Result<std::unique_ptr<Link>> Connect(const std::string& host, const std::string& port, milliseconds timeout,
-                                               Clock& clock = MonotonicClock());
+                                               Clock& clock = MonotonicClock(), Dialer& dialer = TcpDialer());
 
   using RecordSender::Send;
   Status Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) override;
-  /// As TCP measures it (tcpi_delivery_rate).
-  uint64_t DeliveryRate() const override;
+  uint64_t DeliveryRate() const override { return transport_->DeliveryRate(); }
 
   /// Waits for the next record and checks header, sequence and CRC. Records
   /// of an unknown optional type are passed over.
@@ -73,13 +75,13 @@ class Link : public RecordSender {
   Clock& clock() const { return clock_; }
   uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
   /// "address:port" of the peer, for people.
-  std::string PeerName() const;
+  std::string PeerName() const { return transport_->PeerName(); }
 
  private:
   Status ReadExactly(uint8_t* out, size_t bytes, Instant deadline);
   Status WriteAll(std::vector<iovec>& parts);
 
-  const int fd_;
+  const std::unique_ptr<Transport> transport_;
   Clock& clock_;
   std::atomic<bool> closed_{false};
   std::atomic<int> send_timeout_ms_{-1};

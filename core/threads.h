@@ -78,7 +78,8 @@ class Condition {
 
  private:
   void Notify(bool all) noexcept {
-    if (internal::scheduler != nullptr) [[unlikely]] return NotifyScheduled(all);
+    if (internal::scheduler != nullptr) [[unlikely]]
+      return NotifyScheduled(all);
     if (all) {
       condition_.notify_all();
     } else {

@@ -56,7 +56,7 @@ Result<Answer> Ask(Link& link, wire::Type type, const Bytes& body, wire::Type wa
 
 Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Connection kind, PrimaryLinks& c,
                                        ConnectionEnd& end, const std::function<void(std::shared_ptr<Link>)>& opened) {
-  auto connected = Link::Connect(options.host, options.port, options.deadline, *options.clock);
+  auto connected = Link::Connect(options.host, options.port, options.deadline, *options.clock, *options.dialer);
   if (!connected.ok()) {
     end = EndOf(connected.status());
     return connected.status();

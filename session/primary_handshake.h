@@ -47,6 +47,7 @@ struct ConnectOptions {
   milliseconds deadline;
   bool share = false;                ///< offers to share pages with other guests of this host
   Clock* clock = &MonotonicClock();  ///< outlives what is made with it
+  Dialer* dialer = &TcpDialer();     ///< the same
 };
 
 /// Makes the three links and negotiates version and features. Blocks for at

@@ -162,6 +162,7 @@ bool StartGate::TryOnce() {
   const wire::Identity mine = IdentityAtStart(record);
   ConnectOptions backup{record.guest, record.backup_host, record.backup_port, options_.deadline};
   backup.clock = options_.clock;
+  backup.dialer = options_.dialer;
   auto theirs = AskBackup(backup, mine);
   if (!theirs.ok()) return DecideWithout(record, theirs.status().message());
   const Ruling ruling = RuleOnStart(mine, theirs.value());

@@ -18,6 +18,7 @@ struct GateOptions {
   std::vector<std::string> disks;   ///< paths of its writable disks
   milliseconds deadline{1000};      ///< of one question
   Clock* clock = &MonotonicClock();
+  Dialer* dialer = &TcpDialer();
 };
 
 /// Stands between a device model and its guest's first instruction: a copy that had a backup does
