@@ -2,8 +2,10 @@
 #include "session/arbiter.h"
 
 #include <glib.h>
-#include <memory>
+#include <string_view>
 #include <sys/wait.h>
+
+#include "core/failpoint.h"
 
 namespace haven::session {
 namespace {
@@ -19,13 +21,20 @@ Status FromGError(GError* error, const std::string& what) {
   return status;
 }
 
-}  // namespace
+class Command final : public Arbiter {
+ public:
+  explicit Command(std::string command) : command_(std::move(command)) {}
+  Status Ask(const std::string& guest, const std::string& instance, const char* role) override;
 
-Status AskArbiter(const std::string& command, const std::string& guest, const std::string& instance, const char* role) {
+ private:
+  const std::string command_;
+};
+
+Status Command::Ask(const std::string& guest, const std::string& instance, const char* role) {
   GError* error = nullptr;
   gchar** words = nullptr;
-  if (!g_shell_parse_argv(command.c_str(), nullptr, &words, &error)) {
-    return FromGError(error, "the arbiter command '" + command + "' cannot be understood");
+  if (!g_shell_parse_argv(command_.c_str(), nullptr, &words, &error)) {
+    return FromGError(error, "the arbiter command '" + command_ + "' cannot be understood");
   }
   Strings argv(words);
   gchar** environment = g_get_environ();
@@ -43,6 +52,18 @@ Status AskArbiter(const std::string& command, const std::string& guest, const st
     return {StatusCode::kRefused, "the arbiter ended with status " + std::to_string(WEXITSTATUS(wait_status))};
   }
   return {StatusCode::kEnvironment, "the arbiter was killed by signal " + std::to_string(WTERMSIG(wait_status))};
+}
+
+}  // namespace
+
+ArbiterChoice::ArbiterChoice(std::string command)
+    : arbiter_(command.empty() ? nullptr : std::make_shared<Command>(command)), command_(std::move(command)) {}
+
+Status AskArbiter(const ArbiterChoice& arbiter, const std::string& guest, const std::string& instance,
+                  const char* role) {
+  if (arbiter.empty()) return {StatusCode::kEnvironment, "there is no arbiter"};
+  if (std::string_view(role) == "primary" && BreakRequested("second-copy-after-thaw")) return Status::Ok();
+  return (*arbiter).Ask(guest, instance, role);
 }
 
 }  // namespace haven::session

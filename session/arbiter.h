@@ -2,20 +2,47 @@
 #ifndef HAVEN_SESSION_ARBITER_H
 #define HAVEN_SESSION_ARBITER_H
 
+#include <memory>
 #include <string>
 
 #include "core/status.h"
 
 namespace haven::session {
 
-/// Decides which side may go on when primary and backup have lost each other.
-/// @param command  shell-quoted words, run without a shell with HAVEN_GUEST,
-///                 HAVEN_INSTANCE (this run of the guest, hex) and HAVEN_ROLE
-///                 (primary or backup) in its environment. Exit 0: this side
-///                 has won; all else: it has not.
-/// @return Ok when won; kRefused when lost; kEnvironment when it could not be run.
-/// Blocks until the command ends; any thread.
-Status AskArbiter(const std::string& command, const std::string& guest, const std::string& instance, const char* role);
+/// Decides which side may go on when primary and backup have lost each other. Any thread.
+class Arbiter {
+ public:
+  virtual ~Arbiter() = default;
+  /// Blocks until it is known. @param instance  names one session; @param role  primary or backup.
+  /// @return Ok when this side has won; kRefused when it has lost; kEnvironment when nobody knows.
+  virtual Status Ask(const std::string& guest, const std::string& instance, const char* role) = 0;
+};
+
+/// The arbiter that a side is configured with, or none.
+class ArbiterChoice {
+ public:
+  ArbiterChoice() = default;
+  /// A command: shell-quoted words, run without a shell with HAVEN_GUEST, HAVEN_INSTANCE and HAVEN_ROLE in its
+  /// environment. Exit 0: this side has won; another status: it has lost. Empty: there is no arbiter.
+  ArbiterChoice(std::string command);
+  ArbiterChoice(const char* command) : ArbiterChoice(std::string(command)) {}
+  /// Another one. @param name  what a record says of it.
+  ArbiterChoice(std::shared_ptr<Arbiter> arbiter, std::string name)
+      : arbiter_(std::move(arbiter)), command_(std::move(name)) {}
+
+  bool empty() const { return arbiter_ == nullptr; }
+  operator const std::string&() const { return command_; }
+  /// @pre it is not empty.
+  Arbiter& operator*() const { return *arbiter_; }
+
+ private:
+  std::shared_ptr<Arbiter> arbiter_;
+  std::string command_;
+};
+
+/// Asks it: see Arbiter::Ask().
+Status AskArbiter(const ArbiterChoice& arbiter, const std::string& guest, const std::string& instance,
+                  const char* role);
 
 }  // namespace haven::session
 

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "memrep/page_stores.h"
+#include "session/arbiter.h"
 
 namespace haven::session {
 
@@ -21,7 +22,7 @@ struct BackupGuestOptions {
   bool durable = false;
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
   bool auto_promote = false;
-  std::string arbiter;  ///< empty: none
+  ArbiterChoice arbiter;  ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
   std::string share_group;                    ///< guests of it share pages; empty: it shares none ...

@@ -8,6 +8,7 @@
 #include "blkrep/guest_record.h"
 #include "memrep/page_codec.h"
 #include "memrep/worker_pool.h"
+#include "session/arbiter.h"
 #include "session/primary_handshake.h"
 
 namespace haven::session {
@@ -16,7 +17,7 @@ struct PrimaryOptions {
   ConnectOptions connect;
   milliseconds interval{50};                      ///< from a checkpoint's end to the next one's begin: the guest runs
   bool pause_on_loss = false;                     ///< hold output until a backup is back
-  std::string arbiter;                            ///< empty: none
+  ArbiterChoice arbiter;                          ///< empty: none
   std::string state_dir;                          ///< folder of this guest's record
   std::map<std::string, std::string> disk_paths;  ///< on this host, by name; a disk that is elsewhere is missing
   wire::Token life{};                             ///< names this run of the guest

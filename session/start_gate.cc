@@ -183,7 +183,8 @@ bool StartGate::DecideWithout(const blkrep::GuestRecord& record, const std::stri
   const bool patient = waited < std::chrono::seconds(record.start_wait_s);
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kStart) return OpenAlone(Origin::kAlone, record);
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kArbiter) {
-    Status verdict = AskArbiter(record.arbiter, record.guest, Hex(record.session), "primary");
+    Status verdict = AskArbiter(options_.arbiter.empty() ? ArbiterChoice(record.arbiter) : options_.arbiter,
+                                record.guest, Hex(record.session), "primary");
     if (verdict.ok()) return OpenAlone(Origin::kAlone, record);
     Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why +
         "), and the arbiter does not let this one run (" + verdict.message() + "); " + adopt);

@@ -9,6 +9,7 @@
 #include "core/threads.h"
 #include "blkrep/guest_record.h"
 #include "core/link.h"
+#include "session/arbiter.h"
 
 namespace haven::session {
 
@@ -19,6 +20,7 @@ struct GateOptions {
   milliseconds deadline{1000};      ///< of one question
   Clock* clock = &MonotonicClock();
   Dialer* dialer = &TcpDialer();
+  ArbiterChoice arbiter;  ///< not empty: asked instead of the one that the record names
 };
 
 /// Stands between a device model and its guest's first instruction: a copy that had a backup does
