@@ -15,6 +15,7 @@
 #include "blkrep/open_disk.h"
 #include "blkrep/printable.h"
 #include "core/random_token.h"
+#include "os/files.h"
 
 namespace haven::blkrep {
 namespace {
@@ -88,9 +89,9 @@ Result<DiskMark> ReadMark(const std::string& path) {
 
 Status WriteMark(int fd, const DiskMark& mark) {
   const std::string text = MarkText(mark);
-  if (fsetxattr(fd, kAttribute, text.data(), text.size(), 0) != 0)
+  if (os::Files::Here().SetAttribute(fd, kAttribute, text.data(), text.size()) != 0)
     return Status::FromErrno(errno, "cannot write its mark, the attribute user.haven");
-  if (fsync(fd) != 0) return Status::FromErrno(errno, "cannot sync its mark");
+  if (os::Files::Here().Sync(fd) != 0) return Status::FromErrno(errno, "cannot sync its mark");
   return Status::Ok();
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/assert.h"
 #include "core/crc32c.h"
+#include "os/files.h"
 #include "os/sync_folder.h"
 #include "os/write_all.h"
 
@@ -28,7 +29,7 @@ Status Segment::Failed(const char* what) const {
 std::string Segment::Where(uint64_t at) const { return path_ + ", record at octet " + std::to_string(at); }
 
 Result<std::unique_ptr<Segment>> Segment::Open(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int fd = os::Files::Here().Open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot open the journal " + path);
   std::unique_ptr<Segment> segment(new Segment(path, fd));
   if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
@@ -39,7 +40,7 @@ Result<std::unique_ptr<Segment>> Segment::Open(const std::string& path) {
   return segment;
 }
 
-Segment::~Segment() { close(fd_); }
+Segment::~Segment() { os::Files::Here().Close(fd_); }
 
 Status Segment::Load() {
   struct stat st;
@@ -152,9 +153,9 @@ Status Segment::Begin(const FileHeader& header) {
   const Bytes octets = Encode(header);
   int error = os::WriteAllAt(fd_, octets, {}, 0);
   // Before any record: a file whose header is not all there holds nothing.
-  if (error == 0 && fdatasync(fd_) != 0) error = errno;
+  if (error == 0 && os::Files::Here().SyncData(fd_) != 0) error = errno;
   if (error != 0) {
-    [[maybe_unused]] const int cut = ftruncate(fd_, 0);
+    [[maybe_unused]] const int cut = os::Files::Here().Truncate(fd_, 0);
     errno = error;
     return Failed("begin");
   }
@@ -170,7 +171,7 @@ Status Segment::Append(const RecordHeader& record, ByteSpan data) {
   unsynced_ = true;
   if (error != 0) {
     // Gives the space back; recovery copes with the rest if that fails, too.
-    [[maybe_unused]] const int cut = ftruncate(fd_, static_cast<off_t>(end_));
+    [[maybe_unused]] const int cut = os::Files::Here().Truncate(fd_, static_cast<off_t>(end_));
     errno = error;
     return Failed("write to");
   }
@@ -192,14 +193,14 @@ Status Segment::Read(uint64_t at, std::span<uint8_t> out) const {
 
 Status Segment::Cut(uint64_t end) {
   HAVEN_ASSERT(!free() && end >= kFileHeaderBytes);
-  if (ftruncate(fd_, static_cast<off_t>(end)) != 0) return Failed("shorten");
+  if (os::Files::Here().Truncate(fd_, static_cast<off_t>(end)) != 0) return Failed("shorten");
   end_ = end;
   unsynced_ = true;
   return Status::Ok();
 }
 
 Status Segment::Clear() {
-  if (ftruncate(fd_, 0) != 0) return Failed("shorten");
+  if (os::Files::Here().Truncate(fd_, 0) != 0) return Failed("shorten");
   header_.reset();
   end_ = 0;
   unsynced_ = false;
@@ -208,7 +209,7 @@ Status Segment::Clear() {
 
 Status Segment::Sync() {
   if (!unsynced_) return Status::Ok();
-  if (fdatasync(fd_) != 0) return Failed("sync");
+  if (os::Files::Here().SyncData(fd_) != 0) return Failed("sync");
   unsynced_ = false;
   return Status::Ok();
 }

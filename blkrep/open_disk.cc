@@ -4,9 +4,10 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <cerrno>
+
+#include "os/files.h"
 
 namespace haven::blkrep {
 namespace {
@@ -20,7 +21,7 @@ Status NoDisk(const std::string& path) {
 }  // namespace
 
 OpenedDisk::~OpenedDisk() {
-  if (fd_ >= 0) close(fd_);
+  if (fd_ >= 0) os::Files::Here().Close(fd_);
 }
 
 Result<uint64_t> OpenedDisk::Bytes() const {
@@ -40,10 +41,10 @@ Result<OpenedDisk> OpenDisk(const std::string& path, int flags) {
   if (stat(path.c_str(), &st) != 0) return Status::FromErrno(errno, "cannot examine " + path);
   if (!IsDisk(st)) return NoDisk(path);
   // Without waiting for somebody's lease.
-  const int fd = open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  const int fd = os::Files::Here().Open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) return Status::FromErrno(errno, "cannot open " + path);
   if (fstat(fd, &st) == 0 && IsDisk(st)) return OpenedDisk(fd, st);
-  close(fd);
+  os::Files::Here().Close(fd);
   return NoDisk(path);
 }
 

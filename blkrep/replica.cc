@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "blkrep/image_lock.h"
+#include "os/files.h"
 #include "os/write_all.h"
 
 namespace haven::blkrep {
@@ -50,7 +51,8 @@ bool IsUnsupported(int error) {
 
 /// @return 0 or errno.
 int Fallocate(int fd, int mode, uint64_t offset, uint64_t bytes) {
-  while (fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset), static_cast<off_t>(bytes)) != 0) {
+  while (os::Files::Here().Allocate(fd, mode | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                                    static_cast<off_t>(bytes)) != 0) {
     if (errno != EINTR) return errno;
   }
   return 0;
@@ -139,7 +141,7 @@ Status Replica::Apply(const Request& request, ByteSpan data) {
 }
 
 Status Replica::Sync() {
-  if (fdatasync(disk_.fd()) == 0) return Status::Ok();
+  if (os::Files::Here().SyncData(disk_.fd()) == 0) return Status::Ok();
   return Failed(errno, "cannot sync the replica");
 }
 

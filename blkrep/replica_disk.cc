@@ -2,7 +2,6 @@
 #include "blkrep/replica_disk.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "blkrep/disk_use.h"
 #include "blkrep/image_lock.h"
+#include "os/files.h"
 #include "os/sync_folder.h"
 
 namespace haven::blkrep {
@@ -22,9 +22,9 @@ Status MakeFile(const std::string& path) {
   std::filesystem::create_directories(folder, error);
   if (error) return Status::FromErrno(error.value(), "cannot create the folder " + folder);
   // A link to what is not there stays one: its target may only not be mounted yet.
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  const int fd = os::Files::Here().Open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot create it");
-  close(fd);
+  os::Files::Here().Close(fd);
   return os::SyncFolderOf(path);
 }
 
@@ -52,12 +52,12 @@ Status SizeFile(int fd, const std::string& path, uint64_t has, uint64_t wanted, 
                                       "else is in it, give it that size (truncate -s " + std::to_string(wanted) + " " +
                                       path + ")"};
   }
-  if (wanted > INT64_MAX || ftruncate(fd, static_cast<off_t>(wanted)) != 0) {
+  if (wanted > INT64_MAX || os::Files::Here().Truncate(fd, static_cast<off_t>(wanted)) != 0) {
     return Status::FromErrno(wanted > INT64_MAX ? EFBIG : errno,
                              "cannot make it " + std::to_string(wanted) + " octets long");
   }
   // The length is part of the disk: it must not be younger than its content.
-  if (fsync(fd) != 0) return Status::FromErrno(errno, "cannot sync it");
+  if (os::Files::Here().Sync(fd) != 0) return Status::FromErrno(errno, "cannot sync it");
   return Status::Ok();
 }
 

@@ -1,6 +1,7 @@
 # What the operating system offers, each mechanism once: a part of the engine's library.
 libhavenengine_la_SOURCES += \
 	os/durable_file.cc os/durable_file.h \
+	os/files.cc os/files.h \
 	os/interrupt.cc os/interrupt.h \
 	os/pid_file.cc os/pid_file.h \
 	os/pipe.cc os/pipe.h \

@@ -2,11 +2,10 @@
 #include "os/durable_file.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 
+#include "os/files.h"
 #include "os/sync_folder.h"
 #include "os/write_all.h"
 
@@ -16,20 +15,21 @@ namespace {
 /// @return 0 or errno.
 int WriteAndSync(int fd, ByteSpan content) {
   if (int error = WriteAll(fd, content); error != 0) return error;
-  return fsync(fd) == 0 ? 0 : errno;
+  return Files::Here().Sync(fd) == 0 ? 0 : errno;
 }
 
 }  // namespace
 
 Status ReplaceFileDurably(const std::string& path, ByteSpan content) {
   const std::string fresh = path + ".new";
-  const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  Files& files = Files::Here();
+  const int fd = files.Open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return Status::FromErrno(errno, "cannot write " + fresh);
   int error = WriteAndSync(fd, content);
-  if (close(fd) != 0 && error == 0) error = errno;
-  if (error == 0 && rename(fresh.c_str(), path.c_str()) != 0) error = errno;
+  if (files.Close(fd) != 0 && error == 0) error = errno;
+  if (error == 0 && files.Rename(fresh.c_str(), path.c_str()) != 0) error = errno;
   if (error != 0) {
-    unlink(fresh.c_str());
+    files.Unlink(fresh.c_str());
     return Status::FromErrno(error, "cannot write " + path);
   }
   return SyncFolderOf(path);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "os/write_all.h"
 
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
+
+#include "os/files.h"
 
 namespace haven::os {
 namespace {
@@ -28,14 +27,23 @@ int Repeat(WriteSome write_some, ByteSpan& first, ByteSpan& second) {
 
 int WriteAll(int fd, ByteSpan data) {
   ByteSpan none;
-  return Repeat([&] { return write(fd, data.data(), data.size()); }, data, none);
+  return Repeat(
+      [&] {
+        const iovec part{const_cast<uint8_t*>(data.data()), data.size()};
+        return Files::Here().Write(fd, &part, 1, -1);
+      },
+      data, none);
 }
 
 int WriteAllAt(int fd, ByteSpan& data, uint64_t at) {
   ByteSpan none;
   const uint64_t end = at + data.size();
-  return Repeat([&] { return pwrite(fd, data.data(), data.size(), static_cast<off_t>(end - data.size())); }, data,
-                none);
+  return Repeat(
+      [&] {
+        const iovec part{const_cast<uint8_t*>(data.data()), data.size()};
+        return Files::Here().Write(fd, &part, 1, static_cast<off_t>(end - data.size()));
+      },
+      data, none);
 }
 
 int WriteAllAt(int fd, ByteSpan first, ByteSpan second, uint64_t at) {
@@ -44,7 +52,8 @@ int WriteAllAt(int fd, ByteSpan first, ByteSpan second, uint64_t at) {
       [&] {
         iovec parts[2] = {{const_cast<uint8_t*>(first.data()), first.size()},
                           {const_cast<uint8_t*>(second.data()), second.size()}};
-        return pwritev(fd, parts, second.empty() ? 1 : 2, static_cast<off_t>(end - first.size() - second.size()));
+        return Files::Here().Write(fd, parts, second.empty() ? 1 : 2,
+                                   static_cast<off_t>(end - first.size() - second.size()));
       },
       first, second);
 }

@@ -7,6 +7,8 @@
 
 #include "core/threads.h"
 #include "core/assert.h"
+#include "os/durable_file.h"
+#include "os/files.h"
 
 namespace haven::session {
 namespace {
@@ -19,15 +21,7 @@ Status SaveLayout(const StoreOptions& options, const wire::Layout& layout) {
   if (g_mkdir_with_parents(options.state_dir.c_str(), 0700) != 0) {
     return Status::FromErrno(errno, "cannot create " + options.state_dir);
   }
-  Bytes body = wire::Encode(layout);
-  GError* error = nullptr;
-  if (g_file_set_contents(LayoutPath(options).c_str(), reinterpret_cast<const char*>(body.data()),
-                          static_cast<gssize>(body.size()), &error)) {
-    return Status::Ok();
-  }
-  Status status(StatusCode::kEnvironment, error->message);
-  g_error_free(error);
-  return status;
+  return os::ReplaceFileDurably(LayoutPath(options), wire::Encode(layout));
 }
 
 /// @return an empty layout if there is no file.
@@ -109,7 +103,8 @@ void BackupStore::Share(std::unique_ptr<memrep::StoreLease> lease) {
 
 Status BackupStore::DropJournal(const StoreOptions& options) {
   for (const std::string& path : {LayoutPath(options), JournalPath(options), JournalPath(options) + ".2"}) {
-    if (unlink(path.c_str()) != 0 && errno != ENOENT) return Status::FromErrno(errno, "cannot remove " + path);
+    if (os::Files::Here().Unlink(path.c_str()) != 0 && errno != ENOENT)
+      return Status::FromErrno(errno, "cannot remove " + path);
   }
   return Status::Ok();
 }
