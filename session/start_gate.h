@@ -20,7 +20,7 @@ struct GateOptions {
   milliseconds deadline{1000};      ///< of one question
   Clock* clock = &MonotonicClock();
   Dialer* dialer = &TcpDialer();
-  ArbiterChoice arbiter;  ///< not empty: asked instead of the one that the record names
+  ArbiterChoice arbiter = {};  ///< not empty: asked instead of the one that the record names
 };
 
 /// Stands between a device model and its guest's first instruction: a copy that had a backup does
