@@ -113,10 +113,17 @@ tests_fuzz_session_fuzz_LDFLAGS = $(AM_LDFLAGS) $(fuzz_flags)
 tests_fuzz_make_corpus_SOURCES = tests/fuzz/make_corpus.cc tests/unit/session_fakes.cc
 tests_fuzz_make_corpus_LDADD = libhavenengine.la $(GLIB_LIBS)
 
+# The decisions of the model of who may run: tests/model/run.
+check_PROGRAMS += tests/model/decision_table
+# Of its own flags, so that these objects are not taken for those of the library.
+tests_model_decision_table_CPPFLAGS = $(AM_CPPFLAGS)
+tests_model_decision_table_SOURCES = tests/model/decision_table.cc session/after_loss.cc core/assert.cc
+
 TESTS += tests/unit/include-direction tests/unit/figures-agree tests/unit/wire-dump-test \
 	tests/unit/guest-record-dump-test tests/fuzz/replay-corpora
 EXTRA_DIST += tests/unit/include-direction tests/unit/figures-agree tests/unit/haven-wire-dump \
 	tests/unit/wire-dump-test tests/fuzz/replay-corpora \
 	tests/unit/guest-record-dump tests/unit/guest-record-dump-test \
-	tests/fuzz/corpus tests/fuzz/journal_seeds.cc tests/e2e tests/guest tests/xen
+	tests/fuzz/corpus tests/fuzz/journal_seeds.cc tests/e2e tests/guest tests/xen \
+	tests/model/run tests/model/who_may_run.pml
 AM_TESTS_ENVIRONMENT = MAKE_CORPUS=tests/fuzz/make_corpus; export MAKE_CORPUS;
