@@ -99,14 +99,14 @@ void PrintPromela(Broken broken) {
   DefineNames("ARBITER", kArbiters);
   for (AfterLoss step : kSteps)
     std::printf("#define %s %d\n", Macro("STEP", AfterLossName(step)).c_str(), static_cast<int>(step));
-  std::puts("inline Decide(held, pause_on_loss, guest, backup, arbiter, step) {\n  if");
+  std::puts("inline Decide(held, pause_on_loss, guest, backup, arbiter, step) {\n  d_step { if");
   ForEachRow([&](const LossFacts& facts) {
     std::printf("  :: held == %d && pause_on_loss == %d && guest == %s && backup == %s && arbiter == %s -> step = %s\n",
                 facts.held, facts.pause_on_loss, Macro("GUEST", Name(facts.guest)).c_str(),
                 Macro("BACKUP", Name(facts.backup)).c_str(), Macro("ARBITER", Name(facts.arbiter)).c_str(),
                 Macro("STEP", AfterLossName(DecideAs(broken, facts))).c_str());
   });
-  std::puts("  fi\n}");
+  std::puts("  fi }\n}");
 }
 
 /// The answers of the backup by those of the arbiter, when the other facts are these.

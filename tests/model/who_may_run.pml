@@ -5,10 +5,12 @@
  *
  * Macros from outside choose the variant:
  *   ARBITER        both sides have one; else neither
- *   CUTS           the link may be cut, and heal
+ *   WHOLE_NETWORK  the link is never cut, and havend does not end while a guest that it has started runs
  *   LOSSY          single messages may be lost, too
  *   LIVE           no choices of an administrator that make a copy wait for a person
- *   CRASHES, P_FREEZES, B_FREEZES, LINK_CUTS, SESSIONS   how often at most
+ *   BACKUP_CUT_OFF the arbiter never hears the backup
+ *   FAULTS         how many there are at most: cuts, freezes, crashes, troubles that end a session, and orders of persons
+ *   SESSIONS       how many, one after the other
  *   BREAK_...      a planted error
  *
  * A step of a side is atomic, and needs a side that is up and not frozen: between any two steps
@@ -88,23 +90,21 @@ byte question;
 #define NOBODY 0
 #define PRIMARY 1
 #define BACKUP 2
-byte winner[SESSIONS + 1];
+byte winner;
 byte p_reply = ARBITER_NONE, b_reply = ARBITER_NONE;
-
-/* --- choices of the administrator ------------------------------------------ */
-bool auto_promote, pause_on_loss, drop_on_new_life;
-#define ON_START_WAIT 0
-#define ON_START_ARBITER 1
-#define ON_START_START 2
-byte on_start;
 
 /* --- what is only there to be checked ---------------------------------------- */
 bool unheard;    /* the copy on the primary runs though nobody has confirmed that it may */
 bool reachable;  /* when the primary's process went on after a freeze, the backup ran the guest and could have said so */
 bool excused;    /* nothing runs by itself any more: two failures, or a person has to decide */
 bool p_unanswered, b_unanswered;  /* the arbiter has just not answered */
-byte crashes, p_freezes, b_freezes, cuts, troubles, orders, failures;
-bool trouble, handed;
+byte faults;
+#ifdef LIVE
+#define EXCUSE excused = true
+#else
+#define EXCUSE skip
+#endif
+#define MAY_FAIL (faults < FAULTS)
 
 #define P_ON (p != P_DOWN && !p_frozen)
 #define B_ON (b != B_DOWN && !b_frozen)
@@ -134,15 +134,15 @@ bool trouble, handed;
 /* Whoever asks first has won, for good. An answer may be lost after it was given. */
 inline AskArbiter(side, reply) {
   if
-  :: winner[session] == NOBODY -> winner[session] = side
+  :: winner == NOBODY -> winner = side
   :: else
   fi;
   if
 #ifdef BREAK_ARBITER_FORGETS
   :: true -> reply = ARBITER_WON
 #else
-  :: winner[session] == side -> reply = ARBITER_WON
-  :: winner[session] != side -> reply = ARBITER_LOST
+  :: winner == side -> reply = ARBITER_WON
+  :: winner != side -> reply = ARBITER_LOST
 #endif
   :: true -> reply = ARBITER_UNKNOWN
   fi
@@ -207,7 +207,12 @@ byte step;  /* of Decide(), inside of one atomic step only */
 
 inline TakeStep() {
   p_unanswered = false;
-  Decide(p_held, pause_on_loss, p_given, f_backup, f_arbiter, step);
+  if
+  :: Decide(p_held, 0, p_given, f_backup, f_arbiter, step)
+#ifndef LIVE
+  :: Decide(p_held, 1, p_given, f_backup, f_arbiter, step)
+#endif
+  fi;
   if
   :: step == STEP_RETRY ->
      p = P_ALONE;
@@ -234,9 +239,7 @@ inline TakeStep() {
 #else
      :: true ->
 #endif
-#ifndef LOSSY
         assert(!reachable);
-#endif
         if
         :: f_backup == BACKUP_SILENT && f_arbiter == ARBITER_NONE -> unheard = true
         :: else -> unheard = false
@@ -265,16 +268,25 @@ inline HearBackup() {
 inline GateWithoutAnswer() {
   if
   :: life_ended -> GoAlone()
-  :: !life_ended && on_start == ON_START_START ->
+#ifndef LIVE
+  /* --on-start wait */
+  :: !life_ended
+#ifndef WHOLE_NETWORK
+  /* --on-start start */
+  :: !life_ended ->
      unheard = true;
      GoAlone()
-  :: !life_ended && on_start == ON_START_ARBITER ->
+#endif
+#endif
+#ifdef ARBITER
+  /* --on-start arbiter */
+  :: !life_ended ->
 #ifdef BREAK_GATE_OPEN
      GoAlone()
 #else
      AskArbiter(PRIMARY, p_reply)
 #endif
-  :: !life_ended && on_start == ON_START_WAIT
+#endif
   fi
 }
 
@@ -284,6 +296,7 @@ proctype Primary() {
   :: atomic { P_ON && B_ON && !cut && (p == P_ALONE || p == P_HOLDS) && session < SESSIONS && !B_IN_HAND &&
               !b_runs && !b_ahead && !(b_checkpoint && !same_life && !life_ended) ->
      session++;
+     winner = NOBODY;
      connected = true;
      said = SAID_NOTHING;
      p_ahead = false;
@@ -302,22 +315,24 @@ proctype Primary() {
   :: atomic { P_ON && p == P_SYNC && connected && !cut -> p = P_PROTECTED; p_held = true }
   /* The connection ends: closed at the other end, silence, or trouble of its own. */
   :: atomic { P_ON && P_IN_SESSION && hand == HAND_NONE &&
-              (!connected || cut || b == B_DOWN || b_frozen || !B_IN_SESSION && !(p_given && B_PROMOTING) || trouble) ->
-     trouble = false;
+              (!connected || cut || b == B_DOWN || b_frozen || !B_IN_SESSION && !(p_given && B_PROMOTING)) ->
      LoseBackup() }
+  :: atomic { P_ON && P_IN_SESSION && hand == HAND_NONE && MAY_FAIL -> faults++; LoseBackup() }
+#ifndef LIVE
   /* Protection ends by a person's order, and the backup has heard it. */
-  :: atomic { P_ON && B_ON && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && handed ->
-     handed = false;
+  :: atomic { P_ON && B_ON && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && MAY_FAIL ->
+     faults++;
      connected = false;
      b = B_WAITING;
      b_checkpoint = false;
      life_ended = true;
      GoAlone() }
   /* The guest is handed over by a person's order. */
-  :: atomic { P_ON && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && handed ->
-     handed = false;
+  :: atomic { P_ON && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && MAY_FAIL ->
+     faults++;
      p_given = true;
      said = SAID_HANDED_OVER }
+#endif
   :: atomic { P_ON && p == P_PROTECTED && p_given && hand == HAND_RUNS -> p = P_HALTED; ForgetFacts(); connected = false }
   :: atomic { P_ON && p == P_PROTECTED && p_given && hand == HAND_REFUSED -> p_given = false; LoseBackup() }
   /* After a loss. */
@@ -365,14 +380,29 @@ inline AnswerHandOver(answer) {
   b_hand = false
 }
 
+/* Nothing of a promotion counts any more. */
+inline PromotionEnds() {
+  b_once = false;
+  b_cold = false;
+  b_was_ahead = false
+}
+
 inline NotPromoted() {
   if
   :: b_cold -> b = B_WAITING
   :: else -> b = B_LOST
   fi;
+  PromotionEnds();
   AnswerHandOver(HAND_REFUSED)
 }
 
+/* Before it answers: nobody starts the guest here from now on without knowing. */
+inline Yield() {
+  b_noted = true;
+  question = Q_GO
+}
+
+#define ANOTHER_LIFE_WAITS (!p_ahead && b_checkpoint && !same_life && !life_ended)
 inline AnswerQuestion() {
   if
   :: b_runs -> question = Q_RUNS
@@ -380,18 +410,26 @@ inline AnswerQuestion() {
   :: !b_runs && !B_IN_HAND && b_ahead -> question = Q_NEWER
   :: !b_runs && !B_IN_HAND && !b_ahead ->
      if
-     :: !p_ahead && b_checkpoint && !same_life && !life_ended && !drop_on_new_life -> question = Q_CHECKPOINT
-     :: else ->
-        if
-        :: !p_ahead && b_checkpoint && !same_life && !life_ended ->
-           b_checkpoint = false;
-           b = B_WAITING
-        :: else
-        fi;
-        question = Q_GO;
-        b_noted = true
+     :: ANOTHER_LIFE_WAITS ->
+        question = Q_CHECKPOINT;
+        EXCUSE  /* a person decides */
+#ifndef LIVE
+     /* on-new-life = discard */
+     :: ANOTHER_LIFE_WAITS ->
+        b_checkpoint = false;
+        b = B_WAITING;
+        Yield()
+#endif
+     :: !ANOTHER_LIFE_WAITS -> Yield()
      fi
   fi
+}
+
+/* A thread of its own. */
+proctype BackupAnswers() {
+  end: do
+  :: atomic { B_ON && !cut && question == Q_SENT -> AnswerQuestion() }
+  od
 }
 
 proctype Backup() {
@@ -415,23 +453,29 @@ proctype Backup() {
      connected = false;
      if
      :: b == B_SYNC -> b = B_WAITING
-     :: b == B_PROTECTING && auto_promote -> Promote(false, false, false)
-     :: b == B_PROTECTING && !auto_promote -> b = B_LOST
+     :: b == B_PROTECTING -> Promote(false, false, false)
+#ifndef LIVE
+     /* promote = manual */
+     :: b == B_PROTECTING -> b = B_LOST
+#endif
      fi }
   /* ... or there is trouble here. */
-  :: atomic { B_ON && B_IN_SESSION && trouble && said == SAID_NOTHING ->
-     trouble = false;
+  :: atomic { B_ON && B_IN_SESSION && MAY_FAIL && said == SAID_NOTHING ->
+     faults++;
      connected = false;
      if
      :: b == B_SYNC -> b = B_WAITING
      :: b == B_PROTECTING -> b = B_LOST
      fi }
-  :: atomic { B_ON && !cut && question == Q_SENT -> AnswerQuestion() }
   /* A promotion. */
 #ifdef ARBITER
   :: atomic { B_ON && b == B_ASKS && b_reply == ARBITER_NONE ->
      b_unanswered = false;
+#ifdef BACKUP_CUT_OFF
+     b_reply = ARBITER_UNKNOWN }
+#else
      AskArbiter(BACKUP, b_reply) }
+#endif
   :: atomic { B_ON && b == B_ASKS && b_reply != ARBITER_NONE ->
      if
      :: b_reply == ARBITER_WON -> b = B_RECORDS
@@ -449,22 +493,25 @@ proctype Backup() {
   :: atomic { B_ON && b == B_STARTS ->
      b = B_PROMOTED;
      b_runs = true;
+     PromotionEnds();
      AtMostOne();
      AnswerHandOver(HAND_RUNS) }
-  :: atomic { B_ON && b == B_STARTS && failures < FAILURES ->
-     failures++;
-     excused = true;
+  :: atomic { B_ON && b == B_STARTS && MAY_FAIL ->
+     faults++;
+     EXCUSE;
      b_ahead = b_was_ahead;
      if
      :: b_cold -> b = B_WAITING; b_checkpoint = false
      :: else -> b = B_FAILED
      fi;
+     PromotionEnds();
      AnswerHandOver(HAND_REFUSED) }
 #ifndef LIVE
   /* Orders of a person, without --force. */
-  :: atomic { B_ON && (b == B_LOST || b == B_FAILED) && b_checkpoint && !b_noted -> Promote(true, false, false) }
+  :: atomic { B_ON && (b == B_LOST || b == B_FAILED) && b_checkpoint && !b_noted && MAY_FAIL -> faults++; Promote(true, false, false) }
   :: atomic { B_ON && b == B_ASKS && !b_once -> b_once = true }
-  :: atomic { B_ON && !B_IN_HAND && !b_runs && b_whole && (!b_checkpoint || b == B_FAILED) && !b_noted && !life_ended ->
+  :: atomic { B_ON && !B_IN_HAND && !b_runs && b_whole && (!b_checkpoint || b == B_FAILED) && !b_noted && !life_ended && MAY_FAIL ->
+     faults++;
      Promote(true, true, false) }
 #endif
   od
@@ -472,10 +519,10 @@ proctype Backup() {
 
 /* --- the world --------------------------------------------------------------------- */
 inline CrashPrimary() {
-  crashes++;
+  faults++;
   if
-  :: winner[session] == PRIMARY ||
-     !(b == B_PROTECTING && said == SAID_NOTHING || B_PROMOTING || b_runs) -> excused = true
+  :: winner == PRIMARY ||
+     !(b == B_PROTECTING && said == SAID_NOTHING || B_PROMOTING || b_runs) -> EXCUSE
   :: else
   fi;
   p = P_DOWN;
@@ -488,9 +535,9 @@ inline CrashPrimary() {
 }
 
 inline CrashBackup() {
-  crashes++;
+  faults++;
   if
-  :: winner[session] == BACKUP || B_PROMOTING || b_runs || p == P_DOWN || p == P_HALTED -> excused = true
+  :: winner == BACKUP || B_PROMOTING || b_runs || p == P_DOWN || p == P_HALTED -> EXCUSE
   :: else
   fi;
   b = B_DOWN;
@@ -499,6 +546,7 @@ inline CrashBackup() {
   b_hand = false;
   b_reply = ARBITER_NONE;
   b_unanswered = false;
+  PromotionEnds();
 #ifdef BREAK_NOTE_FORGOTTEN
   b_noted = false;
 #endif
@@ -507,13 +555,23 @@ inline CrashBackup() {
   said = SAID_NOTHING
 }
 
+/*
+ * Without an arbiter, a backup that stands still while it starts the guest has outlived the silence that it acts on;
+ * one that stands still later cannot say that the guest runs.
+ */
+#if defined(ARBITER) || !defined(WHOLE_NETWORK) || defined(BREAK_FROZEN_PROMOTION)
+#define B_MAY_FREEZE true
+#else
+#define B_MAY_FREEZE (!B_PROMOTING && !b_runs)
+#endif
+
 proctype World() {
-  do
-  :: atomic { P_ON && p_freezes < P_FREEZES -> p_freezes++; p_frozen = true; p_stood = true; reachable = false }
-  :: atomic { B_ON && b_freezes < B_FREEZES -> b_freezes++; b_frozen = true; reachable = false }
-#ifdef CUTS
-  :: atomic { !cut && cuts < CUTS ->
-     cuts++;
+  end: do
+  :: atomic { P_ON && MAY_FAIL -> faults++; p_frozen = true; p_stood = true; reachable = false }
+  :: atomic { B_ON && MAY_FAIL && B_MAY_FREEZE -> faults++; b_frozen = true; reachable = false }
+#ifndef WHOLE_NETWORK
+  :: atomic { !cut && MAY_FAIL ->
+     faults++;
      cut = true;
      reachable = false;
      /* What is on its way may be lost. */
@@ -531,11 +589,11 @@ proctype World() {
      fi }
   :: atomic { cut -> cut = false }
 #endif
-  :: atomic { p != P_DOWN && crashes < CRASHES -> CrashPrimary() }
-  :: atomic { b != B_DOWN && crashes < CRASHES -> CrashBackup(); b_runs = false }
+  :: atomic { p != P_DOWN && MAY_FAIL -> CrashPrimary() }
+  :: atomic { b != B_DOWN && MAY_FAIL -> CrashBackup(); b_runs = false }
 #ifndef WHOLE_NETWORK
   /* havend ends; a guest that it has started runs on. */
-  :: atomic { b != B_DOWN && b_runs && crashes < CRASHES -> CrashBackup() }
+  :: atomic { b != B_DOWN && b_runs && MAY_FAIL -> CrashBackup() }
 #endif
   :: atomic { p == P_DOWN ->
      if
@@ -547,53 +605,30 @@ proctype World() {
      :: b_runs -> b = B_PROMOTED
      :: else -> b = B_WAITING
      fi }
-  :: atomic { troubles < TROUBLES -> troubles++; trouble = true }
-#ifndef LIVE
-  :: atomic { orders < ORDERS -> orders++; handed = true }
-#endif
+#ifdef LIVE
+  /* Links need not heal, hosts need not come back. */
   :: true -> break
+#endif
   od
 }
 
 /* No freeze is for ever. */
 proctype Time() {
   end: do
-  :: atomic { p_frozen -> p_frozen = false; reachable = (b_runs && B_ON && !cut) }
+#ifdef ARBITER
+  :: atomic { p_frozen -> p_frozen = false }
+#else
+  :: atomic { p_frozen -> p_frozen = false; reachable = (p == P_DECIDES && b_runs && B_ON && !cut) }
+#endif
   :: atomic { b_frozen -> b_frozen = false }
   od
 }
 
 init {
   atomic {
-    if
-    :: auto_promote = true
-#ifndef LIVE
-    :: auto_promote = false
-#endif
-    fi;
-#ifndef LIVE
-    if
-    :: pause_on_loss = true
-    :: pause_on_loss = false
-    fi;
-    if
-    :: drop_on_new_life = true
-    :: drop_on_new_life = false
-    fi;
-#endif
-    if
-#ifdef ARBITER
-    :: on_start = ON_START_ARBITER
-#endif
-#ifndef LIVE
-    :: on_start = ON_START_WAIT
-#ifndef WHOLE_NETWORK
-    :: on_start = ON_START_START
-#endif
-#endif
-    fi;
     run Primary();
     run Backup();
+    run BackupAnswers();
     run World();
     run Time()
   }
