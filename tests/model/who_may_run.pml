@@ -506,8 +506,8 @@ proctype Backup() {
      fi;
      PromotionEnds();
      AnswerHandOver(HAND_REFUSED) }
-#ifndef LIVE
-  /* Orders of a person, without --force. */
+#if !defined(LIVE) && !defined(WHOLE_NETWORK)
+  /* Orders of a person, without --force. Without an arbiter, the person has to know that the primary is gone. */
   :: atomic { B_ON && (b == B_LOST || b == B_FAILED) && b_checkpoint && !b_noted && MAY_FAIL -> faults++; Promote(true, false, false) }
   :: atomic { B_ON && b == B_ASKS && !b_once -> b_once = true }
   :: atomic { B_ON && !B_IN_HAND && !b_runs && b_whole && (!b_checkpoint || b == B_FAILED) && !b_noted && !life_ended && MAY_FAIL ->
@@ -520,6 +520,10 @@ proctype Backup() {
 /* --- the world --------------------------------------------------------------------- */
 inline CrashPrimary() {
   faults++;
+#ifdef BACKUP_CUT_OFF
+  /* The start gate waits for a busy backup, which has the newer state. */
+  EXCUSE;
+#endif
   if
   :: winner == PRIMARY ||
      !(b == B_PROTECTING && said == SAID_NOTHING || B_PROMOTING || b_runs) -> EXCUSE
