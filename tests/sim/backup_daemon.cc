@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tests/sim/backup_daemon.h"
+
+#include "tests/sim/device_model.h"
+
+namespace haven::sim {
+namespace {
+
+constexpr milliseconds kHelloTime{5000};
+
+}  // namespace
+
+void BackupDaemon::SwitchOn(World& world, Host& host) {
+  if (!host.up || world.DaemonOn(host) != nullptr) return;
+  Process& process = world.NewProcess("havend", host);
+  world.daemons.push_back(std::make_unique<BackupDaemon>(world, process));
+  world.Note(process.name, "starts");
+  world.scheduler.Spawn(&process, "main", [daemon = world.daemons.back().get()] { daemon->Start(); });
+}
+
+void BackupDaemon::Start() {
+  session::BackupGuestOptions options;
+  options.name = kGuest;
+  options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;
+  options.disks = {{kDisk, world_.DiskPath(process_.host)}};
+  options.create = true;
+  options.durable = world_.settings.durable;
+  options.auto_promote = world_.settings.auto_promote;
+  options.arbiter = world_.ArbiterFor(process_.host);
+  options.deadline = world_.settings.deadline;
+  options.clock = &world_.clock;
+  session::Activator& activator = *this;
+  guest_ = std::make_unique<session::BackupGuest>(std::move(options), activator);
+  const Status recovered = guest_->Recover();
+  if (!recovered.ok()) world_.Note(process_.name, recovered.message());
+  world_.network.Listen(process_, [this](std::unique_ptr<Transport> transport) { Accept(std::move(transport)); });
+}
+
+void BackupDaemon::Accept(std::unique_ptr<Transport> transport) {
+  if (ending_) return;
+  busy_++;
+  auto link = std::make_unique<Link>(std::move(transport), world_.clock);
+  Record record;
+  if (link->Receive(record, kHelloTime).ok() && record.header.type == wire::Type::kHello) {
+    auto hello = wire::DecodeHello(record.body);
+    if (hello.ok() && !ending_) guest_->Attach(std::move(link), hello.value());
+  }
+  busy_--;
+  world_.scheduler.Wake(&busy_);
+}
+
+void BackupDaemon::Order(const std::string& order, std::function<Status(session::BackupGuest&)> act) {
+  world_.scheduler.Spawn(&process_, "person", [this, order, act = std::move(act)] {
+    if (ending_ || guest_ == nullptr) return;
+    busy_++;
+    world_.Note(process_.name, "order: " + order);
+    const Status done = act(*guest_);
+    world_.Note(process_.name, order + (done.ok() ? ": done" : ": " + done.message()));
+    busy_--;
+    world_.scheduler.Wake(&busy_);
+  });
+}
+
+void BackupDaemon::End() {
+  world_.scheduler.Spawn(&process_, "end", [this] {
+    if (ending_) return;
+    ending_ = true;
+    world_.Note(process_.name, "is ended");
+    while (busy_ > 0) world_.scheduler.Block(&busy_);
+    guest_.reset();
+    world_.Kill(process_);
+  });
+}
+
+Status BackupDaemon::MayStart() {
+  if (world_.ModelOn(process_.host) == nullptr) return Status::Ok();
+  return {StatusCode::kRefused, "the guest runs on this host"};
+}
+
+Status BackupDaemon::Prepare(const memrep::GuestImage&) {
+  prepared_ = true;
+  return Status::Ok();
+}
+
+Status BackupDaemon::Activate(const memrep::GuestImage& image) {
+  return DeviceModel::Activate(world_, process_.host, &image);
+}
+
+Status BackupDaemon::Boot() { return DeviceModel::Activate(world_, process_.host, nullptr); }
+
+bool BackupDaemon::Running() {
+  const DeviceModel* model = world_.ModelOn(process_.host);
+  return model != nullptr && model->incoming();
+}
+
+}  // namespace haven::sim

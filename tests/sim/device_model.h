@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_TESTS_SIM_DEVICE_MODEL_H
+#define HAVEN_TESTS_SIM_DEVICE_MODEL_H
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "memrep/guest_image.h"
+#include "session/guest.h"
+#include "session/primary_session.h"
+#include "session/start_gate.h"
+#include "tests/sim/checker.h"
+#include "tests/sim/model_state.h"
+#include "tests/sim/world.h"
+
+namespace haven::sim {
+
+/// A process that runs the guest on one host, as QEMU with HAVEN in it would: from the disk there, behind the
+/// start gate, or from a checkpoint that the backup gives it.
+class DeviceModel final : public session::Guest, private session::StartGate::Listener {
+ public:
+  /// Switches the guest on, as a person or a boot script does. @param protect  to the other host, once it runs.
+  static void SwitchOn(World& world, Host& host, bool protect);
+  /// By the backup. @param image  nullptr: from the disk alone. @return why not.
+  static Status Activate(World& world, Host& host, const memrep::GuestImage* image);
+
+  DeviceModel(World& world, Process& process, bool incoming);
+  ~DeviceModel() override;
+
+  Process& process() const { return process_; }
+  /// Started by the backup of its host.
+  bool incoming() const { return incoming_; }
+  bool running() const { return running_ && !halted_; }
+  /// Its state as the session has said it last.
+  const std::optional<session::PrimaryState>& session_state() const { return session_state_; }
+
+  /// Any thread of the world: runs fn on the main thread.
+  void Post(std::function<void()> fn);
+  /// A client's request has reached this host.
+  void Request(uint64_t number);
+  // Main thread: what persons order.
+  void Protect();
+  void End(wire::Goodbye reason);
+  /// Main thread: looks whether all is there that was acknowledged.
+  void Audit();
+
+  // session::Guest
+  void RunOnMain(void (*fn)(void*), void* arg) override;
+  const std::vector<memrep::MemoryRegion>& regions() const override { return regions_; }
+  Status SetDirtyLog(bool on) override;
+  Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, session::AfterHarvest after) override;
+  Result<bool> Stop() override;
+  void Resume() override;
+  Status SaveDeviceState(Bytes& out) override;
+  void SendFrame(const netrep::Frame& frame) override;
+  void ReleaseOutput() override { Leave(Checker::Leave::kCommitted); }
+  void ReleaseAllOutput() override { Leave(Checker::Leave::kAlone); }
+  void StartDiskCopy(uint32_t disk) override;
+  void StateChanged(const session::PrimaryStatus& status) override;
+  void Halt() override;
+
+ private:
+  void Loop();
+  void GateChanged(bool open, const std::string& message) override;
+  void BootFromDisk(bool protect);
+  Status OpenDisk();
+  Bytes ReadDisk() const;
+  void Go();
+
+  void Begin();
+  void DoStep();
+  void StepDone();
+  void Advance();
+  bool WriteLocally(const ModelState::Write& write);
+  void SendReply(uint64_t number);
+  void Leave(Checker::Leave why);
+  void PumpCopy();
+  static void RequestDone(void* model);
+
+  World& world_;
+  Process& process_;
+  const bool incoming_;
+  int fd_ = -1;
+  bool running_ = false, halted_ = false, protect_ = false;
+  std::unique_ptr<session::StartGate> gate_;
+  std::unique_ptr<session::PrimarySession> session_;
+  std::optional<session::PrimaryState> session_state_;
+  wire::Token life_{};
+
+  ModelState state_;
+  std::vector<memrep::MemoryRegion> regions_;
+  std::vector<std::vector<uint64_t>> dirty_;
+  bool log_on_ = false, copying_ = false;
+  unsigned unfinished_ = 0;  ///< requests to the disk
+  std::vector<Reply> leaving_;
+  std::deque<std::function<void()>> queue_;
+};
+
+}  // namespace haven::sim
+
+#endif

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tests/sim/director.h"
+
+#include <algorithm>
+
+#include "core/records.h"
+#include "tests/sim/backup_daemon.h"
+#include "tests/sim/client.h"
+#include "tests/sim/device_model.h"
+
+namespace haven::sim {
+namespace {
+
+using Kind = Fault::Kind;
+using std::chrono::milliseconds;
+
+constexpr Duration kStart = milliseconds(3000);
+/// From the first commit until what goes wrong has begun and is mended.
+constexpr Duration kTrouble = milliseconds(4000);
+constexpr Duration kSettle = milliseconds(8000);
+constexpr Duration kLook = milliseconds(50);
+constexpr Duration kRestart = milliseconds(1000);
+
+}  // namespace
+
+void Director::Start() {
+  world_.network.on_record = [this](wire::Type type, Network::Moment moment) { return OnRecord(type, moment); };
+  world_.files.on_change = [this] { OnChange(); };
+  world_.scheduler.Spawn(nullptr, "director", [this] { Play(); });
+  (new Client(world_))->Start();
+}
+
+void Director::Play() {
+  for (const Fault& fault : plan_.faults) {
+    world_.Note("plan", Describe(fault));
+    if (fault.kind == Kind::kOctet) world_.network.Add(fault.octet);
+    if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) armed_.push_back(fault);
+  }
+  for (Host& host : world_.hosts) BackupDaemon::SwitchOn(world_, host);
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(5));
+  DeviceModel::SwitchOn(world_, world_.hosts[0], true);
+  (void)Await(kStart, [this] { return last_[1] == wire::Type::kCommitted; });
+  for (const Fault& fault : plan_.faults) {
+    world_.After(fault.at, [this, &fault] { Begin(fault); });
+  }
+  const Instant begin = world_.scheduler.world_now();
+  Duration last{};
+  for (const Fault& fault : plan_.faults) last = std::max(last, fault.at);
+  world_.scheduler.SleepUntil(begin + last + milliseconds(1));
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(100, 4000)));
+  Mend();
+  Persons();
+  Audit();
+  if (plan_.failback && !plan_.primary_never_back) {
+    LoseCopy();
+    Mend();
+    Persons();
+    Audit();
+  }
+  world_.End("");
+}
+
+// --- what goes wrong ----------------------------------------------------------------
+
+std::string Director::Name(uint32_t met) {
+  const auto name = [](uint32_t type) {
+    return type == 0 ? std::string("nothing") : std::string(wire::TypeName(static_cast<wire::Type>(type)));
+  };
+  return "a: " + name(met >> 8 & 0xff) + ", b: " + name(met & 0xff) + ", " + KindName(static_cast<Kind>(met >> 16));
+}
+
+void Director::Meet(const Fault& fault) {
+  met_.insert(static_cast<uint32_t>(fault.kind) << 16 | static_cast<uint32_t>(last_[0]) << 8 |
+              static_cast<uint32_t>(last_[1]));
+}
+
+bool Director::OnRecord(wire::Type type, Network::Moment moment) {
+  Process& process = *world_.scheduler.current();
+  const auto host = static_cast<unsigned>(&process.host - world_.hosts);
+  if (moment == Network::Moment::kBefore && type != wire::Type::kHeartbeat) last_[host] = type;
+  bool in_two = false;
+  for (size_t i = 0; i < armed_.size(); i++) {
+    Fault& fault = armed_[i];
+    if (fault.kind != Kind::kAtRecord || fault.host != host || fault.type != type) continue;
+    if (moment == Network::Moment::kBefore) {
+      if (fault.count > 0) fault.count--;
+      in_two |= fault.count == 0 && fault.moment == Network::Moment::kMiddle;
+    }
+    if (fault.count > 0 || fault.moment != moment) continue;
+    const Fault hit = fault;
+    armed_.erase(armed_.begin() + static_cast<ptrdiff_t>(i));
+    Hit(hit, process);
+    return false;
+  }
+  return in_two;
+}
+
+void Director::OnChange() {
+  Process& process = *world_.scheduler.current();
+  const auto host = static_cast<unsigned>(&process.host - world_.hosts);
+  for (size_t i = 0; i < armed_.size(); i++) {
+    Fault& fault = armed_[i];
+    if (fault.kind != Kind::kAtFile || fault.host != host || --fault.count > 0) continue;
+    const Fault hit = fault;
+    armed_.erase(armed_.begin() + static_cast<ptrdiff_t>(i));
+    Hit(hit, process);
+    return;
+  }
+}
+
+/// On the thread that it hits, which may go no further.
+void Director::Hit(const Fault& fault, Process& process) {
+  Meet(fault);
+  world_.Note("fault", Describe(fault));
+  Host& host = process.host;
+  switch (fault.then) {
+    case Fault::Then::kKill: return world_.Kill(process);
+    case Fault::Then::kPowerOff: return world_.PowerOff(host);
+    case Fault::Then::kFreeze: return world_.Freeze(host, fault.time, fault.both);
+    case Fault::Then::kCut: break;
+  }
+  Host& other = world_.other(host);
+  world_.network.Cut(host, other, true);
+  if (fault.both) world_.network.Cut(other, host, true);
+  world_.After(fault.time, [this, &host, &other] {
+    world_.network.Cut(host, other, false);
+    world_.network.Cut(other, host, false);
+  });
+}
+
+void Director::Begin(const Fault& fault) {
+  if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile || fault.kind == Kind::kOctet) return;
+  Host& host = world_.hosts[fault.host];
+  Host& other = world_.other(host);
+  Meet(fault);
+  world_.Note("fault", Describe(fault));
+  SimFiles::Trouble& trouble = world_.files.TroubleOf(host);
+  const auto later = [&](std::function<void()> act) { world_.After(fault.time, std::move(act)); };
+  switch (fault.kind) {
+    case Kind::kKillGuest:
+      if (DeviceModel* model = world_.ModelOn(host)) world_.Kill(model->process());
+      if (fault.both) later([this, &host] { DeviceModel::SwitchOn(world_, host, true); });
+      break;
+    case Kind::kKillDaemon:
+      if (BackupDaemon* daemon = world_.DaemonOn(host)) world_.Kill(daemon->process());
+      later([this, &host] { BackupDaemon::SwitchOn(world_, host); });
+      break;
+    case Kind::kPowerOff:
+      world_.PowerOff(host);
+      if (plan_.primary_never_back && fault.host == 0) break;
+      later([this, &host] {
+        world_.PowerOn(host);
+        BackupDaemon::SwitchOn(world_, host);
+        if (&host == &world_.hosts[0]) DeviceModel::SwitchOn(world_, host, true);
+      });
+      break;
+    case Kind::kCut:
+      world_.network.Cut(host, other, true);
+      if (fault.both) world_.network.Cut(other, host, true);
+      later([this, &host, &other] {
+        world_.network.Cut(host, other, false);
+        world_.network.Cut(other, host, false);
+      });
+      break;
+    case Kind::kFreeze: world_.Freeze(host, fault.time, fault.both); break;
+    case Kind::kSlow:
+      world_.network.SetDelay(milliseconds(fault.both ? 300 : 40));
+      later([this] { world_.network.SetDelay(world_.settings.delay); });
+      break;
+    case Kind::kFull:
+      trouble.full = true;
+      later([&trouble] { trouble.full = false; });
+      break;
+    case Kind::kReadOnly:
+      trouble.read_only = true;
+      later([&trouble] { trouble.read_only = false; });
+      break;
+    case Kind::kFailWrites: trouble.failing_writes = static_cast<unsigned>(fault.count); break;
+    case Kind::kFailSyncs: trouble.failing_syncs = static_cast<unsigned>(fault.count); break;
+    case Kind::kArbiterSilent: world_.ArbiterSilentUntil(host) = world_.scheduler.world_now() + fault.time; break;
+    default: BeginOrder(fault, host);
+  }
+}
+
+/// What somebody orders, whether it is the moment for it or not.
+void Director::BeginOrder(const Fault& fault, Host& host) {
+  DeviceModel* model = world_.ModelOn(host);
+  BackupDaemon* daemon = world_.DaemonOn(host);
+  if (fault.kind == Kind::kSwitchOn) return DeviceModel::SwitchOn(world_, host, fault.both);
+  if (fault.kind == Kind::kProtect && model != nullptr) return model->Post([model] { model->Protect(); });
+  if (fault.kind == Kind::kUnprotect && model != nullptr) {
+    return model->Post([model] { model->End(wire::Goodbye::kUnprotect); });
+  }
+  if (fault.kind == Kind::kRestartGuest && model != nullptr) {
+    model->Post([model] { model->End(wire::Goodbye::kGuestPoweredOff); });
+    return world_.After(fault.time, [this, &host] { DeviceModel::SwitchOn(world_, host, true); });
+  }
+  if (daemon == nullptr) return;
+  switch (fault.kind) {
+    case Kind::kRestartDaemon:
+      daemon->End();
+      return world_.After(fault.time, [this, &host] { BackupDaemon::SwitchOn(world_, host); });
+    case Kind::kFailover:
+      // Without an arbiter, who orders it has to know that the primary is gone.
+      if (!world_.settings.arbiter) world_.checker.Forgive("failover without an arbiter");
+      return daemon->Order("failover", [](session::BackupGuest& guest) { return guest.Failover(false); });
+    case Kind::kFailoverForce:
+      world_.checker.Forgive("failover --force");
+      return daemon->Order("failover --force", [](session::BackupGuest& guest) { return guest.Failover(true); });
+    case Kind::kDiscard:
+      world_.checker.Forgive("discard");
+      return daemon->Order("discard", [](session::BackupGuest& guest) { return guest.Discard(); });
+    case Kind::kHandOver:
+      return daemon->Order("failover --planned", [](session::BackupGuest& guest) { return guest.HandOver(); });
+    default: return;
+  }
+}
+
+// --- what is mended, and what people do then ------------------------------------------
+
+bool Director::Await(Duration most, const std::function<bool()>& condition) {
+  const Instant end = world_.scheduler.world_now() + most;
+  while (!condition() && world_.scheduler.world_now() < end) {
+    world_.scheduler.SleepUntil(world_.scheduler.world_now() + kLook);
+  }
+  return condition();
+}
+
+void Director::SwitchOnAll() {
+  for (Host& host : world_.hosts) {
+    if (plan_.primary_never_back && &host == &world_.hosts[0] && !host.up) continue;
+    world_.PowerOn(host);
+    BackupDaemon::SwitchOn(world_, host);
+  }
+}
+
+void Director::Mend() {
+  world_.Note("director", "all is mended");
+  armed_.clear();
+  for (Host& host : world_.hosts) {
+    world_.network.Cut(host, world_.other(host), false);
+    world_.files.TroubleOf(host) = {};
+    world_.ArbiterSilentUntil(host) = {};
+  }
+  world_.network.SetDelay(world_.settings.delay);
+  // What was frozen goes on by itself.
+  (void)Await(kTrouble, [this] {
+    return std::none_of(world_.processes.begin(), world_.processes.end(),
+                        [](const auto& process) { return process->alive && process->frozen; });
+  });
+  SwitchOnAll();
+}
+
+unsigned Director::Running() const {
+  return static_cast<unsigned>(std::count_if(world_.models.begin(), world_.models.end(), [](const auto& model) {
+    return model->process().alive && model->running();
+  }));
+}
+
+DeviceModel* Director::TheCopy() {
+  for (const auto& model : world_.models) {
+    if (model->process().alive && model->running()) return model.get();
+  }
+  return nullptr;
+}
+
+/// Somebody wants the guest to run again, and does what loses nothing before what may.
+void Director::Persons() {
+  const auto runs = [this] { return Running() > 0; };
+  if (Await(kRestart, runs)) return;
+  const auto order = [&](const char* name, Status (*act)(session::BackupGuest&)) {
+    for (Host& host : world_.hosts) {
+      if (BackupDaemon* daemon = world_.DaemonOn(host); daemon != nullptr && Running() == 0) daemon->Order(name, act);
+    }
+    return Await(kRestart * 2, runs);
+  };
+  if (!world_.settings.arbiter) world_.checker.ForgiveAlone();
+  if (order("failover", [](session::BackupGuest& guest) { return guest.Failover(false); })) return;
+  for (Host& host : world_.hosts) DeviceModel::SwitchOn(world_, host, false);
+  if (Await(kSettle, runs)) return;
+  for (Host& host : world_.hosts) {
+    if (DeviceModel* model = world_.ModelOn(host); model != nullptr && !model->running()) world_.Kill(model->process());
+  }
+  // What the primary did alone is lost with it: the order says so.
+  world_.checker.ForgiveAlone();
+  if (order("failover --cold", [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
+  world_.Note("director", "no copy runs; that is for a person to decide");
+}
+
+void Director::Audit() {
+  if (DeviceModel* model = TheCopy()) {
+    const uint64_t before = world_.checker.last();
+    (void)Await(kSettle, [&] { return world_.checker.last() > before || before >= kMostOperations; });
+    if (model->process().alive && model->running()) model->Post([model] { model->Audit(); });
+    world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(300));
+  }
+  if (Running() > 1 && world_.settings.arbiter && !world_.checker.forgiven()) {
+    world_.checker.Broken("two copies: both hosts run the guest");
+  }
+}
+
+/// The copy that runs now is protected by the other host, then its host is lost.
+void Director::LoseCopy() {
+  DeviceModel* model = TheCopy();
+  if (model == nullptr) return;
+  Host& host = model->process().host;
+  for (const auto& other : world_.models) {
+    if (other.get() != model && other->process().alive) world_.Kill(other->process());
+  }
+  model->Post([model] { model->Protect(); });
+  const auto is_protected = [model] {
+    return model->process().alive && model->session_state() == session::PrimaryState::kProtected;
+  };
+  if (!Await(kSettle, is_protected)) return;
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(20, 600)));
+  if (world_.faults.Percent(50)) {
+    world_.PowerOff(host);
+  } else if (model->process().alive) {
+    world_.Kill(model->process());
+  }
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(100, 3000)));
+}
+
+}  // namespace haven::sim

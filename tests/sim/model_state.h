@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_TESTS_SIM_MODEL_STATE_H
+#define HAVEN_TESTS_SIM_MODEL_STATE_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/bytes.h"
+#include "core/epoch.h"
+
+namespace haven::sim {
+
+constexpr uint64_t kRamPages = 64, kVgaPages = 2;
+constexpr uint64_t kSectorBytes = 512;
+constexpr uint64_t kLogSectors = 256, kDataSectors = 256;
+constexpr uint64_t kDiskBytes = (kLogSectors + kDataSectors) * kSectorBytes;
+/// A guest does no more: its log is full then.
+constexpr uint64_t kMostOperations = kLogSectors - 1;
+
+/// The guest is a database: it does one numbered operation after the other, each on order of its client. What an
+/// operation writes follows from its number, a value that this copy of the guest has chosen, and all operations
+/// before it. So memory and disk follow from the list of values, and two copies that went on separately differ.
+struct Operation {
+  uint64_t number = 0;
+  uint64_t value = 0;
+  uint64_t chain = 0;  ///< of it and all before it
+};
+
+/// Where the writes of an operation to the disk are, in their order.
+enum class Step : uint8_t { kIdle, kData, kDataFlush, kLog, kLogFlush };
+
+/// What the guest is made of, besides its disk.
+class ModelState {
+ public:
+  ModelState();
+
+  uint64_t counter() const { return done_.size(); }
+  uint64_t chain() const { return done_.empty() ? 0 : done_.back().chain; }
+  /// @param number  1 to counter().
+  const Operation& operation(uint64_t number) const { return done_[number - 1]; }
+  Operation Next(uint64_t value) const;
+  /// The effect on memory. @return the pages that it has written: region in the high half.
+  std::vector<uint64_t> Do(const Operation& operation);
+
+  /// Octets of the disk that the operation writes: a few sectors, then its record in the log.
+  struct Write {
+    uint64_t offset;
+    Bytes data;
+  };
+  static Write DataOf(const Operation& operation);
+  static Write LogOf(const Operation& operation);
+
+  Bytes memory[2];  ///< pc.ram, vga
+  Step step = Step::kIdle;
+  Operation pending;  ///< step not kIdle
+  bool step_done = false;
+
+  Bytes SaveDevice(uint64_t padding) const;
+
+  /// From what a checkpoint has: the list of operations comes from the log on the disk.
+  /// @param why  filled: what is wrong, empty if all fits together.
+  static ModelState Load(ByteSpan device, const std::vector<ByteSpan>& memory, ByteSpan disk, std::string& why);
+  /// After a loss of power: from the disk alone.
+  static ModelState Boot(ByteSpan disk, std::string& why);
+
+ private:
+  void ReadLog(ByteSpan disk, uint64_t most);
+  /// Whether the data region is what the operations have written; of the one that comes next a part may be there.
+  std::string CheckData(ByteSpan disk) const;
+
+  std::vector<Operation> done_;
+};
+
+}  // namespace haven::sim
+
+#endif

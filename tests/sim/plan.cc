@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tests/sim/plan.h"
+
+#include <algorithm>
+
+#include "core/assert.h"
+#include "core/records.h"
+
+namespace haven::sim {
+namespace {
+
+using Kind = Fault::Kind;
+using std::chrono::microseconds;
+using Time = std::chrono::milliseconds;
+
+/// What a primary sends, and what a backup.
+constexpr wire::Type kFromPrimary[] = {wire::Type::kHello,     wire::Type::kIdentity,    wire::Type::kLayout,
+                                       wire::Type::kDiskWrite, wire::Type::kDiskFlush,   wire::Type::kPages,
+                                       wire::Type::kPages,     wire::Type::kDeviceState, wire::Type::kEpochEnd,
+                                       wire::Type::kEpochEnd,  wire::Type::kHeartbeat};
+constexpr wire::Type kFromBackup[] = {wire::Type::kHelloReply, wire::Type::kIdentity,  wire::Type::kLayoutReply,
+                                      wire::Type::kDiskAck,    wire::Type::kCommitted, wire::Type::kCommitted,
+                                      wire::Type::kCommitted,  wire::Type::kHeartbeat};
+
+Settings MakeSettings(Random& random) {
+  Settings settings;
+  settings.arbiter = random.Percent(80);
+  settings.auto_promote = settings.arbiter;
+  settings.durable = random.Percent(40);
+  settings.interval = milliseconds(random.Between(10, 120));
+  settings.deadline = milliseconds(random.Between(3, 12) * 100);
+  if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
+  settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
+  settings.longest_pause_us = random.Percent(50) ? 4000 : 40000;
+  return settings;
+}
+
+Duration ShortOrLong(Random& random) {
+  return random.Percent(50) ? Time(random.Between(5, 400)) : Time(random.Between(400, 4000));
+}
+
+void ChooseMoment(Fault& fault, Random& random) {
+  const bool early = random.Percent(25);
+  fault.moment = static_cast<Network::Moment>(random.Below(3));
+  fault.type = fault.host == 0 ? kFromPrimary[random.Below(std::size(kFromPrimary))]
+                               : kFromBackup[random.Below(std::size(kFromBackup))];
+  fault.count = random.Between(1, early ? 3 : 25);
+  // These come once or three times in a session.
+  const bool once = fault.type < wire::Type::kLayoutReply || fault.type == wire::Type::kLayoutReply;
+  if (once && fault.kind == Kind::kAtRecord) fault.count = random.Between(1, 4);
+  if (fault.kind == Kind::kAtFile) fault.count = random.Between(1, 120);
+  fault.then = static_cast<Fault::Then>(random.Percent(75) ? random.Below(2) : 2 + random.Below(2));
+}
+
+Fault MakeFault(Kind kind, Random& random) {
+  Fault fault;
+  fault.kind = kind;
+  fault.host = static_cast<unsigned>(random.Below(2));
+  fault.at = Time(random.Below(900));
+  fault.time = ShortOrLong(random);
+  fault.both = random.Percent(50);
+  if (kind == Kind::kAtRecord || kind == Kind::kAtFile) ChooseMoment(fault, random);
+  if (kind == Kind::kFailWrites || kind == Kind::kFailSyncs) fault.count = random.Between(1, 3);
+  if (kind == Kind::kOctet) {
+    const uint64_t most = random.Percent(30) ? 400 : random.Percent(50) ? 20'000 : 400'000;
+    fault.octet = {static_cast<Network::Fault::Kind>(random.Below(3)), static_cast<unsigned>(random.Below(4)),
+                   random.Percent(40), random.Below(most)};
+  }
+  return fault;
+}
+
+/// What ends the primary, or makes the backup believe so.
+Fault MakeLoss(Random& random) {
+  constexpr Kind kLosses[] = {Kind::kKillGuest, Kind::kPowerOff, Kind::kAtRecord, Kind::kAtRecord,
+                              Kind::kAtFile,    Kind::kCut,      Kind::kFreeze};
+  Fault fault = MakeFault(kLosses[random.Below(std::size(kLosses))], random);
+  fault.host = 0;
+  if (fault.kind == Kind::kAtRecord) ChooseMoment(fault, random);
+  if (fault.kind == Kind::kCut) fault.both = random.Percent(70);
+  if (fault.kind == Kind::kCut || fault.kind == Kind::kFreeze) fault.time = Time(random.Between(1300, 5000));
+  fault.at = Time(random.Between(50, 700));
+  return fault;
+}
+
+}  // namespace
+
+Plan MakePlan(uint64_t seed) {
+  Random random(Mix(seed, 7));
+  Plan plan;
+  plan.settings = MakeSettings(random);
+  plan.faults.push_back(MakeLoss(random));
+  for (uint64_t more = random.Below(4); more > 0; more--) {
+    plan.faults.push_back(MakeFault(static_cast<Kind>(random.Below(Fault::kKinds)), random));
+  }
+  // A person who is wrong is rarer than a machine that fails.
+  std::erase_if(plan.faults, [&](const Fault& fault) {
+    const bool rash = fault.kind == Kind::kFailoverForce || fault.kind == Kind::kDiscard;
+    return rash && random.Percent(70);
+  });
+  if (random.Percent(15)) {
+    // The backup loses what it has in memory, then the primary is lost for good.
+    plan.primary_never_back = true;
+    Fault loss = MakeFault(random.Percent(50) ? Kind::kPowerOff : Kind::kAtRecord, random);
+    loss.host = 1;
+    if (loss.kind == Kind::kAtRecord) {
+      ChooseMoment(loss, random);
+      loss.then = Fault::Then::kPowerOff;
+    }
+    loss.at = Time(random.Between(100, 600));
+    plan.faults = {loss, MakeFault(Kind::kPowerOff, random)};
+    plan.faults[1].host = 0;
+    plan.faults[1].at = Time(random.Between(600, 900));
+  }
+  plan.failback = random.Percent(40);
+  return plan;
+}
+
+const char* KindName(Kind kind) {
+  constexpr const char* kNames[Fault::kKinds] = {
+      "kill-guest", "kill-daemon",    "power-off",      "cut",           "freeze",    "slow",
+      "octet",      "at-record",      "at-file",        "full",          "read-only", "fail-writes",
+      "fail-syncs", "arbiter-silent", "restart-daemon", "restart-guest", "switch-on", "protect",
+      "unprotect",  "failover",       "failover-force", "discard",       "hand-over"};
+  return kNames[static_cast<size_t>(kind)];
+}
+
+std::string Describe(const Fault& fault) {
+  const auto ms = [](Duration time) { return std::to_string(std::chrono::duration_cast<Time>(time).count()) + " ms"; };
+  std::string text = std::string(KindName(fault.kind)) + " host " + (fault.host == 0 ? "a" : "b") + " at " +
+                     ms(fault.at) + " for " + ms(fault.time) + (fault.both ? " (both)" : "");
+  if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) {
+    constexpr const char* kMoments[] = {"before", "in", "after"};
+    constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze"};
+    text += std::string(", ") + kMoments[static_cast<size_t>(fault.moment)] + " the " + std::to_string(fault.count) +
+            ". " + (fault.kind == Kind::kAtRecord ? wire::TypeName(fault.type) : "change of a file") + ": " +
+            kThen[static_cast<size_t>(fault.then)];
+  }
+  if (fault.kind == Kind::kOctet) {
+    constexpr const char* kWhat[] = {"flip", "end", "stall"};
+    text += std::string(", ") + kWhat[static_cast<size_t>(fault.octet.kind)] + " octet " +
+            std::to_string(fault.octet.octet) + " of connection " + std::to_string(fault.octet.connection) +
+            (fault.octet.back ? ", back" : "");
+  }
+  return text;
+}
+
+}  // namespace haven::sim

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef HAVEN_TESTS_SIM_PLAN_H
+#define HAVEN_TESTS_SIM_PLAN_H
+
+#include <string>
+#include <vector>
+
+#include "core/wire.h"
+#include "tests/sim/network.h"
+#include "tests/sim/world.h"
+
+namespace haven::sim {
+
+/// One thing that goes wrong, or that somebody does.
+struct Fault {
+  enum class Kind : uint8_t {
+    kKillGuest,  ///< the device model of a host
+    kKillDaemon,
+    kPowerOff,
+    kCut,     ///< from this host to the other; `both`: and back
+    kFreeze,  ///< `both`: its clock too
+    kSlow,
+    kOctet,     ///< flip, end or stall
+    kAtRecord,  ///< when this host sends a record: see `then`
+    kAtFile,    ///< when this host changes a file
+    kFull,
+    kReadOnly,
+    kFailWrites,
+    kFailSyncs,
+    kArbiterSilent,
+    kRestartDaemon,  ///< in good order
+    kRestartGuest,   ///< in good order: the guest is powered off, and on again
+    kSwitchOn,       ///< the guest, on this host, as a boot script does
+    kProtect,
+    kUnprotect,
+    kFailover,
+    kFailoverForce,
+    kDiscard,
+    kHandOver,
+  };
+  static constexpr size_t kKinds = static_cast<size_t>(Kind::kHandOver) + 1;
+
+  Kind kind = Kind::kKillGuest;
+  unsigned host = 0;
+  Duration at{};    ///< since the guest was protected first
+  Duration time{};  ///< how long, or until it is repaired
+  bool both = false;
+  // Of kAtRecord and kAtFile.
+  wire::Type type = wire::Type::kHello;
+  Network::Moment moment = Network::Moment::kBefore;
+  uint64_t count = 0;
+  enum class Then : uint8_t { kKill, kPowerOff, kCut, kFreeze } then = Then::kKill;
+  Network::Fault octet{};
+};
+
+/// All that a seed decides before a run begins.
+struct Plan {
+  Settings settings;
+  std::vector<Fault> faults;
+  bool primary_never_back = false;  ///< its host has burnt down; a person boots the backup's replicas if need be
+  bool failback = false;            ///< a second loss, of the copy that has taken over
+};
+
+Plan MakePlan(uint64_t seed);
+const char* KindName(Fault::Kind kind);
+std::string Describe(const Fault& fault);
+
+}  // namespace haven::sim
+
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+// Failovers of two simulated hosts, chosen by seeds: see tests/sim/README.md.
+#include <getopt.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <set>
+#include <string>
+
+#include "tests/sim/one_run.h"
+
+namespace haven::sim {
+namespace {
+
+struct Options {
+  unsigned failovers = 2000;
+  uint64_t seed = 1;
+  bool one_seed = false, endless = false, twice = false, quiet = false;
+  unsigned processes = 2;
+};
+
+[[noreturn]] void Usage(int status) {
+  fprintf(status == 0 ? stdout : stderr,
+          "usage: tests/sim/run [--failovers N] [--first SEED] [--seed SEED] [--break NAME] [--endless] [--twice] "
+          "[--processes N]\n");
+  exit(status);
+}
+
+Options Parse(int argc, char** argv) {
+  Options options;
+  const option kLong[] = {{"failovers", 1, nullptr, 'n'}, {"first", 1, nullptr, 'f'},   {"seed", 1, nullptr, 's'},
+                          {"break", 1, nullptr, 'b'},     {"endless", 0, nullptr, 'e'}, {"twice", 0, nullptr, 't'},
+                          {"processes", 1, nullptr, 'p'}, {"help", 0, nullptr, 'h'},    {}};
+  for (int c; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
+    switch (c) {
+      case 'n': options.failovers = static_cast<unsigned>(strtoul(optarg, nullptr, 10)); break;
+      case 'f': options.seed = strtoull(optarg, nullptr, 10); break;
+      case 's':
+        options.seed = strtoull(optarg, nullptr, 10);
+        options.one_seed = true;
+        break;
+      case 'b': setenv("HAVEN_BREAK", optarg, 1); break;
+      case 'e': options.endless = true; break;
+      case 't': options.twice = true; break;
+      case 'p': options.processes = static_cast<unsigned>(std::max(1ul, strtoul(optarg, nullptr, 10))); break;
+      case 'h': Usage(0);
+      default: Usage(2);
+    }
+  }
+  if (optind != argc) Usage(2);
+  return options;
+}
+
+/// The fewest faults of the plan with which the run still fails.
+uint64_t Shrink(uint64_t seed) {
+  uint64_t dropped = 0;
+  for (size_t i = 0; i < CountFaults(seed); i++) {
+    const uint64_t without = dropped | uint64_t{1} << i;
+    if (!RunInChild(seed, without, false).violation.empty()) dropped = without;
+  }
+  return dropped;
+}
+
+void Tell(uint64_t seed, const Result& result) {
+  fprintf(stderr, "seed %lu: %s\n", static_cast<unsigned long>(seed), result.violation.c_str());
+  const uint64_t dropped = Shrink(seed);
+  fprintf(stderr, "--- the same with the fewest faults:\n");
+  (void)RunInChild(seed, dropped, true);
+  fprintf(stderr, "--- again: tests/sim/run --seed %lu\n", static_cast<unsigned long>(seed));
+}
+
+void TellMet(const std::set<uint32_t>& met) {
+  // Pairs that were met with some fault, each with those that it never met.
+  std::map<uint32_t, std::set<uint32_t>> pairs;
+  for (uint32_t one : met) pairs[one & 0xffff].insert(one >> 16);
+  size_t never = 0;
+  for (const auto& [pair, kinds] : pairs) never += CountKinds() - kinds.size();
+  printf("%zu pairs of states were met, %zu of them with a fault; %zu times a pair never met a kind of fault:\n",
+         pairs.size(), met.size(), never);
+  for (const auto& [pair, kinds] : pairs) {
+    if (kinds.size() < 3) continue;  // rare by itself
+    std::string names;
+    for (uint32_t kind = 0; kind < CountKinds(); kind++) {
+      if (!kinds.contains(kind)) names += std::string(names.empty() ? "" : ", ") + NameOfKind(kind);
+    }
+    if (!names.empty()) printf("  %s: %s\n", NameOfPair(pair).c_str(), names.c_str());
+  }
+}
+
+int Main(int argc, char** argv) {
+  const Options options = Parse(argc, argv);
+  if (options.one_seed && !options.twice) {
+    const Result result = RunInChild(options.seed, 0, true);
+    printf("{\"failovers\": %u, \"violations\": %d, \"seconds\": %.1f, \"states\": %zu, \"trace\": \"%016lx\"}\n",
+           result.failovers, !result.violation.empty(), result.seconds, result.met.size(),
+           static_cast<unsigned long>(result.trace_hash));
+    return result.violation.empty() ? 0 : 1;
+  }
+  Pool pool(options.processes);
+  const double begin = Seconds();
+  unsigned failovers = 0, violations = 0, runs = 0, differ = 0;
+  uint64_t next = options.seed;
+  std::set<uint32_t> met;
+  while (pool.busy() || ((options.endless || failovers < options.failovers) && violations == 0)) {
+    while (pool.free() && (options.endless || failovers < options.failovers) && violations == 0) pool.Begin(next++);
+    const auto [seed, result] = pool.Await();
+    runs++;
+    failovers += result.failovers;
+    met.insert(result.met.begin(), result.met.end());
+    if (options.twice && RunInChild(seed, 0, false).trace_hash != result.trace_hash) {
+      differ++;
+      fprintf(stderr, "seed %lu: another run of it differs\n", static_cast<unsigned long>(seed));
+    }
+    if (result.violation.empty()) continue;
+    violations++;
+    Tell(seed, result);
+  }
+  TellMet(met);
+  if (options.twice) printf("%u of %u runs differed when they were repeated\n", differ, runs);
+  printf("{\"failovers\": %u, \"violations\": %u, \"seconds\": %.1f, \"states\": %zu, \"runs\": %u}\n", failovers,
+         violations, Seconds() - begin, met.size(), runs);
+  return violations == 0 && differ == 0 ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace haven::sim
+
+int main(int argc, char** argv) { return haven::sim::Main(argc, argv); }

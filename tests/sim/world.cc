@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tests/sim/world.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/assert.h"
+#include "tests/sim/backup_daemon.h"
+#include "tests/sim/device_model.h"
+
+namespace haven::sim {
+
+/// Lets the first side that asks for a session win, and gives the same answer ever after.
+class World::Judge final : public session::Arbiter {
+ public:
+  Judge(World& world, const Host& host) : world_(world), host_(host) {}
+  Status Ask(const std::string&, const std::string& instance, const char* role) override {
+    world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(2 + world_.guests.Below(20)));
+    if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
+      world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(300));
+      return {StatusCode::kEnvironment, "the arbiter does not answer"};
+    }
+    const auto [verdict, first] = world_.verdicts.try_emplace(instance, role);
+    world_.Note("arbiter", std::string(role) + " on " + host_.name + (verdict->second == role ? " wins" : " loses"));
+    // The answer may be lost on its way.
+    if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
+      return {StatusCode::kEnvironment, "the arbiter does not answer"};
+    }
+    if (verdict->second == role) return Status::Ok();
+    return {StatusCode::kRefused, "the other side has won"};
+  }
+
+ private:
+  World& world_;
+  const Host& host_;
+};
+
+World::World(uint64_t seed, const std::string& folder, const Settings& given, bool shown,
+             std::function<void(const Ending&)> end)
+    : settings(given),
+      trace(shown),
+      scheduler(seed, trace),
+      network(scheduler, Mix(seed, 3)),
+      files(scheduler, Mix(seed, 4)),
+      checker([this](const std::string& what) { End(what); }),
+      guests(Mix(seed, 5)),
+      faults(Mix(seed, 6)),
+      hosts{{"a", folder + "/a"}, {"b", folder + "/b"}},
+      end_(std::move(end)) {
+  scheduler.on_hang = [this](const std::string& why) { End("hang: " + why); };
+  network.note = [this](const std::string& what) { Note("network", what); };
+  network.SetDelay(settings.delay);
+  for (const Host& host : hosts) {
+    HAVEN_ASSERT(mkdir(host.folder.c_str(), 0700) == 0 && mkdir(StateRoot(host).c_str(), 0700) == 0);
+  }
+  // The guest's disk, on the host where it is at home.
+  const int fd = open(DiskPath(hosts[0]).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  HAVEN_ASSERT(fd >= 0 && ftruncate(fd, kDiskBytes) == 0);
+  close(fd);
+  scheduler.Begin(&files);
+}
+
+World::~World() = default;
+
+void World::After(Duration delay, std::function<void()> act) {
+  const Instant at = scheduler.world_now() + delay;
+  due_.emplace(at, std::move(act));
+  scheduler.WakeAt(&due_, at);
+}
+
+void World::Run() {
+  while (true) {
+    while (!due_.empty() && due_.begin()->first <= scheduler.world_now()) {
+      auto act = std::move(due_.begin()->second);
+      due_.erase(due_.begin());
+      act();
+    }
+    scheduler.Block(&due_, kNever, due_.empty() ? kNever : due_.begin()->first);
+  }
+}
+
+void World::End(const std::string& violation) {
+  if (!violation.empty()) Note("checker", violation);
+  end_({violation, trace.hash(), scheduler.steps(), failovers});
+  abort();
+}
+
+void World::Note(const std::string& who, const std::string& what) { trace.Note(scheduler.world_now(), who, what); }
+
+Process& World::NewProcess(const std::string& name, Host& host) {
+  processes.push_back(std::make_unique<Process>(name + "-" + host.name, host));
+  // What stands still is the whole host.
+  for (const auto& other : processes)
+    processes.back()->frozen |= &other->host == &host && other->alive && other->frozen;
+  return *processes.back();
+}
+
+void World::Kill(Process& process) {
+  if (!process.alive) return;
+  Note(process.name, "dies");
+  process.alive = false;
+  files.Died(process);
+  network.Died(process, false);
+  if (scheduler.current() == &process) scheduler.Park();
+}
+
+void World::PowerOff(Host& host) {
+  if (!host.up) return;
+  Note(host.name, "loses power");
+  host.up = false;
+  for (const auto& process : processes) {
+    if (&process->host != &host || !process->alive) continue;
+    process->alive = false;
+    files.Died(*process);
+    network.Died(*process, true);
+  }
+  files.Crash(host);
+  if (Process* self = scheduler.current(); self != nullptr && &self->host == &host) scheduler.Park();
+}
+
+void World::PowerOn(Host& host) {
+  if (host.up) return;
+  Note(host.name, "is switched on");
+  host.up = true;
+  host.boots++;
+  network.Rebooted(host);
+}
+
+void World::Freeze(Host& host, Duration time, bool clock_too) {
+  Note(host.name, clock_too ? "is paused" : "is stopped");
+  for (const auto& process : processes) {
+    if (&process->host == &host) process->frozen = true;
+  }
+  After(time, [this, &host, time, clock_too] {
+    Note(host.name, "goes on");
+    if (clock_too) host.behind += time;
+    for (const auto& process : processes) {
+      if (&process->host == &host) process->frozen = false;
+    }
+  });
+  if (Process* self = scheduler.current(); self != nullptr && &self->host == &host) scheduler.Park();
+}
+
+session::ArbiterChoice World::ArbiterFor(const Host& host) {
+  if (!settings.arbiter) return {};
+  return {std::make_shared<Judge>(*this, host), "the world's"};
+}
+
+DeviceModel* World::ModelOn(const Host& host) {
+  for (const auto& model : models) {
+    if (&model->process().host == &host && model->process().alive) return model.get();
+  }
+  return nullptr;
+}
+
+BackupDaemon* World::DaemonOn(const Host& host) {
+  for (const auto& daemon : daemons) {
+    if (&daemon->process().host == &host && daemon->process().alive) return daemon.get();
+  }
+  return nullptr;
+}
+
+}  // namespace haven::sim
