@@ -65,9 +65,10 @@ Status DeviceModel::Activate(World& world, Host& host, const memrep::GuestImage*
   world.checker.Runs(where, model.state_, why);
   world.models.push_back(std::move(owned));
   world.failovers++;
-  world.scheduler.Spawn(&process, "main", [&model, &world] {
+  world.scheduler.Spawn(&process, "main", [&model, &world, cold = image == nullptr] {
     const Status opened = model.OpenDisk();
     if (opened.ok()) {
+      if (cold) model.Repair();
       model.Go();
     } else {
       world.Note(model.process_.name, opened.message());
@@ -110,6 +111,7 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
     state_ = ModelState::Boot(ReadDisk(), why);
     world_.Note(process_.name, "boots from its disk with " + std::to_string(state_.counter()) + " operations");
     world_.checker.Runs("the copy on " + process_.host.name, state_, why);
+    Repair();
     Go();
     if (protect_) world_.After(kProtectAfter, [this] { Post([this] { Protect(); }); });
   });
@@ -131,6 +133,11 @@ Bytes DeviceModel::ReadDisk() const {
   Bytes disk(static_cast<size_t>(st.st_size));
   HAVEN_ASSERT(pread(fd_, disk.data(), disk.size(), 0) == st.st_size);
   return disk;
+}
+
+void DeviceModel::Repair() {
+  for (const auto& write : state_.Undo(ReadDisk())) HAVEN_ASSERT(WriteLocally(write));
+  HAVEN_ASSERT(os::Files::Here().SyncData(fd_) == 0);
 }
 
 void DeviceModel::Go() {

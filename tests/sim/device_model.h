@@ -69,6 +69,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void BootFromDisk(bool protect);
   Status OpenDisk();
   Bytes ReadDisk() const;
+  /// After a start without memory.
+  void Repair();
   void Go();
 
   void Begin();

@@ -288,15 +288,20 @@ void Director::Persons() {
 }
 
 void Director::Audit() {
-  if (DeviceModel* model = TheCopy()) {
-    const uint64_t before = world_.checker.last();
-    (void)Await(kSettle, [&] { return world_.checker.last() > before || before >= kMostOperations; });
-    if (model->process().alive && model->running()) model->Post([model] { model->Audit(); });
-    world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(300));
+  const uint64_t before = world_.checker.last();
+  (void)Await(kSettle, [&] { return world_.checker.last() > before || before >= kMostOperations; });
+  // One that asks whether it may go on does not run, but stands by.
+  (void)Await(kSettle, [this] { return Running() <= 1; });
+  if (Running() > 1) {
+    if (world_.settings.arbiter && !world_.checker.forgiven()) {
+      world_.checker.Broken("two copies: both hosts run the guest");
+    }
+    return;
   }
-  if (Running() > 1 && world_.settings.arbiter && !world_.checker.forgiven()) {
-    world_.checker.Broken("two copies: both hosts run the guest");
-  }
+  DeviceModel* model = TheCopy();
+  if (model == nullptr) return;
+  model->Post([model] { model->Audit(); });
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(300));
 }
 
 /// The copy that runs now is protected by the other host, then its host is lost.

@@ -100,13 +100,30 @@ void ModelState::ReadLog(ByteSpan disk, uint64_t most) {
   }
 }
 
-std::string ModelState::CheckData(ByteSpan disk) const {
+Bytes ModelState::ExpectedData() const {
   Bytes expected(kDataSectors * kSectorBytes);
   for (const Operation& operation : done_) {
     const Write write = DataOf(operation);
     std::copy(write.data.begin(), write.data.end(),
               expected.begin() + static_cast<ptrdiff_t>(write.offset - kLogSectors * kSectorBytes));
   }
+  return expected;
+}
+
+std::vector<ModelState::Write> ModelState::Undo(ByteSpan disk) const {
+  const Bytes expected = ExpectedData();
+  std::vector<Write> writes;
+  for (uint64_t at = 0; at < expected.size(); at += kSectorBytes) {
+    const ByteSpan due = ByteSpan(expected).subspan(at, kSectorBytes);
+    const uint64_t offset = kLogSectors * kSectorBytes + at;
+    if (std::equal(due.begin(), due.end(), disk.begin() + static_cast<ptrdiff_t>(offset))) continue;
+    writes.push_back({offset, Bytes(due.begin(), due.end())});
+  }
+  return writes;
+}
+
+std::string ModelState::CheckData(ByteSpan disk) const {
+  const Bytes expected = ExpectedData();
   for (uint64_t i = 0; i < kDataSectors; i++) {
     const ByteSpan sector = disk.subspan((kLogSectors + i) * kSectorBytes, kSectorBytes);
     if (std::equal(sector.begin(), sector.end(), expected.begin() + static_cast<ptrdiff_t>(i * kSectorBytes))) continue;

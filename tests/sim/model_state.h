@@ -63,9 +63,12 @@ class ModelState {
   static ModelState Load(ByteSpan device, const std::vector<ByteSpan>& memory, ByteSpan disk, std::string& why);
   /// After a loss of power: from the disk alone.
   static ModelState Boot(ByteSpan disk, std::string& why);
+  /// What an operation that was not finished has left in the data, as it was before: after Boot(), before all else.
+  std::vector<Write> Undo(ByteSpan disk) const;
 
  private:
   void ReadLog(ByteSpan disk, uint64_t most);
+  Bytes ExpectedData() const;
   /// Whether the data region is what the operations have written; of the one that comes next a part may be there.
   std::string CheckData(ByteSpan disk) const;
 
