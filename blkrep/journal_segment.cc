@@ -8,9 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "core/assert.h"
 #include "core/crc32c.h"
+#include "core/failpoint.h"
 #include "os/files.h"
 #include "os/sync_folder.h"
 #include "os/write_all.h"
@@ -167,7 +169,13 @@ Status Segment::Begin(const FileHeader& header) {
 Status Segment::Append(const RecordHeader& record, ByteSpan data) {
   HAVEN_ASSERT(!free() && record.DataBytes() == data.size());
   const Bytes octets = Encode(record);
-  const int error = os::WriteAllAt(fd_, octets, data, end_);
+  if (record.IsRequest()) WriteLate();
+  const bool late = !data.empty() && BreakRequested("commit-mark-before-data");
+  if (late) {
+    late_.assign(data.begin(), data.end());
+    late_at_ = end_ + octets.size();
+  }
+  const int error = os::WriteAllAt(fd_, octets, late ? ByteSpan() : data, end_);
   unsynced_ = true;
   if (error != 0) {
     // Gives the space back; recovery copes with the rest if that fails, too.
@@ -180,6 +188,7 @@ Status Segment::Append(const RecordHeader& record, ByteSpan data) {
 }
 
 Status Segment::Read(uint64_t at, std::span<uint8_t> out) const {
+  WriteLate();
   while (!out.empty()) {
     const ssize_t n = pread(fd_, out.data(), out.size(), static_cast<off_t>(at));
     if (n < 0 && errno == EINTR) continue;
@@ -207,10 +216,16 @@ Status Segment::Clear() {
   return Status::Ok();
 }
 
+void Segment::WriteLate() const {
+  if (late_.empty()) return;
+  (void)os::WriteAllAt(fd_, std::exchange(late_, {}), {}, late_at_);
+}
+
 Status Segment::Sync() {
   if (!unsynced_) return Status::Ok();
   if (os::Files::Here().SyncData(fd_) != 0) return Failed("sync");
   unsynced_ = false;
+  WriteLate();
   return Status::Ok();
 }
 

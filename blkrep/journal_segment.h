@@ -65,6 +65,7 @@ class Segment {
   Result<uint32_t> DataCrc(uint64_t at, uint64_t bytes) const;
   Status Failed(const char* what) const;
   std::string Where(uint64_t at) const;
+  void WriteLate() const;
 
   std::string path_;
   int fd_;
@@ -72,6 +73,9 @@ class Segment {
   std::optional<FileHeader> header_;
   bool unsynced_ = false;
   bool name_synced_ = false;
+  // Of the break commit-mark-before-data: data that is written behind the mark which makes it count.
+  mutable Bytes late_;
+  uint64_t late_at_ = 0;
 };
 
 }  // namespace haven::blkrep::journal

@@ -6,12 +6,24 @@
 #include <sys/mman.h>
 
 #include "core/assert.h"
+#include "core/failpoint.h"
 
 namespace haven::memrep {
 namespace {
 
 constexpr uint64_t kHugePageBytes = 2u << 20;
 constexpr uint64_t kMaxSlots = 1u << 30;
+
+/// Of the break stale-encoder-after-reconnect: what the caches before knew.
+struct Stale {
+  PageKey key;
+  PageCache::State state;
+  Bytes page;
+};
+std::vector<Stale>& StalePages() {
+  static std::vector<Stale> pages;
+  return pages;
+}
 
 }  // namespace
 
@@ -30,9 +42,30 @@ PageCache::PageCache(uint64_t bytes) {
   HAVEN_ASSERT(arena != MAP_FAILED);
   if (arena_bytes_ >= kHugePageBytes) (void)madvise(arena, arena_bytes_, MADV_HUGEPAGE);
   arena_ = static_cast<uint8_t*>(arena);
+  if (BreakRequested("stale-encoder-after-reconnect")) BeginStale();
 }
 
-PageCache::~PageCache() { munmap(arena_, arena_bytes_); }
+PageCache::~PageCache() {
+  if (BreakRequested("stale-encoder-after-reconnect")) LeaveStale();
+  munmap(arena_, arena_bytes_);
+}
+
+void PageCache::BeginStale() {
+  for (const Stale& stale : StalePages()) {
+    const uint32_t slot = Admit(stale.key);
+    if (slot == kNoSlot || slots_[slot].frame >= arena_bytes_ / kPageBytes) continue;
+    StateOf(slot) = stale.state;
+    std::copy(stale.page.begin(), stale.page.end(), Data(slot));
+  }
+}
+
+void PageCache::LeaveStale() {
+  StalePages().clear();
+  for (uint32_t slot = 0; slot < slots(); slot++) {
+    if (keys_[slot] >= kNever) continue;
+    StalePages().push_back({keys_[slot], StateOf(slot), Bytes(Data(slot), Data(slot) + kPageBytes)});
+  }
+}
 
 uint32_t PageCache::Find(PageKey key) const {
   for (uint32_t set : {FirstSet(key), SecondSet(key)}) {

@@ -70,6 +70,8 @@ class PageCache {
   static constexpr PageKey kFree = kNoKey;
   static constexpr PageKey kNever = ~uint64_t{1};  // nor that many
 
+  void BeginStale();
+  void LeaveStale();
   uint32_t FirstSet(PageKey key) const { return static_cast<uint32_t>(key + (key >> 56) * 0x9E3779B1u) % sets_; }
   uint32_t SecondSet(PageKey key) const { return static_cast<uint32_t>(key * 0x9E3779B97F4A7C15ull >> 32) % sets_; }
 

@@ -5,6 +5,7 @@
 
 #include <ctime>
 
+#include "core/failpoint.h"
 #include "core/host_boot.h"
 
 namespace haven::session {
@@ -97,7 +98,7 @@ Status BackupLedger::SessionEnded(Epoch epoch, uint64_t committed_s, bool life_e
 Status BackupLedger::Promote(Origin origin, blkrep::GuestRecord& before) {
   return Update([&](blkrep::GuestRecord& record) {
     before = record;
-    record.role = wire::Role::kPrimary;
+    if (!BreakRequested("journal-replay-after-promotion")) record.role = wire::Role::kPrimary;
     record.lineage.Begin(origin);
     record.partial = record.discarded = record.adopted = record.life_ended = false;
   });

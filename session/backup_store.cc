@@ -7,6 +7,7 @@
 
 #include "core/threads.h"
 #include "core/assert.h"
+#include "core/failpoint.h"
 #include "os/durable_file.h"
 #include "os/files.h"
 
@@ -76,7 +77,7 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
                                                          const std::function<Status()>& begin) {
   auto store = std::unique_ptr<BackupStore>(new BackupStore);
   store->layout_ = layout;
-  store->durable_ = options.durable;
+  store->durable_ = options.durable && !BreakRequested("ack-before-stable");
   auto image = memrep::GuestImage::Create(layout, options.ram_region, options.memory_limit_bytes);
   if (!image.ok()) return image.status();
   store->image_ = std::move(image.value());
@@ -148,6 +149,7 @@ Status BackupStore::ApplyJournal(blkrep::Journal& journal, Mutex& mutex,
   if (durable) {
     for (auto& replica : replicas) HAVEN_RETURN_IF_ERROR(replica->Sync());
   }
+  if (BreakRequested("journal-replay-after-promotion")) return Status::Ok();
   std::lock_guard lock(mutex);
   return journal.MarkApplied(epoch);
 }

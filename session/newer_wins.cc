@@ -2,6 +2,7 @@
 #include "session/newer_wins.h"
 
 #include "core/assert.h"
+#include "core/failpoint.h"
 
 namespace haven::session {
 namespace {
@@ -38,7 +39,7 @@ Ruling RuleOnSession(const wire::Identity& primary, const wire::Identity& backup
   switch (Compare(backup.lineage, primary.lineage)) {
     case Kin::kEqual:
     case Kin::kAncestor: return Ruling::kGo;
-    case Kin::kDescendant: return Ruling::kBackupIsNewer;
+    case Kin::kDescendant: return BreakRequested("older-overwrites-newer") ? Ruling::kGo : Ruling::kBackupIsNewer;
     case Kin::kDiverged: return Ruling::kSplitBrain;
   }
   HAVEN_ASSERT(false);
