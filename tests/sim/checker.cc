@@ -44,8 +44,9 @@ uint64_t Checker::FirstUnknown() const {
   return number;
 }
 
-void Checker::ForgiveAlone() {
-  std::erase_if(acknowledged_, [](const auto& entry) { return entry.second.why == Leave::kAlone; });
+void Checker::ForgiveAlone(const std::string& host) {
+  std::erase_if(acknowledged_,
+                [&](const auto& entry) { return entry.second.why == Leave::kAlone && entry.second.copy != host; });
 }
 
 }  // namespace haven::sim

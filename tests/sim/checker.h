@@ -35,8 +35,8 @@ class Checker {
   /// From here on nothing is known: a person has decided against what the programs said, or an administrator had
   /// said before that silence decides, and it did.
   void Forgive(const std::string& why) { forgiven_ = why; }
-  /// A person has taken what the backup has, knowing that the primary may have gone on without it.
-  void ForgiveAlone();
+  /// A person takes what `host` has, knowing that another copy may have gone on alone.
+  void ForgiveAlone(const std::string& host);
   bool forgiven() const { return !forgiven_.empty(); }
   uint64_t FirstUnknown() const;
   uint64_t last() const { return acknowledged_.empty() ? 0 : acknowledged_.rbegin()->first; }

@@ -108,9 +108,16 @@ void Director::OnChange() {
   }
 }
 
+/// Soon after the backup was hit.
+void Director::BurnPrimary(const Fault& fault) {
+  if (!plan_.primary_never_back || fault.host != 1) return;
+  world_.After(milliseconds(world_.faults.Below(400)), [this] { world_.PowerOff(world_.hosts[0]); });
+}
+
 /// On the thread that it hits, which may go no further.
 void Director::Hit(const Fault& fault, Process& process) {
   Meet(fault);
+  BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   Host& host = process.host;
   switch (fault.then) {
@@ -133,6 +140,7 @@ void Director::Begin(const Fault& fault) {
   Host& host = world_.hosts[fault.host];
   Host& other = world_.other(host);
   Meet(fault);
+  BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   SimFiles::Trouble& trouble = world_.files.TroubleOf(host);
   const auto later = [&](std::function<void()> act) { world_.After(fault.time, std::move(act)); };
@@ -147,7 +155,6 @@ void Director::Begin(const Fault& fault) {
       break;
     case Kind::kPowerOff:
       world_.PowerOff(host);
-      if (plan_.primary_never_back && fault.host == 0) break;
       later([this, &host] {
         world_.PowerOn(host);
         BackupDaemon::SwitchOn(world_, host);
@@ -268,22 +275,26 @@ DeviceModel* Director::TheCopy() {
 void Director::Persons() {
   const auto runs = [this] { return Running() > 0; };
   if (Await(kRestart, runs)) return;
-  const auto order = [&](const char* name, Status (*act)(session::BackupGuest&)) {
+  const auto order = [&](const char* name, bool alone_is_lost, Status (*act)(session::BackupGuest&)) {
     for (Host& host : world_.hosts) {
-      if (BackupDaemon* daemon = world_.DaemonOn(host); daemon != nullptr && Running() == 0) daemon->Order(name, act);
+      BackupDaemon* daemon = world_.DaemonOn(host);
+      if (daemon == nullptr) continue;
+      if (alone_is_lost) world_.checker.ForgiveAlone(host.name);
+      daemon->Order(name, act);
+      if (Await(kRestart * 2, runs)) return true;
     }
-    return Await(kRestart * 2, runs);
+    return false;
   };
-  if (!world_.settings.arbiter) world_.checker.ForgiveAlone();
-  if (order("failover", [](session::BackupGuest& guest) { return guest.Failover(false); })) return;
+  if (order("failover", !world_.settings.arbiter, [](session::BackupGuest& guest) { return guest.Failover(false); })) {
+    return;
+  }
   for (Host& host : world_.hosts) DeviceModel::SwitchOn(world_, host, false);
   if (Await(kSettle, runs)) return;
   for (Host& host : world_.hosts) {
     if (DeviceModel* model = world_.ModelOn(host); model != nullptr && !model->running()) world_.Kill(model->process());
   }
-  // What the primary did alone is lost with it: the order says so.
-  world_.checker.ForgiveAlone();
-  if (order("failover --cold", [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
+  // What the other copy did alone is lost with it: the order says so.
+  if (order("failover --cold", true, [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
   world_.Note("director", "no copy runs; that is for a person to decide");
 }
 

@@ -30,6 +30,7 @@ class Director {
   void OnChange();
   void Hit(const Fault& fault, Process& process);
   void Meet(const Fault& fault);
+  void BurnPrimary(const Fault& fault);
   void Mend();
   void SwitchOnAll();
   bool Await(Duration most, const std::function<bool()>& condition);

@@ -56,7 +56,7 @@ Fault MakeFault(Kind kind, Random& random) {
   Fault fault;
   fault.kind = kind;
   fault.host = static_cast<unsigned>(random.Below(2));
-  fault.at = Time(random.Below(900));
+  fault.at = Time(random.Percent(75) ? random.Below(900) : random.Between(900, 5000));
   fault.time = ShortOrLong(random);
   fault.both = random.Percent(50);
   if (kind == Kind::kAtRecord || kind == Kind::kAtFile) ChooseMoment(fault, random);
@@ -97,19 +97,17 @@ Plan MakePlan(uint64_t seed) {
     const bool rash = fault.kind == Kind::kFailoverForce || fault.kind == Kind::kDiscard;
     return rash && random.Percent(70);
   });
-  if (random.Percent(15)) {
+  if (random.Percent(20)) {
     // The backup loses what it has in memory, then the primary is lost for good.
     plan.primary_never_back = true;
-    Fault loss = MakeFault(random.Percent(50) ? Kind::kPowerOff : Kind::kAtRecord, random);
-    loss.host = 1;
-    if (loss.kind == Kind::kAtRecord) {
-      ChooseMoment(loss, random);
-      loss.then = Fault::Then::kPowerOff;
-    }
-    loss.at = Time(random.Between(100, 600));
-    plan.faults = {loss, MakeFault(Kind::kPowerOff, random)};
-    plan.faults[1].host = 0;
-    plan.faults[1].at = Time(random.Between(600, 900));
+    constexpr Kind kHits[] = {Kind::kAtRecord, Kind::kAtRecord, Kind::kAtFile, Kind::kPowerOff};
+    Fault hit = MakeFault(kHits[random.Below(std::size(kHits))], random);
+    hit.host = 1;
+    hit.at = Time(random.Between(100, 600));
+    hit.then = random.Percent(60) ? Fault::Then::kPowerOff : Fault::Then::kKill;
+    hit.type = random.Percent(70) ? wire::Type::kCommitted : wire::Type::kDiskAck;
+    if (hit.kind == Kind::kAtFile) hit.count = random.Between(20, 160);
+    plan.faults = {hit};
   }
   plan.failback = random.Percent(40);
   return plan;

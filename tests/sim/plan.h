@@ -45,7 +45,7 @@ struct Fault {
   Duration at{};    ///< since the guest was protected first
   Duration time{};  ///< how long, or until it is repaired
   bool both = false;
-  // Of kAtRecord and kAtFile.
+  // Of kAtRecord and kAtFile, and of what fails some times.
   wire::Type type = wire::Type::kHello;
   Network::Moment moment = Network::Moment::kBefore;
   uint64_t count = 0;
