@@ -178,6 +178,7 @@ void DeviceModel::Protect() {
   options.connect = {kGuest, world_.other(process_.host).name, kPort, world_.settings.deadline};
   options.connect.clock = &world_.clock;
   options.connect.dialer = &world_.network.DialerOf(process_);
+  options.pause_on_loss = world_.settings.pause_on_loss;
   options.interval = world_.settings.interval;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;

@@ -208,8 +208,9 @@ void Director::BeginOrder(const Fault& fault, Host& host) {
       daemon->End();
       return world_.After(fault.time, [this, &host] { BackupDaemon::SwitchOn(world_, host); });
     case Kind::kFailover:
-      // Without an arbiter, who orders it has to know that the primary is gone.
-      if (!world_.settings.arbiter) world_.checker.Forgive("failover without an arbiter");
+      // Without an arbiter, who orders it has to know that the primary is gone, or holds its output.
+      if (!world_.settings.arbiter && !world_.settings.pause_on_loss)
+        world_.checker.Forgive("failover without an arbiter");
       return daemon->Order("failover", [](session::BackupGuest& guest) { return guest.Failover(false); });
     case Kind::kFailoverForce:
       world_.checker.Forgive("failover --force");

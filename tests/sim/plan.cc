@@ -82,6 +82,25 @@ Fault MakeLoss(Random& random) {
   return fault;
 }
 
+/// The primary holds its output as long as it has no backup. A person starts the guest there, it ends, and the
+/// old primary comes back to what is newer than it.
+void PlanPause(Plan& plan, Random& random) {
+  plan.settings.pause_on_loss = true;
+  Fault cut = MakeFault(Kind::kCut, random);
+  cut.host = 0;
+  cut.both = true;
+  cut.at = Time(random.Between(50, 600));
+  cut.time = Time(random.Between(4000, 7000));
+  Fault order = MakeFault(Kind::kFailover, random);
+  order.host = 1;
+  order.at = cut.at + plan.settings.deadline + Time(random.Between(100, 800));
+  Fault end = MakeFault(Kind::kKillGuest, random);
+  end.host = 1;
+  end.both = false;
+  end.at = order.at + Time(random.Between(10, 1500));
+  plan.faults = {cut, order, end};
+}
+
 }  // namespace
 
 Plan MakePlan(uint64_t seed) {
@@ -97,7 +116,8 @@ Plan MakePlan(uint64_t seed) {
     const bool rash = fault.kind == Kind::kFailoverForce || fault.kind == Kind::kDiscard;
     return rash && random.Percent(70);
   });
-  if (random.Percent(20)) {
+  if (!plan.settings.arbiter && random.Percent(50)) PlanPause(plan, random);
+  if (plan.settings.arbiter && random.Percent(20)) {
     // The backup loses what it has in memory, then the primary is lost for good.
     plan.primary_never_back = true;
     constexpr Kind kHits[] = {Kind::kAtRecord, Kind::kAtRecord, Kind::kAtFile, Kind::kPowerOff};

@@ -26,7 +26,7 @@ constexpr char kPort[] = "7780";
 
 /// How the two hosts of a run are configured.
 struct Settings {
-  bool arbiter = true, auto_promote = true, durable = false;
+  bool arbiter = true, auto_promote = true, durable = false, pause_on_loss = false;
   milliseconds interval{25}, deadline{1000};
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;
   Duration delay{std::chrono::microseconds(100)};
