@@ -64,6 +64,8 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   std::shared_ptr<Link> link = std::move(connected.value());
   link->SetSendTimeout(kind == wire::Connection::kControl ? options.deadline : options.deadline * kDataDeadlines);
   opened(link);
+  // Whoever asks outside of a session has the guest's output waiting, and asks again.
+  const milliseconds patience = options.deadline * (kind == wire::Connection::kQuery ? 1 : 2);
   wire::Hello hello;
   hello.connection = kind;
   if (!options.share) hello.features &= ~wire::kFeatureSharedPages;
@@ -71,7 +73,7 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   hello.token = c.token;
   hello.guest = options.guest;
   auto reply = Ask(*link, wire::Type::kHello, wire::Encode(hello), wire::Type::kHelloReply, wire::DecodeHelloReply,
-                   {options.deadline * 2, options.deadline * 2}, end);
+                   {patience, patience}, end);
   if (reply.ok() && (reply.value().features & ~hello.features) != 0) {
     reply = Status(StatusCode::kProtocol, "HELLO_REPLY record: features that were not offered");
     end = EndOf(reply.status());

@@ -574,7 +574,7 @@ TEST(PrimarySession, DoesNotTakeItsOwnStandstillForTheBackupsSilence) {
   pair.Frame("never");
   played.EndLinks();
   auto unanswered = played.Accept();  // it has asked, and is stopped for a minute
-  CHECK(pair.clock.IsAwaited(milliseconds(2000)));
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
   pair.clock.Pass(std::chrono::minutes(1));
   played.AnswerQuestion(wire::kIdentityRunning);
   CHECK(Eventually([&] { return pair.guest.halted.load(); }));
