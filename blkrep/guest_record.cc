@@ -23,6 +23,8 @@ constexpr size_t kLeastBytes = 12;
 /// Bits of the flags, in the order of the members.
 constexpr bool GuestRecord::*const kFlags[] = {&GuestRecord::life_ended, &GuestRecord::partial, &GuestRecord::discarded,
                                                &GuestRecord::adopted,    &GuestRecord::synced,  &GuestRecord::given};
+/// The next bit: the time since when a primary is alone is there.
+constexpr uint32_t kPrimaryAloneFlag = 1u << std::size(kFlags);
 
 uint32_t CrcOf(ByteSpan file) { return Crc32c(file.subspan(kCrcEnd), Crc32c(file.first(kCrcAt))); }
 
@@ -73,6 +75,7 @@ Bytes Encode(const GuestRecord& record) {
   w.U8(static_cast<uint8_t>(record.on_start));
   uint32_t flags = 0;
   for (size_t bit = 0; bit < std::size(kFlags); bit++) flags |= static_cast<uint32_t>(record.*kFlags[bit]) << bit;
+  if (record.primary_alone_s != 0) flags |= kPrimaryAloneFlag;
   w.U32(flags);
   w.U32(record.start_wait_s);
   w.Raw(record.life);
@@ -86,6 +89,7 @@ Bytes Encode(const GuestRecord& record) {
   w.String(record.backup_port);
   w.String(record.arbiter);
   WriteDisks(w, record.disks);
+  if (record.primary_alone_s != 0) w.U64(record.primary_alone_s);
   const uint32_t crc = CrcOf(out);
   for (size_t i = 0; i < 4; i++) out[kCrcAt + i] = static_cast<uint8_t>(crc >> (8 * i));
   return out;
@@ -116,11 +120,15 @@ Result<GuestRecord> DecodeGuestRecord(ByteSpan in) {
   record.backup_port = r.String();
   record.arbiter = r.String();
   HAVEN_RETURN_IF_ERROR(ReadDisks(r, record.disks));
+  const bool primary_alone = (flags & kPrimaryAloneFlag) != 0;
+  if (primary_alone) record.primary_alone_s = r.U64();
   if (!r.AtEnd()) return Invalid(r.ok() ? "octets are left over" : "it is too short");
   if (role > static_cast<uint8_t>(wire::Role::kBackup) ||
-      on_start > static_cast<uint8_t>(GuestRecord::OnStart::kStart) || flags >> std::size(kFlags) != 0) {
+      on_start > static_cast<uint8_t>(GuestRecord::OnStart::kStart) || flags >= kPrimaryAloneFlag << 1) {
     return Invalid("it has a role, a policy or flags that this version does not know");
   }
+  if (primary_alone && record.primary_alone_s == 0)
+    return Invalid("it has a primary that is alone, and not since when");
   record.role = static_cast<wire::Role>(role);
   record.on_start = static_cast<GuestRecord::OnStart>(on_start);
   for (size_t bit = 0; bit < std::size(kFlags); bit++) record.*kFlags[bit] = (flags >> bit & 1) != 0;

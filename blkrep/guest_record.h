@@ -39,6 +39,9 @@ struct GuestRecord {
   wire::Token boot{};     ///< of the host's system, when it was written
   Epoch epoch = kSyncEpoch;
   uint64_t committed_s = 0;
+  /// A backup's: when its primary was told that it may run the guest without this copy, seconds since 1970; 0: it
+  /// was not. Who starts the guest here has to know.
+  uint64_t primary_alone_s = 0;
   Lineage lineage;
   std::vector<Disk> disks;
   // A primary's.

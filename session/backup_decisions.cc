@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/backup_decisions.h"
 
-#include <ctime>
-
 namespace haven::session {
 namespace {
 
@@ -110,13 +108,14 @@ Result<wire::Identity> BackupDecisions::Answer(const wire::Identity& primary) {
   const Ruling ruling = RuleAndLetGo(RuleOnStart, primary, mine.value());
   Note(primary, mine.value(), ruling == Ruling::kGo ? "" : Explain(ruling, here_.options.name, primary, mine.value()));
   if (ruling != Ruling::kGo) return mine;
-  // Before it hears of it: nobody may start the guest here from now on without knowing.
+  // Before it hears of it: nobody may start the guest here from now on without knowing, and nobody begins to while
+  // this is written down.
   std::lock_guard lock(here_.mutex);
   if (here_.InHand() || here_.state == BackupState::kPromoted) {
     mine.value().flags |= wire::kIdentityBusy;  // since we looked
-  } else {
-    here_.primary_started_s = static_cast<uint64_t>(time(nullptr));
+    return mine;
   }
+  HAVEN_RETURN_IF_ERROR(here_.ledger.PrimaryGoesAlone().With("this backup cannot note that the primary goes on alone"));
   return mine;
 }
 

@@ -162,7 +162,6 @@ Result<BackupStore*> BackupGuest::OnLayout(const BackupConnection& connection, c
   copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
   HAVEN_RETURN_IF_ERROR(MakeStore(connection, layout, copies));
   std::lock_guard lock(here_.mutex);
-  here_.primary_started_s = 0;
   return here_.store.get();
 }
 

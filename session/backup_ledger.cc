@@ -95,12 +95,20 @@ Status BackupLedger::SessionEnded(Epoch epoch, uint64_t committed_s, bool life_e
   });
 }
 
+Status BackupLedger::PrimaryGoesAlone() {
+  auto record = Read();
+  if (!record.ok()) return record.status();
+  if (record.value().role == wire::Role::kNone || record.value().primary_alone_s != 0) return Status::Ok();
+  return Update([](blkrep::GuestRecord& noted) { noted.primary_alone_s = static_cast<uint64_t>(time(nullptr)); });
+}
+
 Status BackupLedger::Promote(Origin origin, blkrep::GuestRecord& before) {
   return Update([&](blkrep::GuestRecord& record) {
     before = record;
     if (!BreakRequested("journal-replay-after-promotion")) record.role = wire::Role::kPrimary;
     record.lineage.Begin(origin);
     record.partial = record.discarded = record.adopted = record.life_ended = false;
+    record.primary_alone_s = 0;
   });
 }
 

@@ -33,6 +33,9 @@ class BackupLedger {
   /// The session is over, and all of `epoch` is in the replicas and synced.
   /// @param life_ended  by a GOODBYE.
   Status SessionEnded(Epoch epoch, uint64_t committed_s, bool life_ended);
+  /// Before a primary hears that it may run the guest without this copy. The first time counts. Nothing is written
+  /// where there is no copy.
+  Status PrimaryGoesAlone();
   /// Before the guest is started here: this copy is a generation of its own.
   /// @param before  filled: for TakeBack(), when it could not be started.
   Status Promote(Origin origin, blkrep::GuestRecord& before);

@@ -37,10 +37,12 @@ bool BackupSituation::HoldsCheckpoint() const {
          (state == BackupState::kPrimaryLost || state == BackupState::kPromoting || state == BackupState::kFailed);
 }
 
-Status BackupSituation::RefuseIfPrimaryStarted() const {
-  if (primary_started_s == 0) return Status::Ok();
-  return Refused("the primary of guest " + options.name + " has started it again at " +
-                 DescribeTime(primary_started_s) + "; end it there first, then say --force");
+Status BackupSituation::RefuseIfPrimaryAlone() const {
+  auto record = ledger.Read();
+  if (!record.ok()) return record.status();
+  if (record.value().primary_alone_s == 0) return Status::Ok();
+  return Refused("the primary of guest " + options.name + " runs it without a backup since " +
+                 DescribeTime(record.value().primary_alone_s) + "; end it there first, then say --force");
 }
 
 }  // namespace haven::session

@@ -35,7 +35,8 @@ struct BackupSituation {
   bool HoldsCheckpoint() const;
   /// A session must not begin then.
   bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0; }
-  Status RefuseIfPrimaryStarted() const;
+  /// Reads the record: what a primary was told outlives this program.
+  Status RefuseIfPrimaryAlone() const;
 
   const BackupGuestOptions options;
   Activator& activator;
@@ -52,9 +53,8 @@ struct BackupSituation {
   std::shared_ptr<BackupConnection> connection;  ///< of the session that is there; nullptr: none
   /// While `connection` has a store, it is this one, and its threads use it without the lock.
   std::unique_ptr<BackupStore> store;
-  wire::Token token{};             ///< of the session that the store, or what is booted, came from
-  int failovers_wanted = 0;        ///< persons who wait for one
-  uint64_t primary_started_s = 0;  ///< when a primary was told that it may start the guest; 0: not since its session
+  wire::Token token{};       ///< of the session that the store, or what is booted, came from
+  int failovers_wanted = 0;  ///< persons who wait for one
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
 };

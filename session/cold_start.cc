@@ -20,6 +20,8 @@ Result<std::string> ColdStart::Describe() {
                      "what the primary wrote later";
   if (record.value().life_ended)
     text += "; the primary had ended its protection, or the guest, and its copy may be newer";
+  if (record.value().primary_alone_s != 0)
+    text += "; the primary runs it without a backup since " + DescribeTime(record.value().primary_alone_s);
   if (!BackupLedger::SurelyWhole(record.value(), here_.options.durable)) {
     text +=
         "; this host has crashed since, and disk-ack was received: a part of the last epochs may be missing in between";
@@ -35,7 +37,7 @@ Status ColdStart::Check(const blkrep::GuestRecord& record, bool force) {
       return Refused("a checkpoint of guest " + here_.options.name + " is here, which loses less: run haven failover " +
                      here_.options.name);
     }
-    if (!force) HAVEN_RETURN_IF_ERROR(here_.RefuseIfPrimaryStarted());
+    if (!force) HAVEN_RETURN_IF_ERROR(here_.RefuseIfPrimaryAlone());
   }
   return CheckCopy(record, force);
 }
@@ -74,7 +76,7 @@ Status ColdStart::Failover(bool force) {
   {
     std::lock_guard lock(here_.mutex);
     if (here_.connection) return Refused("the primary of guest " + here_.options.name + " has come back");
-    if (!force) HAVEN_RETURN_IF_ERROR(here_.RefuseIfPrimaryStarted());
+    if (!force) HAVEN_RETURN_IF_ERROR(here_.RefuseIfPrimaryAlone());
     here_.token = record.value().session;
     left = std::exchange(here_.state, BackupState::kPromoting);
   }

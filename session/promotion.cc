@@ -53,7 +53,10 @@ Status Promotion::Promote(Ask ask) {
     if (here_.connection || !here_.HasCommitted()) {
       return Refused("the primary of guest " + here_.options.name + " has come back");
     }
-    here_.state = BackupState::kPromoting;
+    const Status alone = ask == Ask::kNobody ? Status::Ok() : here_.RefuseIfPrimaryAlone();
+    here_.state = alone.ok() ? BackupState::kPromoting : BackupState::kPrimaryLost;
+    if (!alone.ok()) here_.message = "not promoted: " + alone.message();
+    HAVEN_RETURN_IF_ERROR(alone);
   }
   Instant start = SteadyClock::now();
   Status verdict = AskForPromotion(ask);
@@ -90,7 +93,7 @@ Status Promotion::MayFailover(bool force) const {
   if (here_.connection) {
     return Refused("the primary of guest " + name + " still answers; end it or its protection first, or say --force");
   }
-  return here_.RefuseIfPrimaryStarted();
+  return here_.RefuseIfPrimaryAlone();
 }
 
 Status Promotion::Failover(bool force) {

@@ -209,6 +209,7 @@ bool StartGate::OpenAlone(Origin origin, blkrep::GuestRecord record) {
   BeginAlone(record, origin);
   record.role = wire::Role::kPrimary;
   record.discarded = false;
+  record.primary_alone_s = 0;  // said of a backup's copy
   Status saved = blkrep::SaveGuestRecord(folder_, record);
   if (!saved.ok()) {
     Say("the guest is not started: nothing would say that its copy is newer: " + saved.message());

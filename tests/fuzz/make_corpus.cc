@@ -11,6 +11,7 @@
 
 #include "blkrep/guest_record.h"
 #include "core/assert.h"
+#include "core/crc32c.h"
 #include "tests/unit/session_recording.h"
 
 using namespace haven;
@@ -75,6 +76,14 @@ void GuestRecords() {
   record.lineage = Lineage({{2, 1700000000, Origin::kAlone}, {1, 1699999000, Origin::kProtected}});
   record.disks = {{"vda", "/d/a", 4 << 20, "file 00 1 2"}, {"vdb", "", 512, ""}};
   Save("guest_record", "backup", blkrep::Encode(record));
+  record.primary_alone_s = 1700000100;
+  Save("guest_record", "backup_without", blkrep::Encode(record));
+  Bytes never = blkrep::Encode(record);
+  std::fill(never.end() - 8, never.end(), uint8_t{0});
+  const uint32_t crc = Crc32c(ByteSpan(never).subspan(8), Crc32c(ByteSpan(never).first(4)));
+  for (size_t i = 0; i < 4; i++) never[4 + i] = static_cast<uint8_t>(crc >> (8 * i));
+  Save("guest_record", "broken_since", never);
+  record.primary_alone_s = 0;
   record.role = wire::Role::kPrimary;
   record.backup_host = "10.0.0.2";
   record.backup_port = "7789";

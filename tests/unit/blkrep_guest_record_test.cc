@@ -83,6 +83,25 @@ TEST(GuestRecord, HasTheDocumentsOctets) {
   CHECK(decoded.value() == Sample());
 }
 
+TEST(GuestRecord, EndsWithTheTimeSinceWhenAPrimaryIsAloneWhereOneIs) {
+  GuestRecord record = Sample();
+  record.primary_alone_s = 0x1122334455667788;
+  Bytes octets = Golden();
+  octets[12] |= 0x40;
+  for (uint8_t octet : FromHex("8877665544332211")) octets.push_back(octet);
+  STRCMP_EQUAL(ToHex(Mended(octets)).c_str(), ToHex(Encode(record)).c_str());
+  auto decoded = DecodeGuestRecord(Mended(octets));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK(decoded.value() == record);
+  for (size_t left = 1; left <= 8; left++) {
+    const Bytes cut(octets.begin(), octets.end() - static_cast<ptrdiff_t>(left));
+    HAVEN_CHECK_FAILS(StatusCode::kInvalid, "it is too short", DecodeGuestRecord(Mended(cut)).status());
+  }
+  std::fill(octets.end() - 8, octets.end(), uint8_t{0});
+  HAVEN_CHECK_FAILS(StatusCode::kInvalid, "it has a primary that is alone, and not since when",
+                    DecodeGuestRecord(Mended(octets)).status());
+}
+
 TEST(GuestRecord, IsRefusedWhenAnyBitIsFlippedOrAnyOctetIsMissing) {
   for (size_t bit = 0; bit < Golden().size() * 8; bit++) {
     Bytes octets = Golden();
@@ -110,7 +129,7 @@ TEST(GuestRecord, WithARightChecksumIsStillReadWithCare) {
   } const wrong[] = {{8, 2, "it has format version 2, this program reads version 1"},
                      {10, 3, "it has a role, a policy or flags that this version does not know"},
                      {11, 3, "it has a role, a policy or flags that this version does not know"},
-                     {12, 0x40, "it has a role, a policy or flags that this version does not know"},
+                     {12, 0x80, "it has a role, a policy or flags that this version does not know"},
                      {108, 9, "it has a generation of unknown origin"}};
   for (const auto& [at, octet, why] : wrong) {
     Bytes octets = Golden();

@@ -387,8 +387,57 @@ TEST(Generations, NobodyStartsTheGuestHereUnawareThatThePrimaryHas) {
   CHECK(RuleOnStart(alone, Ask(alone, wire::kIdentityStarting)) == Ruling::kGo);
   const Status refused = pair.backup->Failover(false);
   CHECK(refused.code() == StatusCode::kRefused);
-  STRCMP_CONTAINS("has started it again", refused.message().c_str());
+  STRCMP_CONTAINS("the primary of guest vm runs it without a backup since", refused.message().c_str());
+  STRCMP_CONTAINS("end it there first, then say --force", refused.message().c_str());
   HAVEN_CHECK_OK(pair.backup->Failover(true));
+  CHECK_EQUAL(0, Record().primary_alone_s);  // it is this copy that has gone on
+}
+
+TEST(Generations, ThatThePrimaryRunsItAloneOutlivesHavend) {
+  pair.StartBackup();
+  LosePrimary(*Committed(1));
+  CHECK(RuleOnStart(FirstOf(1), Ask(FirstOf(1), wire::kIdentityStarting)) == Ruling::kGo);
+  const uint64_t since = Record().primary_alone_s;
+  CHECK(since != 0);
+  HavendStartsAgain();
+  CHECK_EQUAL(since, Record().primary_alone_s);
+  const Status refused = pair.backup->FailoverCold(false);
+  CHECK(refused.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS(("runs it without a backup since " + DescribeTime(since)).c_str(), refused.message().c_str());
+  STRCMP_CONTAINS("runs it without a backup since", pair.backup->DescribeColdStart().value().c_str());
+  CHECK_EQUAL(0, pair.activator.boots());
+  HAVEN_CHECK_OK(pair.backup->FailoverCold(true));
+}
+
+TEST(Generations, ANewCopyEndsTheTimeThatThePrimaryIsAlone) {
+  pair.StartBackup();
+  LosePrimary(*Committed(1));
+  Ask(FirstOf(1), wire::kIdentityStarting);
+  CHECK(pair.backup->Failover(false).code() == StatusCode::kRefused);
+  LosePrimary(*Committed(1));
+  CHECK_EQUAL(0, Record().primary_alone_s);
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+}
+
+TEST(Generations, APrimaryIsNotLetGoOnAloneWhenThatCannotBeNoted) {
+  pair.StartBackup();
+  LosePrimary(*Committed(1));
+  // A folder where the new record would be made.
+  const std::string in_the_way = pair.backup_options.state_dir + "/generation.new";
+  std::filesystem::create_directories(in_the_way + "/x");
+  wire::Identity starting = FirstOf(1);
+  starting.flags |= wire::kIdentityStarting;
+  auto answer = AskBackup({"vm", "127.0.0.1", port(), milliseconds(20000)}, starting);
+  CHECK_FALSE(answer.ok());
+  STRCMP_CONTAINS("cannot note that the primary goes on alone", answer.status().message().c_str());
+  std::filesystem::remove_all(in_the_way);
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+}
+
+TEST(Generations, APrimaryThatGoesOnWhereNoCopyIsLeavesNoRecord) {
+  pair.StartBackup();
+  Ask(FirstOf(1), wire::kIdentityStarting);
+  CHECK_FALSE(std::filesystem::exists(pair.backup_options.state_dir + "/generation"));
 }
 
 // --- cold ------------------------------------------------------------------------------
