@@ -9,6 +9,21 @@ constexpr milliseconds kQueryTimeout{5000};
 
 Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
 
+/// While it lives no session begins, and no guest is started: what is here can be let go of step by step.
+class Deciding {
+ public:
+  explicit Deciding(BackupSituation& here) : here_(here), one_(here.promotion) { Set(true); }
+  ~Deciding() { Set(false); }
+
+ private:
+  void Set(bool deciding) {
+    std::lock_guard lock(here_.mutex);
+    here_.deciding = deciding;
+  }
+  BackupSituation& here_;
+  std::lock_guard<Mutex> one_;
+};
+
 }  // namespace
 
 Result<wire::Identity> BackupDecisions::Identify() {
@@ -38,20 +53,23 @@ Result<wire::Identity> BackupDecisions::Identify() {
 
 /// A site that restarts its guests by itself has said that a new run is always right; not that
 /// a primary is that would be refused all the same.
-Ruling BackupDecisions::RuleAndLetGo(Rule rule, const wire::Identity& primary, wire::Identity& mine) {
+Ruling BackupDecisions::RuleAndLetGo(Rule rule, const wire::Identity& primary, wire::Identity& mine, bool in_session) {
   const Ruling ruling = rule(primary, mine);
   if (ruling != Ruling::kCheckpointWaits || !here_.options.discard_on_new_life) return ruling;
   wire::Identity without = mine;
   without.flags &= static_cast<uint16_t>(~wire::kIdentityCheckpoint);
   if (rule(primary, without) != Ruling::kGo) return ruling;
+  Deciding deciding(here_);
+  {
+    std::lock_guard lock(here_.mutex);
+    if (here_.connection && !in_session) return ruling;  // since we looked: its LAYOUT makes a store of its own
+  }
   DropCheckpoint("the primary has started the guest anew");
   mine = without;
   return Ruling::kGo;
 }
 
 void BackupDecisions::DropCheckpoint(const std::string& why) {
-  // No promotion may be under way with it.
-  std::lock_guard one(here_.promotion);
   {
     std::lock_guard lock(here_.mutex);
     if (!here_.HoldsCheckpoint()) return;
@@ -73,7 +91,7 @@ Status BackupDecisions::OnIdentity(const wire::Identity& primary, wire::Identity
   auto identity = Identify();
   if (!identity.ok()) return identity.status();
   mine = identity.value();
-  const Ruling ruling = RuleAndLetGo(RuleOnSession, primary, mine);
+  const Ruling ruling = RuleAndLetGo(RuleOnSession, primary, mine, true);
   // This session is what keeps it busy.
   mine.flags &= static_cast<uint16_t>(~wire::kIdentityBusy);
   const std::string refusal = ruling == Ruling::kGo ? "" : Explain(ruling, here_.options.name, primary, mine);
@@ -105,7 +123,7 @@ Result<wire::Identity> BackupDecisions::Answer(const wire::Identity& primary) {
   auto mine = Identify();
   if (!mine.ok()) return mine;
   if (!primary.Has(wire::kIdentityStarting)) return mine;
-  const Ruling ruling = RuleAndLetGo(RuleOnStart, primary, mine.value());
+  const Ruling ruling = RuleAndLetGo(RuleOnStart, primary, mine.value(), false);
   Note(primary, mine.value(), ruling == Ruling::kGo ? "" : Explain(ruling, here_.options.name, primary, mine.value()));
   if (ruling != Ruling::kGo) return mine;
   // Before it hears of it: nobody may start the guest here from now on without knowing, and nobody begins to while
@@ -142,22 +160,24 @@ Result<std::string> BackupDecisions::DescribeCopy() {
 }
 
 Status BackupDecisions::Discard() {
-  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // without waiting for what is under way
+  Deciding deciding(here_);
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // from here on nothing begins
   DropCheckpoint("what was here was discarded by order of an administrator");
   HAVEN_RETURN_IF_ERROR(here_.ledger.Discard());
   std::lock_guard lock(here_.mutex);
-  if (!here_.connection) {
-    here_.state = BackupState::kWaiting;
-    here_.message = "what was here was discarded by order of an administrator";
-    here_.store.reset();
-  }
+  here_.state = BackupState::kWaiting;
+  here_.message = "what was here was discarded by order of an administrator";
+  here_.store.reset();
   here_.refusal.clear();
   here_.newer = "unknown";
   return Status::Ok();
 }
 
 Status BackupDecisions::Adopt() {
-  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // without waiting for what is under way
+  Deciding deciding(here_);
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // from here on nothing begins
   {
     std::lock_guard lock(here_.mutex);
     if (here_.HoldsCheckpoint()) {

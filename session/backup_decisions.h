@@ -35,7 +35,9 @@ class BackupDecisions {
   Result<wire::Identity> Identify();
   /// The answer to a primary that asks on a query connection.
   Result<wire::Identity> Answer(const wire::Identity& primary);
-  Ruling RuleAndLetGo(Rule rule, const wire::Identity& primary, wire::Identity& mine);
+  /// @param in_session  the primary's, which has begun; else no session may have.
+  Ruling RuleAndLetGo(Rule rule, const wire::Identity& primary, wire::Identity& mine, bool in_session);
+  /// While the caller decides.
   void DropCheckpoint(const std::string& why);
   void Note(const wire::Identity& primary, const wire::Identity& mine, const std::string& refusal);
 

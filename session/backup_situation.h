@@ -34,7 +34,7 @@ struct BackupSituation {
   /// ... and that is what a primary is told of: no session writes to it.
   bool HoldsCheckpoint() const;
   /// A session must not begin then.
-  bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0; }
+  bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0 || deciding; }
   /// Reads the record: what a primary was told outlives this program.
   Status RefuseIfPrimaryAlone() const;
 
@@ -55,6 +55,7 @@ struct BackupSituation {
   std::unique_ptr<BackupStore> store;
   wire::Token token{};       ///< of the session that the store, or what is booted, came from
   int failovers_wanted = 0;  ///< persons who wait for one
+  bool deciding = false;     ///< what is here is being thrown away or given up, under `promotion`
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
 };

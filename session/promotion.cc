@@ -15,8 +15,13 @@ Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
 
 Status Promotion::AskForPromotion(Ask ask) {
   const BackupGuestOptions& options = here_.options;
+  wire::Token token;
+  {
+    std::lock_guard lock(here_.mutex);
+    token = here_.token;
+  }
   while (ask != Ask::kNobody && !options.arbiter.empty()) {
-    Status verdict = AskArbiter(options.arbiter, options.name, Hex(here_.token), "backup");
+    Status verdict = AskArbiter(options.arbiter, options.name, Hex(token), "backup");
     if (verdict.code() == StatusCode::kRefused) {
       return verdict.With("not promoted: the arbiter decided for the primary");
     }
@@ -98,16 +103,18 @@ Status Promotion::MayFailover(bool force) const {
 
 Status Promotion::Failover(bool force) {
   std::shared_ptr<BackupConnection> connection;
+  wire::Token token;
   {
     std::lock_guard lock(here_.mutex);
     HAVEN_RETURN_IF_ERROR(MayFailover(force));
     connection = here_.connection;
+    token = connection ? connection->token() : here_.token;
     // No primary may come now, and a promotion that waits for its arbiter
     // makes way for the person's.
     here_.failovers_wanted++;
     here_.changed.notify_all();
   }
-  if (force) ClaimArbiter(connection ? connection->token() : here_.token);
+  if (force) ClaimArbiter(token);
   if (connection) {
     connection->End({StatusCode::kRefused, "the backup was promoted by order of an administrator"},
                     wire::Error::kPromoted);

@@ -291,6 +291,7 @@ Status FakeActivator::MayStart() {
 }
 
 Status FakeActivator::Prepare(const memrep::GuestImage& image) {
+  on_prepare();
   std::lock_guard lock(mutex_);
   HAVEN_ASSERT(image_ == nullptr);
   HAVEN_RETURN_IF_ERROR(prepare_fails);
@@ -327,6 +328,7 @@ int FakeActivator::boots() const {
 }
 
 void FakeActivator::Discard() {
+  on_discard();
   std::lock_guard lock(mutex_);
   image_ = nullptr;
 }

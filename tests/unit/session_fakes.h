@@ -145,9 +145,10 @@ class FakeActivator : public Activator {
   void Discard() override;
   bool Running() override;
 
-  std::vector<std::string> replica_paths;                       ///< what Activate() reads the disks from
-  Status may_start, prepare_fails, activate_fails, boot_fails;  ///< set before they are called
-  std::function<void()> on_start = [] {};                       ///< called by Activate() and Boot()
+  std::vector<std::string> replica_paths;                        ///< what Activate() reads the disks from
+  Status may_start, prepare_fails, activate_fails, boot_fails;   ///< set before they are called
+  std::function<void()> on_start = [] {};                        ///< called by Activate() and Boot()
+  std::function<void()> on_prepare = [] {}, on_discard = [] {};  ///< called first of all
 
   GuestState started() const;   ///< what Activate() found
   bool started_paused() const;  ///< whether Activate() was to leave it paused

@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "os/files.h"
 #include "tests/unit/session_pair.h"
 
 #include <CppUTest/TestHarness.h>
@@ -14,6 +15,24 @@ using namespace haven::session;
 using namespace haven::session::test;
 using blkrep::test::ReadFile;
 using blkrep::test::WriteFile;
+
+namespace {
+
+/// Lets something happen when this thread replaces a file.
+class AtRename : public os::Files {
+ public:
+  explicit AtRename(std::function<void()> what) : what_(std::move(what)) { SetHere(this); }
+  ~AtRename() override { SetHere(nullptr); }
+  int Rename(const char* from, const char* to) override {
+    what_();
+    return Files::Rename(from, to);
+  }
+
+ private:
+  std::function<void()> what_;
+};
+
+}  // namespace
 
 TEST_GROUP(Generations) {
   Pair pair;
@@ -129,6 +148,42 @@ TEST(Generations, ACheckpointThatWasDiscardedGivesWay) {
   HAVEN_CHECK_OK(pair.backup->Discard());
   CHECK(pair.backup->Failover(true).code() == StatusCode::kRefused);
   STRCMP_EQUAL("LAYOUT_REPLY", RefusalOf(NextLife()).c_str());
+}
+
+// What a person throws away may be gone step by step: no primary comes in between, and finds half of it.
+TEST(Generations, NoSessionBeginsWhileSomethingIsDiscarded) {
+  pair.StartBackup();
+  LosePrimary(*Committed(3));
+  std::string told;
+  pair.activator.on_discard = [&] {
+    HandMade primary(port(), wire::Connection::kControl);
+    told = primary.Error();
+  };
+  HAVEN_CHECK_OK(pair.backup->Discard());
+  pair.activator.on_discard = [] {};
+  STRCMP_EQUAL("6 guest vm has a session or a promotion under way", told.c_str());
+  auto session = Committed(1, NextLife());
+  LosePrimary(*session);
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+}
+
+TEST(Generations, NoSessionBeginsWhileACopyIsGivenUp) {
+  pair.StartBackup();
+  Committed(1)->Close();
+  CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+  HavendStartsAgain();
+  std::string told;
+  {
+    AtRename at_rename([&] {
+      HandMade primary(port(), wire::Connection::kControl);
+      told = primary.Error();
+    });
+    HAVEN_CHECK_OK(pair.backup->Adopt());
+  }
+  STRCMP_EQUAL("6 guest vm has a session or a promotion under way", told.c_str());
+  auto session = Committed(2);
+  LosePrimary(*session);
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
 }
 
 TEST(Generations, ASiteThatRestartsGuestsByItselfLetsTheNewRunWin) {
