@@ -17,7 +17,9 @@ AfterSession DecideAfterSession(const SessionEnd& end) {
   // after the checkpoint that is held here: no reason to start from it.
   if (end.copy == Copy::kEarlier) return AfterSession::kLeave;
   if (!whole) return AfterSession::kWait;
-  return end.silent && end.auto_promote ? AfterSession::kPromote : AfterSession::kHold;
+  if (!end.silent || !end.auto_promote) return AfterSession::kHold;
+  // The primary may have counted this side as lost meanwhile, and have said so to nobody.
+  return end.stood_still && !end.arbiter ? AfterSession::kListenFirst : AfterSession::kPromote;
 }
 
 }  // namespace haven::session

@@ -25,6 +25,8 @@ struct SessionEnd {
   bool silent = false;         ///< the primary is gone: silence, or the end of its stream; else a reason is known
   bool auto_promote = false;   ///< the administrator has allowed that silence alone decides
   bool shutting_down = false;  ///< this program ends
+  bool stood_still = false;    ///< this side shortly before: the silence may be its own
+  bool arbiter = false;        ///< one is asked before the guest is started
 };
 
 enum class AfterSession {
@@ -32,6 +34,7 @@ enum class AfterSession {
   kWait,            ///< for another primary: a failover is not possible
   kHold,            ///< the checkpoint is kept for a person, or for the primary when it comes back
   kPromote,         ///< as soon as the arbiter, if any, allows it
+  kListenFirst,     ///< held for some deadlines; then kPromote, unless the primary was heard of
   kTakeOver,        ///< start the guest and tell the primary so
   kRefuseHandOver,  ///< tell the primary that the guest goes on there
 };

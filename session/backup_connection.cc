@@ -45,6 +45,7 @@ BackupConnection::BackupConnection(Owner& owner, std::unique_ptr<Link> control, 
       features_(agreed.features),
       peer_(control_->PeerName()),
       session_(*this, *control_, agreed.features),
+      watch_(control_->clock(), deadline),
       heartbeat_(*control_, HeartbeatDeadline(deadline, primary_deadline_ms)) {}
 
 // --- the three connections ----------------------------------------------------
@@ -92,18 +93,26 @@ void BackupConnection::Run() {
   Status status;
   while (status.ok()) {
     status = control_->Receive(record, deadline_);
+    LookForGap();
     if (status.ok()) status = session_.OnControl(record);
   }
   const bool first = BeginEnd(status);
   if (first && status.code() != StatusCode::kPeerLost) {
     RejectLink(*control_, ErrorCodeOf(status), status.message());
   }
+  LookForGap();
+  // A record that came since then says little: it may have waited in the socket all the time.
+  stood_still_ = gap_end_ && control_->clock().Now() - *gap_end_ <= 2 * deadline_;
   handed_over_ = first && goodbye_ == wire::Goodbye::kHandedOver;
   if (!handed_over_) control_->Close();
   CloseData();
   JoinData();
   owner_.OnEnded(*this);
   control_->Close();
+}
+
+void BackupConnection::LookForGap() {
+  if (watch_.StoodStill()) gap_end_ = control_->clock().Now();
 }
 
 // --- its end --------------------------------------------------------------------

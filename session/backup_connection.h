@@ -12,6 +12,7 @@
 #include "core/threads.h"
 #include "session/backup_session.h"
 #include "session/heartbeat.h"
+#include "session/stand_still_watch.h"
 
 namespace haven::session {
 
@@ -22,7 +23,7 @@ void RejectLink(Link& link, wire::Error code, const std::string& message);
 /// Made for one session and never used again.
 ///
 /// Threads: the control thread is whoever calls Run(); disk and memory connection have one each, made
-/// by Attach() and joined by the control thread; a heartbeat's.
+/// by Attach() and joined by the control thread; a heartbeat's; one that watches for gaps.
 /// Lock: `mutex_`. No lock of the owner is held when it is taken; the owner is called without it.
 class BackupConnection : private BackupSession::Events {
  public:
@@ -88,6 +89,9 @@ class BackupConnection : private BackupSession::Events {
   uint64_t committed_s() const { return committed_s_; }
   /// In OnEnded(): the primary has stopped the guest and waits for an answer.
   bool handed_over() const { return handed_over_; }
+  /// In OnEnded(): this process stood still, for longer than a deadline, within the last two deadlines: what the
+  /// primary has said meanwhile may have been missed.
+  bool stood_still() const { return stood_still_; }
   /// In OnEnded(): why.
   const Status& end() const { return end_; }
 
@@ -100,6 +104,8 @@ class BackupConnection : private BackupSession::Events {
 
   void RunDisk();
   void RunMemory();
+  /// Control thread: looks for a gap since it was called last.
+  void LookForGap();
   /// @return whether the session had not ended before; `status` is its end then.
   bool BeginEnd(const Status& status);
   /// Disk and memory thread: the end of their connection says nothing before
@@ -123,6 +129,9 @@ class BackupConnection : private BackupSession::Events {
   wire::Identity primary_;                ///< control thread
   std::optional<wire::Goodbye> goodbye_;  ///< control thread
   bool handed_over_ = false;              ///< control thread
+  std::optional<Instant> gap_end_;        ///< control thread: of the last time that this process stood still
+  bool stood_still_ = false;              ///< control thread
+  StandStillWatch watch_;
 
   Mutex mutex_;                          ///< guards what follows
   Condition changed_;                    ///< ended_, control_ended_

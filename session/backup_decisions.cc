@@ -133,6 +133,7 @@ Result<wire::Identity> BackupDecisions::Answer(const wire::Identity& primary) {
     mine.value().flags |= wire::kIdentityBusy;  // since we looked
     return mine;
   }
+  here_.StandDown("the primary has asked, and goes on alone");
   HAVEN_RETURN_IF_ERROR(here_.ledger.PrimaryGoesAlone().With("this backup cannot note that the primary goes on alone"));
   return mine;
 }

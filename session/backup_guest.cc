@@ -101,7 +101,11 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
     RejectLink(*link, wire::Error::kPromoted, "guest " + options.name + " was promoted and runs on the backup");
     return;
   }
-  if (here_.InHand() || here_.shutting_down) {
+  if (!MayNotBegin() && here_.listening) {
+    here_.StandDown("the primary has come back");
+    here_.changed.wait(lock, [this] { return !here_.listening; });  // the thread that is joined below
+  }
+  if (MayNotBegin()) {
     lock.unlock();
     RejectLink(*link, wire::Error::kBusy, "guest " + options.name + " has a session or a promotion under way");
     return;
@@ -217,6 +221,8 @@ BackupGuest::Left BackupGuest::FinishSession(const BackupConnection& connection)
   left.end.silent = connection.end().code() == StatusCode::kPeerLost;
   left.end.auto_promote = here_.options.auto_promote;
   left.end.shutting_down = here_.shutting_down;
+  left.end.stood_still = connection.stood_still();
+  left.end.arbiter = !here_.options.arbiter.empty();
   if (!connection.has_store()) {
     left.end.copy = here_.store || !here_.refusal.empty() ? Copy::kEarlier : Copy::kNone;
     return left;
@@ -235,8 +241,9 @@ void BackupGuest::OnEnded(BackupConnection& connection) {
   switch (DecideAfterSession(left.end)) {
     case AfterSession::kLeave: return ForgetConnection();
     case AfterSession::kWait: return WaitForAnother(connection, left, std::move(lock));
-    case AfterSession::kHold: return HoldOrPromote(connection, left, false, std::move(lock));
-    case AfterSession::kPromote: return HoldOrPromote(connection, left, true, std::move(lock));
+    case AfterSession::kHold:
+    case AfterSession::kListenFirst:
+    case AfterSession::kPromote: return HoldOrPromote(connection, left, DecideAfterSession(left.end), std::move(lock));
     case AfterSession::kTakeOver: return TakeOver(connection, std::move(lock));
     case AfterSession::kRefuseHandOver: return RefuseHandOver(connection, left, std::move(lock));
   }
@@ -263,14 +270,20 @@ void BackupGuest::WaitForAnother(const BackupConnection& connection, const Left&
   ForgetConnection();
 }
 
-void BackupGuest::HoldOrPromote(const BackupConnection& connection, const Left& left, bool promote,
+void BackupGuest::HoldOrPromote(const BackupConnection& connection, const Left& left, AfterSession next,
                                 std::unique_lock<Mutex> lock) {
-  here_.state = promote ? BackupState::kPromoting : BackupState::kPrimaryLost;
+  here_.state = next == AfterSession::kPromote ? BackupState::kPromoting : BackupState::kPrimaryLost;
   here_.message = connection.end().message() + (left.recorded.ok() ? "" : "; " + left.recorded.message());
+  here_.listening = next == AfterSession::kListenFirst;
+  if (here_.listening) {
+    here_.message += "; this host stood still: the guest is started here unless its primary comes back within " +
+                     std::to_string(promotion_.Patience().count()) + " ms";
+  }
   here_.token = connection.token();
   ForgetConnection();
   lock.unlock();
-  if (!promote) return;
+  if (next == AfterSession::kListenFirst) return promotion_.PromoteUnlessHeard();
+  if (next == AfterSession::kHold) return;
   Status promoted = promotion_.Promote(Promotion::Ask::kUntilAnswered);
   (void)promoted;  // the state and its message say it
 }

@@ -96,7 +96,9 @@ class BackupGuest : private BackupConnection::Owner {
   Left FinishSession(const BackupConnection& connection);
   void ForgetConnection();
   void WaitForAnother(const BackupConnection& connection, const Left& left, std::unique_lock<Mutex> lock);
-  void HoldOrPromote(const BackupConnection& connection, const Left& left, bool promote, std::unique_lock<Mutex> lock);
+  void HoldOrPromote(const BackupConnection& connection, const Left& left, AfterSession next,
+                     std::unique_lock<Mutex> lock);
+  bool MayNotBegin() const { return here_.InHand() || here_.shutting_down; }
   void TakeOver(BackupConnection& connection, std::unique_lock<Mutex> lock);
   void RefuseHandOver(BackupConnection& connection, const Left& left, std::unique_lock<Mutex> lock);
 

@@ -37,6 +37,13 @@ bool BackupSituation::HoldsCheckpoint() const {
          (state == BackupState::kPrimaryLost || state == BackupState::kPromoting || state == BackupState::kFailed);
 }
 
+void BackupSituation::StandDown(const std::string& why) {
+  if (!listening || heard) return;
+  heard = true;
+  message = "not promoted: " + why;
+  changed.notify_all();
+}
+
 Status BackupSituation::RefuseIfPrimaryAlone() const {
   auto record = ledger.Read();
   if (!record.ok()) return record.status();

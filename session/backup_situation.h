@@ -37,6 +37,8 @@ struct BackupSituation {
   bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0 || deciding; }
   /// Reads the record: what a primary was told outlives this program.
   Status RefuseIfPrimaryAlone() const;
+  /// A promotion that listens for the primary is off: it was heard of.
+  void StandDown(const std::string& why);
 
   const BackupGuestOptions options;
   Activator& activator;
@@ -55,7 +57,10 @@ struct BackupSituation {
   std::unique_ptr<BackupStore> store;
   wire::Token token{};       ///< of the session that the store, or what is booted, came from
   int failovers_wanted = 0;  ///< persons who wait for one
-  bool deciding = false;     ///< what is here is being thrown away or given up, under `promotion`
+  /// A promotion waits whether the primary is heard of. Set when the session ends, taken back by the thread that
+  /// waits, which leaves the mutex alone from then on; `heard` ends the wait.
+  bool listening = false, heard = false;
+  bool deciding = false;  ///< what is here is being thrown away or given up, under `promotion`
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
 };

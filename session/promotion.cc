@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/promotion.h"
 
+#include <algorithm>
+
 #include "core/random_token.h"
 #include "session/arbiter.h"
 
@@ -8,6 +10,8 @@ namespace haven::session {
 namespace {
 
 constexpr milliseconds kArbiterRetryInterval{1000};
+/// A primary that is alive comes back twice a second, or asks.
+constexpr milliseconds kLeastPatience{3000};
 
 Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
 
@@ -84,6 +88,23 @@ Status Promotion::Promote(Ask ask) {
   here_.state = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
   here_.message = activated.ok() ? "" : "the guest could not be started: " + activated.message();
   return activated;
+}
+
+milliseconds Promotion::Patience() const { return std::max(3 * here_.options.deadline, kLeastPatience); }
+
+void Promotion::PromoteUnlessHeard() {
+  {
+    std::unique_lock lock(here_.mutex);
+    const bool off = here_.options.clock->WaitFor(here_.changed, lock, Patience(), [this] {
+      return here_.heard || here_.shutting_down || here_.InHand() || here_.state != BackupState::kPrimaryLost;
+    });
+    here_.listening = here_.heard = false;
+    if (!off) here_.state = BackupState::kPromoting;
+    here_.changed.notify_all();
+    if (off) return;
+  }
+  Status promoted = Promote(Ask::kUntilAnswered);
+  (void)promoted;  // the state and its message say it
 }
 
 Status Promotion::MayFailover(bool force) const {

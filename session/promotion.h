@@ -20,6 +20,11 @@ class Promotion {
   /// Ok at once when it was promoted before.
   /// @return kRefused when the arbiter decided for the primary, or that has come back.
   Status Promote(Ask ask);
+  /// As Promote(), when the primary was not heard of for a while: it may have gone on while this side stood still. The
+  /// situation listens already. Ends, too, when something else is decided about the checkpoint.
+  void PromoteUnlessHeard();
+  /// How long that is.
+  milliseconds Patience() const;
   /// By order of a person: see BackupGuest.
   Status Failover(bool force);
 

@@ -26,7 +26,12 @@ std::vector<SessionEnd> AllRows() {
     for (Copy copy : kCopies) {
       for (bool silent : kBoth) {
         for (bool auto_promote : kBoth) {
-          for (bool shutting_down : kBoth) rows.push_back({said, copy, silent, auto_promote, shutting_down});
+          for (bool shutting_down : kBoth) {
+            for (bool stood_still : kBoth) {
+              for (bool arbiter : kBoth)
+                rows.push_back({said, copy, silent, auto_promote, shutting_down, stood_still, arbiter});
+            }
+          }
         }
       }
     }
@@ -37,7 +42,8 @@ std::vector<SessionEnd> AllRows() {
 std::string Text(const SessionEnd& end) {
   return "said " + std::to_string(static_cast<int>(end.said)) + ", copy " + std::to_string(static_cast<int>(end.copy)) +
          (end.silent ? ", silent" : "") + (end.auto_promote ? ", auto" : "") +
-         (end.shutting_down ? ", shutting down" : "");
+         (end.shutting_down ? ", shutting down" : "") + (end.stood_still ? ", stood still" : "") +
+         (end.arbiter ? ", arbiter" : "");
 }
 
 /// @param holds  of a row and what is done there.
@@ -49,7 +55,8 @@ void CheckRow(const SessionEnd& end, AfterSession expected) {
   CHECK_TEXT(DecideAfterSession(end) == expected, Text(end).c_str());
 }
 
-bool Starts(AfterSession next) { return next == AfterSession::kPromote || next == AfterSession::kTakeOver; }
+bool Promotes(AfterSession next) { return next == AfterSession::kPromote || next == AfterSession::kListenFirst; }
+bool Starts(AfterSession next) { return Promotes(next) || next == AfterSession::kTakeOver; }
 
 }  // namespace
 
@@ -57,7 +64,7 @@ TEST_GROUP(AfterSession){};
 
 // --- over all rows --------------------------------------------------------------
 
-TEST(AfterSession, HasARowForEachCombination) { CHECK_EQUAL(3 * 5 * 2 * 2 * 2, AllRows().size()); }
+TEST(AfterSession, HasARowForEachCombination) { CHECK_EQUAL(3 * 5 * 2 * 2 * 2 * 2 * 2, AllRows().size()); }
 
 TEST(AfterSession, StartsNoGuestWithoutACheckpointOfTheSession) {
   CheckAllRows([](const SessionEnd& end, AfterSession next) { return !Starts(next) || end.copy == Copy::kWhole; });
@@ -71,7 +78,7 @@ TEST(AfterSession, PromotesAfterSilenceThatMayDecideAndNowhereElse) {
   CheckAllRows([](const SessionEnd& end, AfterSession next) {
     const bool may =
         end.said == Said::kNothing && end.copy == Copy::kWhole && end.silent && end.auto_promote && !end.shutting_down;
-    return (next == AfterSession::kPromote) == may;
+    return Promotes(next) == may;
   });
 }
 
@@ -111,8 +118,21 @@ TEST(AfterSession, LetsSilenceAndTheOptionDecideAboutPromotionOnly) {
   CheckAllRows([](const SessionEnd& end, AfterSession next) {
     SessionEnd held = end;
     held.silent = held.auto_promote = false;
-    return next == (next == AfterSession::kPromote ? AfterSession::kPromote : DecideAfterSession(held)) &&
-           (next != AfterSession::kPromote || DecideAfterSession(held) == AfterSession::kHold);
+    return Promotes(next) ? DecideAfterSession(held) == AfterSession::kHold : next == DecideAfterSession(held);
+  });
+}
+
+TEST(AfterSession, ListensFirstExactlyWhereItStoodStillAndNoArbiterIsAsked) {
+  CheckAllRows([](const SessionEnd& end, AfterSession next) {
+    return !Promotes(next) || (next == AfterSession::kListenFirst) == (end.stood_still && !end.arbiter);
+  });
+}
+
+TEST(AfterSession, LetsAStandStillDecideAboutListeningOnly) {
+  CheckAllRows([](const SessionEnd& end, AfterSession next) {
+    SessionEnd ran = end;
+    ran.stood_still = false;
+    return next == DecideAfterSession(ran) || (next == AfterSession::kListenFirst && Promotes(DecideAfterSession(ran)));
   });
 }
 
@@ -120,6 +140,14 @@ TEST(AfterSession, LetsSilenceAndTheOptionDecideAboutPromotionOnly) {
 
 TEST(AfterSession, PromotesASilentPrimarysCheckpoint) {
   CheckRow({Said::kNothing, Copy::kWhole, true, true, false}, AfterSession::kPromote);
+}
+
+TEST(AfterSession, ListensFirstWhenTheSilenceMayBeItsOwn) {
+  CheckRow({Said::kNothing, Copy::kWhole, true, true, false, true, false}, AfterSession::kListenFirst);
+}
+
+TEST(AfterSession, LeavesItToTheArbiterWhenItStoodStill) {
+  CheckRow({Said::kNothing, Copy::kWhole, true, true, false, true, true}, AfterSession::kPromote);
 }
 
 TEST(AfterSession, HoldsTheCheckpointOfASilentPrimaryForAPerson) {

@@ -34,6 +34,23 @@ TEST_GROUP(BackupGuest) {
     CHECK(pair.BackupReaches(BackupState::kProtecting));
     return session;
   }
+  /// A backup that may promote itself has lost its primary, and stood still meanwhile.
+  std::unique_ptr<HandMadeSession> LostAfterAStandStill() {
+    pair.backup_options.deadline = milliseconds(1000);
+    pair.backup_options.auto_promote = true;
+    pair.StartBackup();
+    auto session = Committed(1);
+    CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+    pair.clock.Pass(milliseconds(60000));
+    return session;
+  }
+  void CheckListens() {
+    CHECK(pair.clock.IsAwaited(milliseconds(3000)));
+    CHECK(pair.backup->Query().state == BackupState::kPrimaryLost);
+    STRCMP_CONTAINS("this host stood still: the guest is started here unless its primary comes back within 3000 ms",
+                    pair.backup->Query().message.c_str());
+    CHECK_EQUAL(0, pair.activator.activations());
+  }
   void CheckMessage(const char* expected) { STRCMP_EQUAL(expected, pair.backup->Query().message.c_str()); }
 };
 
@@ -208,6 +225,84 @@ TEST(BackupGuest, PromotesItselfAfterADeadlineOfSilenceAndNotBefore) {
   CHECK(pair.backup->Query().state == BackupState::kProtecting);
   pair.clock.Pass(milliseconds(1));
   CHECK(pair.BackupReaches(BackupState::kPromoted));
+}
+
+TEST(BackupGuest, ThatStoodStillItselfListensForThePrimaryBeforeItPromotes) {
+  auto session = LostAfterAStandStill();
+  CheckListens();
+  CHECK(pair.WaitsOut(milliseconds(3000)));
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+}
+
+TEST(BackupGuest, ThatStoodStillStandsDownWhenThePrimaryAsks) {
+  auto session = LostAfterAStandStill();
+  CheckListens();
+  wire::Identity asks = FirstOf(1);
+  asks.flags |= wire::kIdentityStarting;
+  auto answer = AskBackup({"vm", "127.0.0.1", port(), milliseconds(20000)}, asks);
+  HAVEN_CHECK_OK(answer.status());
+  CHECK(RuleOnStart(asks, answer.value()) == Ruling::kGo);
+  CheckMessage("not promoted: the primary has asked, and goes on alone");
+  pair.clock.Pass(milliseconds(60000));
+  STRCMP_CONTAINS("runs it without a backup since", pair.backup->Failover(false).message().c_str());
+  pair.EndBackup();  // whatever waits has ended
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatStoodStillTakesThePrimaryAgain) {
+  auto session = LostAfterAStandStill();
+  CheckListens();
+  HandMadeSession again(port());
+  CHECK(again.SendLayout().header.type == wire::Type::kLayoutReply);
+  again.SendEpoch(1);
+  CHECK(again.control.Next().header.type == wire::Type::kCommitted);
+  CHECK(pair.BackupReaches(BackupState::kProtecting));
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatStoodStillPromotesByOrderOfAPerson) {
+  auto session = LostAfterAStandStill();
+  CheckListens();
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+  CHECK(pair.backup->Query().state == BackupState::kPromoted);
+  CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatStoodStillPromotesNothingWhenItEnds) {
+  auto session = LostAfterAStandStill();
+  CheckListens();
+  pair.EndBackup();
+  CHECK_EQUAL(0, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatStoodStillAsksItsArbiterAtOnce) {
+  pair.backup_options.arbiter = pair.Arbiter("exit 0");
+  auto session = LostAfterAStandStill();
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+}
+
+// What is read after a gap may have been in the socket before it.
+TEST(BackupGuest, TrustsItsEarsTwoDeadlinesAfterItStoodStill) {
+  for (const bool late : {false, true}) {
+    pair.backup_options.deadline = milliseconds(1000);
+    pair.backup_options.auto_promote = true;
+    pair.activator.on_prepare = [&] { pair.clock.Pass(milliseconds(60000)); };
+    pair.StartBackup();
+    auto session = Committed(1);
+    for (int i = 0; i < (late ? 5 : 2); i++) {
+      CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+      pair.clock.Pass(milliseconds(900));
+      HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kHeartbeat, 0, wire::Encode(wire::Heartbeat{})));
+    }
+    CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+    session->Close();
+    if (late) {
+      CHECK(pair.BackupReaches(BackupState::kPromoted));
+    } else {
+      CheckListens();
+    }
+    pair.EndBackup();
+  }
 }
 
 TEST(BackupGuest, PromotesItselfWhenThatIsAllowed) {
