@@ -150,9 +150,11 @@ Result<BackupStore*> BackupGuest::OnLayout(const BackupConnection& connection, c
   {
     std::lock_guard lock(here_.mutex);
     // The replicas are what this run of the guest has sent, up to the last
-    // commit: only what came later is missing.
+    // commit: only what came later is missing. Before the first commit of a session nobody can tell what
+    // the primary takes for sent: it may not even have read that all of it was asked for.
     // After a failed start of the guest they may be anything.
-    same_guest = here_.store != nullptr && here_.store->layout() == layout && here_.state != BackupState::kFailed;
+    same_guest = here_.store != nullptr && here_.store->layout() == layout && here_.store->committed() != kSyncEpoch &&
+                 here_.state != BackupState::kFailed;
   }
   // Whatever runs here owns the disks; what waits for them is ours.
   HAVEN_RETURN_IF_ERROR(here_.activator.MayStart());

@@ -463,6 +463,28 @@ TEST(BackupGuest, IsNotPromotedByMistakeWhileThePrimaryAnswers) {
   CHECK_EQUAL(2, session->control.Next().header.epoch);
 }
 
+TEST(BackupGuest, AsksForEverythingAgainAfterAFirstCopyThatWasNotCommitted) {
+  pair.StartBackup();
+  const auto asked_for = [&](bool commit) {
+    HandMadeSession session(pair.listener.port());
+    auto reply = wire::DecodeLayoutReply(session.SendLayout().body);
+    HAVEN_CHECK_OK(reply.status());
+    if (commit) {
+      session.SendEpoch(1);
+      CHECK(session.control.Next().header.type == wire::Type::kCommitted);
+      CHECK(pair.BackupReaches(BackupState::kProtecting));
+    }
+    session.Close();
+    CHECK(Eventually([&] { return pair.backup->Query().primary.empty(); }));
+    return reply.value().disks.front();
+  };
+  CHECK(asked_for(false) == wire::LayoutReply::Copy::kAll);
+  // Its answer may never have arrived: that primary knows of nothing to send.
+  CHECK(asked_for(true) == wire::LayoutReply::Copy::kAll);
+  CHECK(asked_for(false) == wire::LayoutReply::Copy::kChanged);
+  CHECK(asked_for(false) == wire::LayoutReply::Copy::kAll);
+}
+
 TEST(BackupGuest, TellsThePrimaryThatItHasLostBeforeAnyConnectionEnds) {
   pair.StartBackup();
   auto session = Committed(1);
