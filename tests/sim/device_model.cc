@@ -209,7 +209,12 @@ void DeviceModel::End(wire::Goodbye reason) {
 }
 
 void DeviceModel::Audit() {
-  if (!running()) return;
+  if (!running() || state_.counter() == 0) return;
+  // One whose output is held without a backup runs for nobody.
+  Reply reply{state_.counter(), state_.chain()};
+  const iovec iov{&reply, sizeof(reply)};
+  const bool held = session_ != nullptr && session_->Output(this, 0, &iov, 1);
+  if (held && session_state_ != session::PrimaryState::kProtected) return;
   std::string why;
   const std::vector<ByteSpan> memory(std::begin(state_.memory), std::end(state_.memory));
   const ModelState seen = ModelState::Load(state_.SaveDevice(0), memory, ReadDisk(), why);
