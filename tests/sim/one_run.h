@@ -51,6 +51,8 @@ class Pool {
   std::vector<Child> running_;
 };
 
+/// See plan.h.
+void LetSilenceDecide();
 size_t CountFaults(uint64_t seed);
 size_t CountKinds();
 const char* NameOfKind(uint32_t kind);

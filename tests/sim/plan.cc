@@ -82,6 +82,23 @@ Fault MakeLoss(Random& random) {
   return fault;
 }
 
+bool g_silence_decides = false;
+
+void PlanSilence(Plan& plan) {
+  plan.settings.arbiter = false;
+  plan.settings.auto_promote = true;
+  plan.primary_never_back = plan.settings.pause_on_loss = false;
+  for (Fault& fault : plan.faults) {
+    if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) {
+      if (fault.then == Fault::Then::kCut) fault.then = Fault::Then::kFreeze;
+    }
+  }
+  std::erase_if(plan.faults, [](const Fault& fault) {
+    return fault.kind >= Kind::kFull || fault.kind == Kind::kCut || fault.kind == Kind::kSlow ||
+           fault.kind == Kind::kOctet;
+  });
+}
+
 /// The primary holds its output as long as it has no backup. A person starts the guest there, it ends, and the
 /// old primary comes back to what is newer than it.
 void PlanPause(Plan& plan, Random& random) {
@@ -130,8 +147,11 @@ Plan MakePlan(uint64_t seed) {
     plan.faults = {hit};
   }
   plan.failback = random.Percent(40);
+  if (g_silence_decides) PlanSilence(plan);
   return plan;
 }
+
+void LetSilenceDecide() { g_silence_decides = true; }
 
 const char* KindName(Kind kind) {
   constexpr const char* kNames[Fault::kKinds] = {

@@ -62,6 +62,8 @@ struct Plan {
 };
 
 Plan MakePlan(uint64_t seed);
+/// From here on there is no arbiter, and silence decides (promote = auto): only deaths and freezes are planned.
+void LetSilenceDecide();
 const char* KindName(Fault::Kind kind);
 std::string Describe(const Fault& fault);
 

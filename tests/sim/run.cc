@@ -27,15 +27,18 @@ struct Options {
 [[noreturn]] void Usage(int status) {
   fprintf(status == 0 ? stdout : stderr,
           "usage: tests/sim/run [--failovers N] [--first SEED] [--seed SEED] [--break NAME] [--endless] [--twice] "
+          "[--silence] "
           "[--processes N]\n");
   exit(status);
 }
 
 Options Parse(int argc, char** argv) {
   Options options;
-  const option kLong[] = {{"failovers", 1, nullptr, 'n'}, {"first", 1, nullptr, 'f'},   {"seed", 1, nullptr, 's'},
-                          {"break", 1, nullptr, 'b'},     {"endless", 0, nullptr, 'e'}, {"twice", 0, nullptr, 't'},
-                          {"processes", 1, nullptr, 'p'}, {"help", 0, nullptr, 'h'},    {}};
+  const option kLong[] = {{"failovers", 1, nullptr, 'n'}, {"first", 1, nullptr, 'f'},
+                          {"seed", 1, nullptr, 's'},      {"break", 1, nullptr, 'b'},
+                          {"endless", 0, nullptr, 'e'},   {"twice", 0, nullptr, 't'},
+                          {"processes", 1, nullptr, 'p'}, {"help", 0, nullptr, 'h'},
+                          {"silence", 0, nullptr, 'i'},   {}};
   for (int c; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
     switch (c) {
       case 'n': options.failovers = static_cast<unsigned>(strtoul(optarg, nullptr, 10)); break;
@@ -46,6 +49,7 @@ Options Parse(int argc, char** argv) {
         break;
       case 'b': setenv("HAVEN_BREAK", optarg, 1); break;
       case 'e': options.endless = true; break;
+      case 'i': LetSilenceDecide(); break;
       case 't': options.twice = true; break;
       case 'p': options.processes = static_cast<unsigned>(std::max(1ul, strtoul(optarg, nullptr, 10))); break;
       case 'h': Usage(0);

@@ -69,13 +69,31 @@ SimFiles::Dirty* SimFiles::DirtyOf(int fd, const std::string& path) {
   return &dirty;
 }
 
-void SimFiles::RememberContent(int fd, Dirty& dirty) {
-  if (dirty.content) return;
-  // The descriptor may be for writing only.
-  const int readable = open(dirty.path.c_str(), O_RDONLY | O_CLOEXEC);
-  dirty.synced = Content(readable >= 0 ? readable : fd);
-  if (readable >= 0) close(readable);
-  dirty.content = true;
+/// Before it is made.
+void SimFiles::Remember(Dirty& dirty, Change change) {
+  // The descriptor of who changes it may be for writing only.
+  const int fd = open(dirty.path.c_str(), O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  HAVEN_ASSERT(fd >= 0 && fstat(fd, &st) == 0);
+  change.size_before = static_cast<uint64_t>(st.st_size);
+  if (change.at < change.size_before) {
+    const uint64_t rest = change.size_before - change.at;
+    change.before.resize(change.truncate ? rest : std::min<uint64_t>(rest, change.octets.size()));
+    HAVEN_ASSERT(pread(fd, change.before.data(), change.before.size(), static_cast<off_t>(change.at)) ==
+                 static_cast<ssize_t>(change.before.size()));
+  }
+  close(fd);
+  dirty.changes.push_back(std::move(change));
+}
+
+/// What the file was at its last sync.
+Bytes SimFiles::Synced(int fd, const Dirty& dirty) {
+  Bytes octets = Content(fd);
+  for (auto change = dirty.changes.rbegin(); change != dirty.changes.rend(); ++change) {
+    octets.resize(change->size_before);
+    std::copy(change->before.begin(), change->before.end(), octets.begin() + static_cast<ptrdiff_t>(change->at));
+  }
+  return octets;
 }
 
 std::string SimFiles::Keep(const char* path) {
@@ -125,14 +143,13 @@ void SimFiles::Died(Process& process) {
 ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
   if (!MayChange(true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
-    RememberContent(fd, *dirty);
     Change change;
     change.at = static_cast<uint64_t>(at < 0 ? lseek(fd, 0, SEEK_CUR) : at);
     for (int i = 0; i < count; i++) {
       const auto* data = static_cast<const uint8_t*>(parts[i].iov_base);
       change.octets.insert(change.octets.end(), data, data + parts[i].iov_len);
     }
-    dirty->changes.push_back(std::move(change));
+    Remember(*dirty, std::move(change));
   }
   return Files::Write(fd, parts, count, at);
 }
@@ -140,8 +157,7 @@ ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
 int SimFiles::Truncate(int fd, off_t bytes) {
   if (!MayChange(false)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
-    RememberContent(fd, *dirty);
-    dirty->changes.push_back({static_cast<uint64_t>(bytes), {}, true});
+    Remember(*dirty, {static_cast<uint64_t>(bytes), {}, true, 0, {}});
   }
   return Files::Truncate(fd, bytes);
 }
@@ -149,8 +165,7 @@ int SimFiles::Truncate(int fd, off_t bytes) {
 int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
   if (!MayChange(true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
-    RememberContent(fd, *dirty);
-    dirty->changes.push_back({static_cast<uint64_t>(at), Bytes(static_cast<size_t>(bytes)), false});
+    Remember(*dirty, {static_cast<uint64_t>(at), Bytes(static_cast<size_t>(bytes)), false, 0, {}});
   }
   return Files::Allocate(fd, mode, at, bytes);
 }
@@ -261,8 +276,8 @@ void SimFiles::Tear(Dirty& dirty) {
       fsetxattr(fd, dirty.attribute_name.c_str(), dirty.old_attribute.data(), dirty.old_attribute.size(), 0);
     }
   }
-  if (dirty.content) {
-    Bytes octets = dirty.synced;
+  if (!dirty.changes.empty()) {
+    Bytes octets = Synced(fd, dirty);
     for (const Change& change : dirty.changes) {
       const uint64_t fate = random_.Below(3);  // it is lost, it is there, some sectors of it are
       if (fate == 0) continue;

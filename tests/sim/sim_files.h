@@ -55,14 +55,14 @@ class SimFiles final : public os::Files {
     uint64_t at = 0;
     Bytes octets;
     bool truncate = false;  ///< to `at` octets
+    uint64_t size_before = 0;
+    Bytes before;  ///< from `at` on, what there was of what has changed
   };
   /// What was not synced of one file.
   struct Dirty {
     const Host* host = nullptr;
     std::string path;
-    bool content = false;    ///< `synced` holds what it was
     bool sync_lost = false;  ///< a sync has failed: nothing of it is ever sure again
-    Bytes synced;
     std::vector<Change> changes;
     bool attribute = false;  ///< `old_attribute` holds what it was
     std::string attribute_name, old_attribute;
@@ -76,7 +76,8 @@ class SimFiles final : public os::Files {
   /// @return whether the current process may change something; else errno is set.
   bool MayChange(bool needs_room, int fd = -1);
   Dirty* DirtyOf(int fd, const std::string& path = "");
-  void RememberContent(int fd, Dirty& dirty);
+  static void Remember(Dirty& dirty, Change change);
+  static Bytes Synced(int fd, const Dirty& dirty);
   /// Gives the file another name. @return it; empty: there is no such file.
   std::string Keep(const char* path);
   void Forget(const std::string& kept);
