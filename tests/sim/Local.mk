@@ -18,5 +18,5 @@ tests_sim_run_SOURCES = \
 	tests/sim/sim_files.cc tests/sim/sim_files.h \
 	tests/sim/trace.h \
 	tests/sim/world.cc tests/sim/world.h
-TESTS += tests/sim/seeds-repeat tests/sim/breaks-are-found
+TESTS += tests/sim/seeds-repeat
 EXTRA_DIST += tests/sim/README.md tests/sim/seeds-repeat tests/sim/breaks-are-found
