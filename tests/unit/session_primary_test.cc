@@ -4,6 +4,7 @@
 // when its backup goes, comes back, refuses, promotes itself or misbehaves.
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,6 +39,8 @@ class PlayedBackup {
   std::string port() const { return std::to_string(port_); }
 
   std::unique_ptr<Link> Accept() {
+    pollfd coming{listen_, POLLIN, 0};
+    CHECK(poll(&coming, 1, 30000) == 1);  // longer than any working machine needs
     auto link = std::make_unique<Link>(accept(listen_, nullptr, nullptr));
     hello = Expect(*link, wire::Type::kHello);
     return link;
