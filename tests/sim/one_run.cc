@@ -24,14 +24,22 @@ namespace {
 constexpr int kLongestSeconds = 60;
 
 /// What changes from run to run is in memory.
+class Folder {
+ public:
+  Folder() { HAVEN_ASSERT(mkdtemp(path_.data()) != nullptr); }
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/dev/shm/haven-sim-XXXXXX";
+};
+
 const std::string& Root() {
-  static const std::string root = [] {
-    std::string made = "/dev/shm/haven-sim-XXXXXX";
-    HAVEN_ASSERT(mkdtemp(made.data()) != nullptr);
-    atexit([] { std::filesystem::remove_all(Root()); });
-    return made;
-  }();
-  return root;
+  static const Folder folder;
+  return folder.path();
 }
 
 /// Threads that take turns do so fastest on one processor.
