@@ -7,8 +7,6 @@ namespace {
 /// A primary asks its one question at once.
 constexpr milliseconds kQueryTimeout{5000};
 
-Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
-
 /// While it lives no session begins, and no guest is started: what is here can be let go of step by step.
 class Deciding {
  public:

@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace haven::session {
-namespace {
-
-Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
-
-}  // namespace
-
 BackupSituation::BackupSituation(BackupGuestOptions options_in, Activator& activator_in)
     : options(std::move(options_in)),
       activator(activator_in),

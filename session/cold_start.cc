@@ -4,12 +4,6 @@
 #include <utility>
 
 namespace haven::session {
-namespace {
-
-Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
-
-}  // namespace
-
 Result<std::string> ColdStart::Describe() {
   auto record = here_.ledger.Read();
   if (!record.ok()) return record.status();

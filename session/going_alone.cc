@@ -32,7 +32,7 @@ LossFacts::Arbiter GoingAlone::NoAnswerYet() const {
 
 std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& session, std::string& why) {
   const std::string end = why;
-  StandStillWatch watch(clock_, options_.connect.deadline);
+  std::optional<StandStillWatch> watch;  // of the last attempt at the backup, which comes before any release
   Instant answered = clock_.Now();
   std::string said;  // by the backup, or the arbiter
   facts.arbiter = NoAnswerYet();
@@ -44,7 +44,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         say_(PrimaryState::kUnprotected,
              "output is held until the backup has said whether it runs the guest: " + (again ? said : end));
         if (again && stop_.SetWithin(clock_, kAskAgain)) return std::nullopt;
-        (void)watch.StoodStill();  // what is learnt now is as of now
+        watch.emplace(clock_, options_.connect.deadline);
         facts.backup = AskTheBackup([this](std::shared_ptr<Link> link) { Keep(std::move(link)); }, said);
         Keep(nullptr);
         break;
@@ -58,7 +58,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         break;
       case AfterLoss::kRelease: {
         if (!RecordAlone()) return std::nullopt;
-        const auto released = Release(answered, watch);
+        const auto released = Release(answered, *watch);
         if (!released) return std::nullopt;
         if (!*released) {
           facts.backup = LossFacts::Backup::kNotAsked;

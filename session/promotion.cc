@@ -13,8 +13,6 @@ constexpr milliseconds kArbiterRetryInterval{1000};
 /// A primary that is alive comes back twice a second, or asks.
 constexpr milliseconds kLeastPatience{3000};
 
-Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
-
 }  // namespace
 
 Status Promotion::AskForPromotion(Ask ask) {

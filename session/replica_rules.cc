@@ -11,8 +11,6 @@
 namespace haven::session {
 namespace {
 
-Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
-
 const blkrep::GuestRecord::Disk* Known(const blkrep::GuestRecord& record, const std::string& name) {
   for (const auto& disk : record.disks) {
     if (disk.name == name) return &disk;

@@ -12,6 +12,9 @@
 
 namespace haven::session {
 
+/// @param why  names what stands against it, and what to do.
+inline Status Refused(const std::string& why) { return {StatusCode::kRefused, why}; }
+
 /// The replicas of one guest, as its configuration and its record have them.
 struct ReplicaSetting {
   std::string guest;
