@@ -28,6 +28,15 @@ tally_make_check() {
   done | awk '{ passed += $1; failed += $2 } END { print passed + 0, failed + 0 }'
 }
 
+# failures_make_check BUILD: what the test programs that failed say, CppUTest's dots left out.
+failures_make_check() {
+  find "$1" -name '*.trs' -not -path '*/root/*' | sort | while read -r trs; do
+    grep -q '^:global-test-result: *\(PASS\|SKIP\)' "$trs" && continue
+    echo "--- ${trs:${#1}+1:-4}"
+    grep -avE '^[.!]*$' "${trs%.trs}.log" | head -n 60
+  done
+}
+
 # times_make_check BUILD NAME: of its CppUTest programs; no other one says how long it took.
 times_make_check() {
   find "$1" -name '*.trs' -not -path '*/root/*' | while read -r trs; do
