@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # HAVEN_OPTIONS: what configure can be told. Adds to HAVEN_CXXFLAGS and HAVEN_LDFLAGS,
-# sets the conditional FUZZING and, for the tests, HAVEN_FAILPOINTS.
+# sets the conditionals PRECOMPILED and FUZZING and, for the tests, HAVEN_FAILPOINTS.
 AC_DEFUN([HAVEN_OPTIONS], [
 AC_ARG_ENABLE([werror], [AS_HELP_STRING([--enable-werror], [treat compiler warnings as errors])])
 AS_IF([test "$enable_werror" = yes], [HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS -Werror"])
@@ -13,6 +13,11 @@ AS_IF([test "$enable_sanitizers" = yes], [
   HAVEN_SANITIZE="-fsanitize=address,undefined -fno-sanitize=null,vptr -fno-sanitize-recover=undefined -fno-omit-frame-pointer"
   HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS $HAVEN_SANITIZE"
   HAVEN_LDFLAGS="$HAVEN_LDFLAGS $HAVEN_SANITIZE"])
+
+AC_ARG_ENABLE([precompiled-header],
+  [AS_HELP_STRING([--enable-precompiled-header],
+    [read the standard library once for all files (needs g++; hides a missing include)])])
+AM_CONDITIONAL([PRECOMPILED], [test "$enable_precompiled_header" = yes])
 
 AC_ARG_ENABLE([fuzzing],
   [AS_HELP_STRING([--enable-fuzzing], [build the fuzzers with libFuzzer (needs CXX=clang++)])])

@@ -9,6 +9,8 @@ done
 
 # Make and ninja start compilers later, too. The folder in which a compiler runs is no part of a result.
 export CCACHE_DIR=${CCACHE_DIR:-$CACHE/ccache} CCACHE_NOHASHDIR=1
+# Without this it stores nothing that is compiled with a precompiled header.
+export CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # unchanged STAMP: nothing that is built from the tree is newer than STAMP.
 unchanged() {

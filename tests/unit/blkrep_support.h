@@ -41,8 +41,16 @@ class TempFolder {
 };
 
 inline Bytes ReadFile(const std::string& path) {
+  constexpr size_t kPart = 1 << 20;
   std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  Bytes octets;
+  while (in) {
+    const size_t had = octets.size();
+    octets.resize(had + kPart);
+    in.read(reinterpret_cast<char*>(octets.data() + had), kPart);
+    octets.resize(had + static_cast<size_t>(in.gcount()));
+  }
+  return octets;
 }
 
 inline void WriteFile(const std::string& path, ByteSpan octets) {

@@ -32,7 +32,7 @@ Bytes RandomPage(uint32_t seed) {
 
 /// Encodes one page. @return the octets of its record.
 uint64_t EncodeOne(FgbiEncoder& encoder, uint64_t index, const Bytes& page) {
-  EncodedPages out;
+  static EncodedPages out;  // megabytes, which a sanitizer is long in allocating
   PageRef ref{index, page.data()};
   encoder.Encode(0, {&ref, 1}, out);
   return out.pages == 0 ? 0 : out.bytes;
