@@ -47,6 +47,8 @@ void Process::Wait() {
   waited_for_ = true;
 }
 
+bool Process::exited() const { return WIFEXITED(wait_status_); }
+
 std::string Process::HowItEnded() const {
   if (WIFSIGNALED(wait_status_)) {
     int signal = WTERMSIG(wait_status_);

@@ -6,11 +6,20 @@
 #include <unistd.h>
 
 namespace haven::os {
+namespace {
+
+/// As execve() takes them. The strings stay where they are.
+std::vector<char*> Pointers(const std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (const std::string& one : strings) pointers.push_back(const_cast<char*>(one.c_str()));
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan) {
-  std::vector<char*> argv;
-  for (const std::string& word : plan.argv) argv.push_back(const_cast<char*>(word.c_str()));
-  argv.push_back(nullptr);
+  const std::vector<char*> argv = Pointers(plan.argv), environment = Pointers(plan.environment);
 
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
@@ -31,7 +40,8 @@ Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan) {
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 
   pid_t pid = -1;
-  int error = posix_spawn(&pid, argv[0], &files, &attributes, argv.data(), environ);
+  int error = posix_spawn(&pid, argv[0], &files, &attributes, argv.data(),
+                          plan.environment.empty() ? environ : environment.data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (error != 0) return Status::FromErrno(error, "cannot execute it");

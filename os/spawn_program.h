@@ -17,6 +17,7 @@ struct SpawnPlan {
   int in, out;                    ///< its standard input and output
   int error = -1;                 ///< its standard error; -1: the caller's
   int keep = -1;                  ///< is open in it under the same number, though close-on-exec here; -1: none
+  std::vector<std::string> environment = {};  ///< all of it, NAME=VALUE each; empty: this process's
 };
 
 /// Starts a program in a session of its own, with all signals as by default. Copies

@@ -49,13 +49,14 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         Keep(nullptr);
         break;
       }
-      case AfterLoss::kAskArbiter:
-        if (facts.arbiter == LossFacts::Arbiter::kUnknown) {
-          say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + said);
-          if (stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
-        }
-        facts.arbiter = AskTheArbiter(session, said);
+      case AfterLoss::kAskArbiter: {
+        const bool again = facts.arbiter == LossFacts::Arbiter::kUnknown;
+        say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + (again ? said : end));
+        if (again && stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
+        facts.arbiter = AskTheArbiter(
+            session, [this] { return stop_.IsSet(); }, said);
         break;
+      }
       case AfterLoss::kRelease: {
         if (!RecordAlone()) return std::nullopt;
         const auto released = Release(answered, *watch);
@@ -95,7 +96,8 @@ bool GoingAlone::MayGoOn(const wire::Token& session) {
         facts.backup = AskTheBackup([](std::shared_ptr<Link>) {}, unread);
         break;
       case AfterLoss::kAskArbiter:
-        facts.arbiter = AskTheArbiter(session, unread);
+        facts.arbiter = AskTheArbiter(
+            session, [] { return false; }, unread);
         if (facts.arbiter == LossFacts::Arbiter::kUnknown) return false;
         break;
       case AfterLoss::kRelease: return true;
@@ -146,8 +148,9 @@ LossFacts::Backup GoingAlone::AskTheBackup(const Opened& opened, std::string& wh
   return Backup::kSilent;
 }
 
-LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, std::string& why) {
-  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary");
+LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, const Arbiter::GivenUp& given_up,
+                                             std::string& why) {
+  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary", given_up);
   if (verdict.ok()) return LossFacts::Arbiter::kWon;
   why = verdict.message();
   if (verdict.code() != StatusCode::kRefused) return LossFacts::Arbiter::kUnknown;

@@ -45,7 +45,7 @@ class GoingAlone {
   LossFacts::Arbiter NoAnswerYet() const;
   /// @param why  gets what people are to read of the answer.
   LossFacts::Backup AskTheBackup(const Opened& opened, std::string& why);
-  LossFacts::Arbiter AskTheArbiter(const wire::Token& session, std::string& why);
+  LossFacts::Arbiter AskTheArbiter(const wire::Token& session, const Arbiter::GivenUp& given_up, std::string& why);
   /// Nothing may leave without the backup before a record says that this copy is ahead.
   /// @return false: the session ends.
   bool RecordAlone();

@@ -22,8 +22,15 @@ Status Promotion::AskForPromotion(Ask ask) {
     std::lock_guard lock(here_.mutex);
     token = here_.token;
   }
+  const auto makes_way = [&] {
+    return here_.shutting_down || (ask == Ask::kUntilAnswered && here_.failovers_wanted > 0);
+  };
+  const auto given_up = [&] {
+    std::lock_guard lock(here_.mutex);
+    return makes_way();
+  };
   while (ask != Ask::kNobody && !options.arbiter.empty()) {
-    Status verdict = AskArbiter(options.arbiter, options.name, Hex(token), "backup");
+    Status verdict = AskArbiter(options.arbiter, options.name, Hex(token), "backup", given_up);
     if (verdict.code() == StatusCode::kRefused) {
       return verdict.With("not promoted: the arbiter decided for the primary");
     }
@@ -31,16 +38,16 @@ Status Promotion::AskForPromotion(Ask ask) {
     if (ask == Ask::kOnce) return verdict.With("not promoted: the arbiter gave no answer");
     here_.SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(here_.mutex);
-    options.clock->WaitFor(here_.changed, lock, kArbiterRetryInterval,
-                           [this] { return here_.shutting_down || here_.failovers_wanted > 0; });
-    if (here_.shutting_down || here_.failovers_wanted > 0) return verdict.With("not promoted yet");
+    if (options.clock->WaitFor(here_.changed, lock, kArbiterRetryInterval, makes_way)) {
+      return verdict.With("not promoted yet");
+    }
   }
   return Status::Ok();
 }
 
 void Promotion::ClaimArbiter(const wire::Token& token) {
   if (here_.options.arbiter.empty()) return;
-  Status ignored = AskArbiter(here_.options.arbiter, here_.options.name, Hex(token), "backup");
+  Status ignored = AskArbiter(here_.options.arbiter, here_.options.name, Hex(token), "backup", [] { return false; });
   (void)ignored;
 }
 

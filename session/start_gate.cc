@@ -130,6 +130,11 @@ void StartGate::Reload() {
   damaged_ = false;
 }
 
+bool StartGate::Ending() {
+  std::lock_guard lock(mutex_);
+  return ending_;
+}
+
 void StartGate::Say(const std::string& message) {
   {
     std::lock_guard lock(mutex_);
@@ -184,7 +189,7 @@ bool StartGate::DecideWithout(const blkrep::GuestRecord& record, const std::stri
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kStart) return OpenAlone(Origin::kAlone, record);
   if (!patient && record.on_start == blkrep::GuestRecord::OnStart::kArbiter) {
     Status verdict = AskArbiter(options_.arbiter.empty() ? ArbiterChoice(record.arbiter) : options_.arbiter,
-                                record.guest, Hex(record.session), "primary");
+                                record.guest, Hex(record.session), "primary", [this] { return Ending(); });
     if (verdict.ok()) return OpenAlone(Origin::kAlone, record);
     Say("the guest is not started: " + backup + " does not say whether its copy is newer (" + why +
         "), and the arbiter does not let this one run (" + verdict.message() + "); " + adopt);

@@ -62,6 +62,7 @@ class StartGate {
   void Reload();
   void Say(const std::string& message);
   void TellOpen();
+  bool Ending();
 
   const GateOptions options_;
   Listener& listener_;

@@ -15,7 +15,7 @@ namespace haven::sim {
 class World::Judge final : public session::Arbiter {
  public:
   Judge(World& world, const Host& host) : world_(world), host_(host) {}
-  Status Ask(const std::string&, const std::string& instance, const char* role) override {
+  Status Ask(const std::string&, const std::string& instance, const char* role, const GivenUp&) override {
     world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(2 + world_.guests.Below(20)));
     if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
       world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(300));

@@ -332,9 +332,9 @@ TEST(BackupGuest, DoesNotPromoteWhenTheArbiterDecidesForThePrimary) {
   auto session = Committed(1);
   session->Close();
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
-  CheckMessage("not promoted: the arbiter decided for the primary: the arbiter ended with status 1");
+  CheckMessage("not promoted: the arbiter decided for the primary: the arbiter exited with status 1");
   HAVEN_CHECK_FAILS(StatusCode::kRefused,
-                    "not promoted: the arbiter decided for the primary: the arbiter ended with status 1",
+                    "not promoted: the arbiter decided for the primary: the arbiter exited with status 1",
                     pair.backup->Failover(false));
   CHECK_EQUAL(0, pair.activator.activations());
   HAVEN_CHECK_OK(pair.backup->Failover(true));
@@ -369,6 +369,18 @@ TEST(BackupGuest, ThatWaitsForItsArbiterPromotesByOrderOfAPerson) {
   CHECK_EQUAL(0, pair.activator.activations());
   HAVEN_CHECK_OK(pair.backup->Failover(true));
   CHECK(pair.backup->Query().state == BackupState::kPromoted);
+}
+
+TEST(BackupGuest, ThatWaitsForAnArbiterThatHangsMakesWayForAPerson) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = pair.ArbiterThatHangsFirst();
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(pair.ArbiterHangs());
+  HAVEN_CHECK_OK(pair.backup->Failover(false));
+  CHECK(pair.backup->Query().state == BackupState::kPromoted);
+  CHECK_EQUAL(1, pair.activator.activations());
 }
 
 TEST(BackupGuest, AnswersGoodbyeAndDoesNotPromote) {

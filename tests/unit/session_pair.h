@@ -3,6 +3,7 @@
 #define HAVEN_TESTS_UNIT_SESSION_PAIR_H
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <memory>
@@ -116,6 +117,14 @@ struct Pair {
                         << verdict << "\n";
     chmod(path.c_str(), 0700);
     return path;
+  }
+  /// One that does not answer when it is asked first, and then lets whoever asks go on.
+  std::string ArbiterThatHangsFirst() {
+    const std::string hung = folder.File("hung");
+    return Arbiter("test -e " + hung + " && exit 0\ntouch " + hung + "\nexec sleep 1000");
+  }
+  bool ArbiterHangs() {
+    return Eventually([&] { return access(folder.File("hung").c_str(), F_OK) == 0; });
   }
   std::string Asked() {
     Bytes text = blkrep::test::ReadFile(folder.File("asked"));

@@ -90,30 +90,41 @@ TEST(MainThread, WaitsForAFunctionThatClosesTheGateItself) {
   CHECK(ended && other_ran);
 }
 
-TEST_GROUP(Arbiter){};
+TEST_GROUP(Arbiter){
+    Status Ask(const ArbiterChoice& arbiter, const std::string& guest, const std::string& instance,
+               const char* role){return AskArbiter(arbiter, guest, instance, role, [] { return false; });
+}
+}
+;
 
-TEST(Arbiter, HasWonWhenTheCommandSucceeds) { HAVEN_CHECK_OK(AskArbiter("true", "vm", "00", "primary")); }
+TEST(Arbiter, HasWonWhenTheCommandSucceeds) { HAVEN_CHECK_OK(Ask("true", "vm", "00", "primary")); }
 
 TEST(Arbiter, HasLostWhenTheCommandFails) {
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 1",
-                    AskArbiter("false", "vm", "00", "primary"));
-  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter ended with status 7",
-                    AskArbiter("sh -c 'exit 7'", "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter exited with status 1", Ask("false", "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kRefused, "the arbiter exited with status 7",
+                    Ask("sh -c 'exit 7'", "vm", "00", "primary"));
 }
 
 TEST(Arbiter, KnowsNothingWhenTheCommandIsMissingOrDies) {
-  CHECK(AskArbiter("/nonexistent/arbiter", "vm", "00", "primary").code() == StatusCode::kEnvironment);
-  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "the arbiter was killed by signal 9",
-                    AskArbiter("sh -c 'kill -9 $$'", "vm", "00", "primary"));
-  CHECK(AskArbiter("'unfinished", "vm", "00", "primary").code() == StatusCode::kEnvironment);
-  CHECK(AskArbiter("", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+  CHECK(Ask("/nonexistent/arbiter", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "the arbiter was ended by signal 9 (Killed)",
+                    Ask("sh -c 'kill -9 $$'", "vm", "00", "primary"));
+  CHECK(Ask("'unfinished", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+  CHECK(Ask("", "vm", "00", "primary").code() == StatusCode::kEnvironment);
+}
+
+TEST(Arbiter, KnowsNothingWhenTheCommandDoesNotEnd) {
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "the arbiter did not answer within 1 ms",
+                    Ask(ArbiterChoice("sleep 1000", milliseconds(1)), "vm", "00", "primary"));
+  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "the arbiter was not waited for any longer",
+                    AskArbiter("sleep 1000", "vm", "00", "primary", [] { return true; }));
 }
 
 TEST(Arbiter, IsToldWhoAsksWithoutAShell) {
-  HAVEN_CHECK_OK(AskArbiter("sh -c 'test \"$HAVEN_GUEST.$HAVEN_INSTANCE.$HAVEN_ROLE\" = \"a;b.0af3.backup\"'", "a;b",
-                            "0af3", "backup"));
+  HAVEN_CHECK_OK(
+      Ask("sh -c 'test \"$HAVEN_GUEST.$HAVEN_INSTANCE.$HAVEN_ROLE\" = \"a;b.0af3.backup\"'", "a;b", "0af3", "backup"));
   blkrep::test::TempFolder folder;
-  HAVEN_CHECK_OK(AskArbiter("true ; touch " + folder.File("x"), "vm", "00", "primary"));
+  HAVEN_CHECK_OK(Ask("true ; touch " + folder.File("x"), "vm", "00", "primary"));
   CHECK(blkrep::test::ReadFile(folder.File("x")).empty());
   CHECK(access(folder.File("x").c_str(), F_OK) != 0);
 }

@@ -501,7 +501,7 @@ TEST(PrimarySession, HaltsTheGuestWhenTheArbiterDecidesForTheBackup) {
   played.End();
   CHECK(pair.PrimaryReaches(PrimaryState::kLost));
   CHECK(Eventually([&] { return pair.guest.halted.load(); }));
-  STRCMP_EQUAL("the arbiter decided for the backup: the arbiter ended with status 1", Message().c_str());
+  STRCMP_EQUAL("the arbiter decided for the backup: the arbiter exited with status 1", Message().c_str());
   pair.Frame("neither");
   CHECK_FALSE(pair.FrameIsOut("never"));
   CHECK_FALSE(pair.FrameIsOut("neither"));
@@ -630,6 +630,20 @@ TEST(PrimarySession, AsksAnArbiterThatDoesNotAnswerAgainEverySecond) {
   pair.clock.Pass(milliseconds(1000));
   CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
   CHECK(pair.Asked().starts_with("primary "));
+}
+
+TEST(PrimarySession, IsEndedWhileItsArbiterHangs) {
+  pair.primary_options.arbiter = pair.ArbiterThatHangsFirst();
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("held");
+  played.End();
+  CHECK(pair.ArbiterHangs());
+  STRCMP_CONTAINS("output is held until the arbiter answers: ", Message().c_str());
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  CHECK_TRUE(pair.FrameIsOut("held"));
+  CHECK_FALSE(pair.guest.halted);
 }
 
 TEST(PrimarySession, HoldsOutputByPolicyUntilItIsProtectedAgain) {
