@@ -47,7 +47,7 @@ void Process::Wait() {
   waited_for_ = true;
 }
 
-bool Process::exited() const { return WIFEXITED(wait_status_); }
+int Process::exit_status() const { return WIFEXITED(wait_status_) ? WEXITSTATUS(wait_status_) : -1; }
 
 std::string Process::HowItEnded() const {
   if (WIFSIGNALED(wait_status_)) {

@@ -33,8 +33,8 @@ class Process {
   void Wait();
 
   bool waited_for() const { return waited_for_; }
-  /// By itself, not by a signal; after the end.
-  bool exited() const;
+  /// -1: by a signal; after the end.
+  int exit_status() const;
   /// Exited with 0; after the end.
   bool Succeeded() const { return wait_status_ == 0; }
   /// "exited with status 1", "was ended by signal 9 (Killed)"; after the end.

@@ -15,6 +15,7 @@ namespace haven::session {
 namespace {
 
 constexpr milliseconds kLook{50};
+constexpr int kLost = 1;
 
 struct StringsDeleter {
   void operator()(gchar** strings) const { g_strfreev(strings); }
@@ -54,7 +55,9 @@ Status Command::Ask(const std::string& guest, const std::string& instance, const
     return {StatusCode::kEnvironment, "the arbiter did not answer within " + std::to_string(limit_.count()) + " ms"};
   }
   if (process.Succeeded()) return Status::Ok();
-  return {process.exited() ? StatusCode::kRefused : StatusCode::kEnvironment, "the arbiter " + process.HowItEnded()};
+  const std::string ended = "the arbiter " + process.HowItEnded();
+  if (process.exit_status() == kLost) return {StatusCode::kRefused, ended};
+  return {StatusCode::kEnvironment, ended + ", which is no verdict (0: this side has won, 1: it has lost)"};
 }
 
 Result<std::unique_ptr<os::Process>> Command::Start(const std::string& guest, const std::string& instance,

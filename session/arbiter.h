@@ -30,8 +30,8 @@ class ArbiterChoice {
  public:
   ArbiterChoice() = default;
   /// A command: shell-quoted words, run without a shell with HAVEN_GUEST, HAVEN_INSTANCE and HAVEN_ROLE in its
-  /// environment, for `limit` at most. Exit 0: this side has won; another status: it has lost. Empty: there is no
-  /// arbiter.
+  /// environment, for `limit` at most. Exit 0: this side has won; 1: it has lost; all else says nothing. Empty:
+  /// there is no arbiter.
   ArbiterChoice(std::string command, milliseconds limit = std::chrono::seconds(10));
   ArbiterChoice(const char* command) : ArbiterChoice(std::string(command)) {}
   /// Another one. @param name  what a record says of it.
