@@ -286,8 +286,7 @@ void BackupGuest::HoldOrPromote(const BackupConnection& connection, const Left& 
   lock.unlock();
   if (next == AfterSession::kListenFirst) return promotion_.PromoteUnlessHeard();
   if (next == AfterSession::kHold) return;
-  Status promoted = promotion_.Promote(Promotion::Ask::kUntilAnswered);
-  (void)promoted;  // the state and its message say it
+  promotion_.PromoteByItself();
 }
 
 void BackupGuest::TakeOver(BackupConnection& connection, std::unique_lock<Mutex> lock) {

@@ -39,6 +39,7 @@ Status Promotion::AskForPromotion(Ask ask) {
     here_.SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(here_.mutex);
     if (options.clock->WaitFor(here_.changed, lock, kArbiterRetryInterval, makes_way)) {
+      made_way_ = !here_.shutting_down;
       return verdict.With("not promoted yet");
     }
   }
@@ -60,6 +61,10 @@ Status Promotion::TakeBackUnlessRan(Status started, const blkrep::GuestRecord& b
 
 Status Promotion::Promote(Ask ask) {
   std::lock_guard one(here_.promotion);
+  return PromoteLocked(ask);
+}
+
+Status Promotion::PromoteLocked(Ask ask) {
   {
     std::lock_guard lock(here_.mutex);
     if (here_.state == BackupState::kPromoted) return Status::Ok();
@@ -95,6 +100,22 @@ Status Promotion::Promote(Ask ask) {
   return activated;
 }
 
+void Promotion::PromoteByItself() {
+  while (MadeWay()) {
+    std::unique_lock lock(here_.mutex);
+    here_.changed.wait(lock, [this] { return here_.failovers_wanted == 0 || here_.shutting_down; });
+    if (here_.shutting_down || here_.connection || here_.state != BackupState::kPrimaryLost) return;
+  }
+}
+
+bool Promotion::MadeWay() {
+  std::lock_guard one(here_.promotion);
+  made_way_ = false;
+  Status promoted = PromoteLocked(Ask::kUntilAnswered);
+  (void)promoted;  // the state and its message say it
+  return made_way_;
+}
+
 milliseconds Promotion::Patience() const { return std::max(3 * here_.options.deadline, kLeastPatience); }
 
 void Promotion::PromoteUnlessHeard() {
@@ -108,8 +129,7 @@ void Promotion::PromoteUnlessHeard() {
     here_.changed.notify_all();
     if (off) return;
   }
-  Status promoted = Promote(Ask::kUntilAnswered);
-  (void)promoted;  // the state and its message say it
+  PromoteByItself();
 }
 
 Status Promotion::MayFailover(bool force) const {
@@ -151,6 +171,7 @@ Status Promotion::Failover(bool force) {
   Status promoted = Promote(force ? Ask::kNobody : Ask::kOnce);
   std::lock_guard lock(here_.mutex);
   here_.failovers_wanted--;
+  here_.changed.notify_all();
   return promoted;
 }
 

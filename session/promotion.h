@@ -20,8 +20,10 @@ class Promotion {
   /// Ok at once when it was promoted before.
   /// @return kRefused when the arbiter decided for the primary, or that has come back.
   Status Promote(Ask ask);
-  /// As Promote(), when the primary was not heard of for a while: it may have gone on while this side stood still. The
-  /// situation listens already. Ends, too, when something else is decided about the checkpoint.
+  /// By itself, until the arbiter has decided. A person's order goes before; if that fails, this goes on.
+  void PromoteByItself();
+  /// As PromoteByItself(), when the primary was not heard of for a while: it may have gone on while this side stood
+  /// still. The situation listens already. Ends, too, when something else is decided about the checkpoint.
   void PromoteUnlessHeard();
   /// How long that is.
   milliseconds Patience() const;
@@ -40,8 +42,13 @@ class Promotion {
  private:
   /// Under the situation's mutex.
   Status MayFailover(bool force) const;
+  /// Under the situation's promotion.
+  Status PromoteLocked(Ask ask);
+  /// Promotes. @return whether that ended undecided for a person's order.
+  bool MadeWay();
 
   BackupSituation& here_;
+  bool made_way_ = false;  ///< under the situation's promotion: for a person's order
 };
 
 }  // namespace haven::session

@@ -383,6 +383,21 @@ TEST(BackupGuest, ThatWaitsForAnArbiterThatHangsMakesWayForAPerson) {
   CHECK_EQUAL(1, pair.activator.activations());
 }
 
+TEST(BackupGuest, PromotesItselfAfterAPersonsOrderHasFailed) {
+  pair.backup_options.auto_promote = true;
+  pair.backup_options.arbiter = pair.Arbiter("exit 2");
+  pair.StartBackup();
+  auto session = Committed(1);
+  session->Close();
+  CHECK(Eventually([&] { return pair.backup->Query().message.starts_with("waiting for the arbiter: "); }));
+  CHECK(pair.backup->Failover(false).code() == StatusCode::kEnvironment);
+  CHECK_EQUAL(0, pair.activator.activations());
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  pair.Arbiter("exit 0");
+  CHECK(pair.AsTimePasses([&] { return pair.backup->Query().state == BackupState::kPromoted; }));
+  CHECK_EQUAL(1, pair.activator.activations());
+}
+
 TEST(BackupGuest, AnswersGoodbyeAndDoesNotPromote) {
   pair.backup_options.auto_promote = true;
   pair.StartBackup();
