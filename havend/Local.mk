@@ -44,6 +44,7 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/fake_clock.h \
 	tests/unit/havend_config_test.cc \
 	tests/unit/havend_control_socket_test.cc \
+	tests/unit/havend_daemon_test.cc \
 	tests/unit/havend_incoming_stream_test.cc \
 	tests/unit/havend_listener_test.cc \
 	tests/unit/havend_qemu_arguments_test.cc \

@@ -96,15 +96,25 @@ struct Daemon::Guest {
   // One of the two; outlives `backup`.
   std::unique_ptr<QemuProcess> qemu;
   std::unique_ptr<XlReceiver> xl;
-  std::unique_ptr<session::BackupGuest> backup;
+  std::unique_ptr<session::BackupGuest> backup;  ///< none: see `unusable`
+  Status unusable = Status::Ok();                ///< why it could not be started
   BackupState logged_state = BackupState::kWaiting;
   std::string logged_message;
 
+  BackupStatus Query(bool with_guest);
   Json ToJson();
 };
 
+BackupStatus Daemon::Guest::Query(bool with_guest) {
+  if (backup) return with_guest ? backup->QueryWithGuest() : backup->Query();
+  BackupStatus status;
+  status.state = BackupState::kFailed;
+  status.message = unusable.message() + "; mend it and restart havend";
+  return status;
+}
+
 Json Daemon::Guest::ToJson() {
-  const BackupStatus status = backup->QueryWithGuest();
+  const BackupStatus status = Query(true);
   const pid_t pid = qemu ? qemu->RunningPid() : 0;
   Json json = Json::Object();
   json.Set("name", name).Set("role", "backup").Set("state", session::BackupStateName(status.state));
@@ -128,7 +138,7 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   HAVEN_RETURN_IF_ERROR(MakeFolder(config.run_dir));
   HAVEN_RETURN_IF_ERROR(daemon->LockStateDir());
   for (const GuestConfig& guest : config.guests) {
-    HAVEN_RETURN_IF_ERROR(daemon->AddGuest(guest).With("guest " + guest.name));
+    daemon->AddGuest(guest);
   }
   auto control = ControlSocket::Open(config.run_dir + "/havend.sock", *daemon);
   if (!control.ok()) return control.status();
@@ -164,40 +174,45 @@ Status Daemon::LockStateDir() {
                 "another havend uses " + config_.state_dir + ": end it, or give this one another state-dir");
 }
 
-Status Daemon::AddGuest(const GuestConfig& config) {
+void Daemon::AddGuest(const GuestConfig& config) {
+  guests_.push_back(std::make_unique<Guest>(config_, config));
+  guests_.back()->unusable = StartGuest(*guests_.back(), config);
+}
+
+Status Daemon::StartGuest(Guest& guest, const GuestConfig& config) {
   HAVEN_RETURN_IF_ERROR(MakePrivateFolder(config_.GuestStateDir(config)));
-  auto guest = std::make_unique<Guest>(config_, config);
-  HAVEN_RETURN_IF_ERROR(guest->Recover());
+  HAVEN_RETURN_IF_ERROR(guest.Recover());
   BackupGuestOptions options = ToBackupOptions(config_, config);
   options.page_stores = &page_stores_;
-  guest->backup = std::make_unique<session::BackupGuest>(options, guest->activator());
+  guest.backup = std::make_unique<session::BackupGuest>(options, guest.activator());
   // A guest that runs here owns its disks: nothing may be applied to them.
-  if (!guest->activator().Running()) {
-    // No reason to leave the other guests without a backup: its next primary is told the same.
-    const Status recovered = guest->backup->Recover();
-    if (!recovered.ok()) Log("guest " + guest->name + ": " + recovered.message());
+  if (!guest.activator().Running()) {
+    // Its next primary is told the same.
+    const Status recovered = guest.backup->Recover();
+    if (!recovered.ok()) Log("guest " + guest.name + ": " + recovered.message());
   }
-  guests_.push_back(std::move(guest));
   return Status::Ok();
 }
 
-Daemon::Guest* Daemon::Find(const std::string& name) {
+Result<Daemon::Guest*> Daemon::Find(const std::string& name) {
   for (auto& guest : guests_) {
-    if (guest->name == name) return guest.get();
+    if (guest->name != name) continue;
+    if (!guest->unusable.ok()) return guest->unusable.With("this backup cannot take guest " + name);
+    return guest.get();
   }
-  return nullptr;
+  return Status(StatusCode::kInvalid, "this backup's configuration has no guest named '" + name +
+                                          "': add a group [guest " + name + "] there");
 }
 
-bool Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
-  Guest* guest = Find(hello.guest);
-  if (guest == nullptr) return false;
-  guest->backup->Attach(std::move(link), hello);
-  return true;
+Status Daemon::Attach(std::unique_ptr<Link>& link, const wire::Hello& hello) {
+  const Result<Guest*> guest = Find(hello.guest);
+  if (guest.ok()) guest.value()->backup->Attach(std::move(link), hello);
+  return guest.status();
 }
 
 void Daemon::LogChanges() {
   for (auto& guest : guests_) {
-    const BackupStatus now = guest->backup->Query();
+    const BackupStatus now = guest->Query(false);
     if (now.state == guest->logged_state && now.message == guest->logged_message) continue;
     guest->logged_state = now.state;
     guest->logged_message = now.message;
@@ -219,10 +234,10 @@ Json Daemon::QueryGuests() {
 
 Status Daemon::Order(const std::string& name, const char* what,
                      const std::function<Status(session::BackupGuest&)>& order) {
-  Guest* guest = Find(name);
-  if (guest == nullptr) return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
+  const Result<Guest*> guest = Find(name);
+  if (!guest.ok()) return guest.status();
   Log("guest " + name + ": " + what + " ordered");
-  Status status = order(*guest->backup);
+  Status status = order(*guest.value()->backup);
   if (!status.ok()) Log("guest " + name + ": no " + what + ": " + status.message());
   return status;
 }
@@ -230,17 +245,17 @@ Status Daemon::Order(const std::string& name, const char* what,
 Result<Json> Daemon::Failover(const std::string& name, bool force) {
   HAVEN_RETURN_IF_ERROR(
       Order(name, force ? "failover by force" : "failover", [force](auto& backup) { return backup.Failover(force); }));
-  return Find(name)->ToJson();
+  return Find(name).value()->ToJson();
 }
 
 Result<Json> Daemon::FailoverCold(const std::string& name, bool force) {
   HAVEN_RETURN_IF_ERROR(Order(name, "cold failover", [force](auto& backup) { return backup.FailoverCold(force); }));
-  return Find(name)->ToJson();
+  return Find(name).value()->ToJson();
 }
 
 Result<Json> Daemon::HandOver(const std::string& name) {
   HAVEN_RETURN_IF_ERROR(Order(name, "hand-over", [](auto& backup) { return backup.HandOver(); }));
-  return Find(name)->ToJson();
+  return Find(name).value()->ToJson();
 }
 
 Status Daemon::Discard(const std::string& name) {
@@ -252,9 +267,9 @@ Status Daemon::Adopt(const std::string& name) {
 }
 
 Result<std::string> Daemon::Describe(const std::string& name, bool cold) {
-  Guest* guest = Find(name);
-  if (guest == nullptr) return Status(StatusCode::kInvalid, "this havend has no guest named '" + name + "'");
-  return cold ? guest->backup->DescribeColdStart() : guest->backup->DescribeCopy();
+  const Result<Guest*> guest = Find(name);
+  if (!guest.ok()) return guest.status();
+  return cold ? guest.value()->backup->DescribeColdStart() : guest.value()->backup->DescribeCopy();
 }
 
 }  // namespace haven::havend

@@ -33,9 +33,12 @@ class Daemon : private ControlTarget {
 
   explicit Daemon(const Config& config);
   Status LockStateDir();
-  Status AddGuest(const GuestConfig& guest);
-  Guest* Find(const std::string& name);
-  bool Attach(std::unique_ptr<Link>& link, const wire::Hello& hello);
+  /// One that cannot be used leaves the others their backup.
+  void AddGuest(const GuestConfig& guest);
+  Status StartGuest(Guest& guest, const GuestConfig& config);
+  /// @return kInvalid: there is none of that name; kEnvironment: it cannot be used, and why.
+  Result<Guest*> Find(const std::string& name);
+  Status Attach(std::unique_ptr<Link>& link, const wire::Hello& hello);
 
   qmp::Json QueryGuests() override;
   Result<qmp::Json> Failover(const std::string& guest, bool force) override;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "havend/listener.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <map>
 #include <netdb.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +15,8 @@ namespace haven::havend {
 namespace {
 
 constexpr size_t kMaxHalfOpen = 64;
+/// More than wait: those that were closed take a moment to end.
+constexpr size_t kMaxServed = 4 * kMaxHalfOpen;
 constexpr int kBacklog = 64;
 
 Result<int> ListenOn(const addrinfo& address) {
@@ -47,16 +51,29 @@ Listener::Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& cl
     : timeout_(timeout),
       attach_(std::move(attach)),
       clock_(clock),
-      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxHalfOpen, [this](int fd) { Greet(fd); })) {}
+      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxServed, [this](int fd) { Greet(fd); })) {}
 
 Listener::~Listener() {
   connections_->Stop();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopped_ = true;
-    for (Link* link : waiting_) link->Close();
+    for (const Waiting& one : waiting_) one.link->Close();
   }
   connections_.reset();
+}
+
+void Listener::AddWaiting(Link* link, const std::string& peer) {
+  waiting_.push_back({link, peer.substr(0, peer.rfind(':'))});
+  if (waiting_.size() <= kMaxHalfOpen) return;
+  // A primary says HELLO at once. Of the host that has most of them, so that a stranger displaces his own.
+  std::map<std::string, size_t> of_host;
+  for (const Waiting& one : waiting_) of_host[one.host]++;
+  const auto crowded = std::max_element(waiting_.begin(), waiting_.end(), [&](const Waiting& a, const Waiting& b) {
+    return of_host[a.host] < of_host[b.host];
+  });
+  crowded->link->Close();
+  waiting_.erase(crowded);
 }
 
 void Listener::Greet(int fd) {
@@ -65,13 +82,13 @@ void Listener::Greet(int fd) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     if (stopped_) return;
-    waiting_.insert(link.get());
+    AddWaiting(link.get(), peer);
   }
   Record record;
   Status received = link->Receive(record, timeout_);
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    waiting_.erase(link.get());
+    std::erase_if(waiting_, [&](const Waiting& one) { return one.link == link.get(); });
     if (stopped_) return;
   }
   if (received.ok() && record.header.type != wire::Type::kHello) {
@@ -86,12 +103,12 @@ void Listener::Greet(int fd) {
     }
     return;
   }
-  if (!attach_(link, hello.value())) {
-    std::string message = "this backup's configuration has no guest named '" + hello.value().guest +
-                          "': add a group [guest " + hello.value().guest + "] there";
-    Log("connection from " + peer + " refused: " + message);
-    SendError(*link, wire::Error::kUnknownGuest, message);
-  }
+  const Status attached = attach_(link, hello.value());
+  if (attached.ok()) return;
+  const bool unknown = attached.code() == StatusCode::kInvalid;
+  // The others ask twice a second.
+  if (unknown) Log("connection from " + peer + " refused: " + attached.message());
+  SendError(*link, unknown ? wire::Error::kUnknownGuest : wire::Error::kEnvironment, attached.message());
 }
 
 }  // namespace haven::havend

@@ -5,8 +5,8 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <set>
 #include <string>
+#include <vector>
 
 #include "core/link.h"
 #include "havend/connections.h"
@@ -18,8 +18,8 @@ namespace haven::havend {
 class Listener {
  public:
   /// Gets a connection whose first record was this HELLO. Any thread.
-  /// @return false when the guest is not known; then nothing was taken.
-  using Attach = std::function<bool(std::unique_ptr<Link>& link, const wire::Hello& hello)>;
+  /// @return not Ok: nothing was taken, and the peer is told why. kInvalid: it need not come again.
+  using Attach = std::function<Status(std::unique_ptr<Link>& link, const wire::Hello& hello)>;
 
   /// Takes over a listening socket. @param timeout  for the whole HELLO.
   /// @param clock  of all connections; outlives them.
@@ -28,14 +28,21 @@ class Listener {
   ~Listener();
 
  private:
+  struct Waiting {
+    Link* link;
+    std::string host;
+  };
+
   void Greet(int fd);
+  /// Under mutex_. One more waits; who has said nothing for longest goes if they are many.
+  void AddWaiting(Link* link, const std::string& peer);
 
   const milliseconds timeout_;
   const Attach attach_;
   Clock& clock_;
   std::mutex mutex_;
-  bool stopped_ = false;     ///< under mutex_
-  std::set<Link*> waiting_;  ///< under mutex_: connections before their HELLO
+  bool stopped_ = false;          ///< under mutex_
+  std::vector<Waiting> waiting_;  ///< under mutex_: connections before their HELLO, the oldest first
   std::unique_ptr<Connections> connections_;
 };
 

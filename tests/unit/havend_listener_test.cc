@@ -42,12 +42,13 @@ TEST_GROUP(HavendListener) {
     listener = std::make_unique<Listener>(
         fd.value(), hello_timeout,
         [this](std::unique_ptr<Link>& link, const wire::Hello& hello) {
-          if (hello.guest != "web1") return false;
+          if (hello.guest == "broken") return Status(StatusCode::kEnvironment, "its folder is no folder");
+          if (hello.guest != "web1") return Status(StatusCode::kInvalid, "no guest named '" + hello.guest + "'");
           std::lock_guard<std::mutex> lock(mutex);
           attached.push_back(hello.guest);
           [[maybe_unused]] Status sent = link->Send(wire::Type::kHelloReply, 0, wire::Encode(wire::HelloReply{}));
           link.reset();
-          return true;
+          return Status::Ok();
         },
         clock);
   }
@@ -89,6 +90,17 @@ TEST(HavendListener, NamesTheGuestThatItDoesNotKnow) {
   wire::ErrorBody error = ErrorAfter(*link);
   CHECK(error.code == wire::Error::kUnknownGuest);
   STRCMP_CONTAINS("no guest named 'mail'", error.message.c_str());
+}
+
+TEST(HavendListener, SaysWhyAGuestCannotBeProtected) {
+  Listen(kLong);
+  auto link = Connect();
+  wire::Hello hello;
+  hello.guest = "broken";
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  wire::ErrorBody error = ErrorAfter(*link);
+  CHECK(error.code == wire::Error::kEnvironment);
+  STRCMP_EQUAL("its folder is no folder", error.message.c_str());
 }
 
 TEST(HavendListener, RefusesAFirstRecordThatIsNoHello) {
@@ -140,6 +152,22 @@ TEST(HavendListener, ClosesAConnectionThatSaysNothing) {
   CHECK_FALSE(link->Receive(record, milliseconds(0)).ok());
   clock.Pass(milliseconds(1));
   CHECK_FALSE(link->Receive(record, kLong).ok());
+}
+
+TEST(HavendListener, HasRoomForAPrimaryWhenManySayNothing) {
+  Listen(milliseconds(600000));
+  std::vector<std::unique_ptr<Link>> silent;
+  for (int i = 0; i < 200; i++) silent.push_back(Connect());
+  auto link = Connect();
+  wire::Hello hello;
+  hello.guest = "web1";
+  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  Record record;
+  const Status received = link->Receive(record, kLong);
+  CHECK_TRUE_TEXT(received.ok(), received.message().c_str());
+  CHECK(record.header.type == wire::Type::kHelloReply);
+  // Those that came first made way.
+  CHECK(silent.front()->Receive(record, kLong).code() == StatusCode::kPeerLost);
 }
 
 TEST(HavendListener, EndsWhileConnectionsSayNothing) {
