@@ -225,7 +225,6 @@ Status Segment::Sync() {
   if (!unsynced_) return Status::Ok();
   if (os::Files::Here().SyncData(fd_) != 0) return Failed("sync");
   unsynced_ = false;
-  WriteLate();
   return Status::Ok();
 }
 
