@@ -107,8 +107,13 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
       world_.Note(process_.name, opened.message());
       world_.Kill(process_);
     }
+    const Bytes disk = ReadDisk();
+    if (!ModelState::Bootable(disk)) {
+      world_.Note(process_.name, "finds nothing to boot from");
+      world_.Kill(process_);
+    }
     std::string why;
-    state_ = ModelState::Boot(ReadDisk(), why);
+    state_ = ModelState::Boot(disk, why);
     world_.Note(process_.name, "boots from its disk with " + std::to_string(state_.counter()) + " operations");
     world_.checker.Runs("the copy on " + process_.host.name, state_, why);
     Repair();

@@ -25,7 +25,7 @@ constexpr Duration kRestart = milliseconds(1000);
 
 void Director::Start() {
   world_.network.on_record = [this](wire::Type type, Network::Moment moment) { return OnRecord(type, moment); };
-  world_.files.on_change = [this] { OnChange(); };
+  world_.files.on_change = [this](SimFiles::Moment moment, const std::string& path) { OnChange(moment, path); };
   world_.scheduler.Spawn(nullptr, "director", [this] { Play(); });
   (new Client(world_))->Start();
 }
@@ -34,7 +34,7 @@ void Director::Play() {
   for (const Fault& fault : plan_.faults) {
     world_.Note("plan", Describe(fault));
     if (fault.kind == Kind::kOctet) world_.network.Add(fault.octet);
-    if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) armed_.push_back(fault);
+    if (fault.IsArmed()) armed_.push_back(fault);
   }
   for (Host& host : world_.hosts) BackupDaemon::SwitchOn(world_, host);
   world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(5));
@@ -95,12 +95,18 @@ bool Director::OnRecord(wire::Type type, Network::Moment moment) {
   return in_two;
 }
 
-void Director::OnChange() {
+void Director::OnChange(SimFiles::Moment moment, const std::string& path) {
+  const std::string name = path.substr(path.rfind('/') + 1);
+  const auto file = name == kDisk                 ? Fault::File::kDisk
+                    : name.starts_with("journal") ? Fault::File::kJournal
+                                                  : Fault::File::kRecord;
   Process& process = *world_.scheduler.current();
   const auto host = static_cast<unsigned>(&process.host - world_.hosts);
   for (size_t i = 0; i < armed_.size(); i++) {
     Fault& fault = armed_[i];
-    if (fault.kind != Kind::kAtFile || fault.host != host || --fault.count > 0) continue;
+    if (fault.kind != Kind::kAtFile || fault.host != host) continue;
+    if (fault.synced != (moment == SimFiles::Moment::kSynced)) continue;
+    if ((fault.file != Fault::File::kAny && fault.file != file) || --fault.count > 0) continue;
     const Fault hit = fault;
     armed_.erase(armed_.begin() + static_cast<ptrdiff_t>(i));
     Hit(hit, process);
@@ -111,7 +117,9 @@ void Director::OnChange() {
 /// Soon after the backup was hit.
 void Director::BurnPrimary(const Fault& fault) {
   if (!plan_.primary_never_back || fault.host != 1) return;
-  world_.After(milliseconds(world_.faults.Below(400)), [this] { world_.PowerOff(world_.hosts[0]); });
+  // At once: what was on its way may have arrived, and no more.
+  const uint64_t most_us = plan_.at_once ? 8000 : 400'000;
+  world_.After(std::chrono::microseconds(world_.faults.Below(most_us)), [this] { world_.PowerOff(world_.hosts[0]); });
 }
 
 /// On the thread that it hits, which may go no further.
@@ -136,7 +144,7 @@ void Director::Hit(const Fault& fault, Process& process) {
 }
 
 void Director::Begin(const Fault& fault) {
-  if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile || fault.kind == Kind::kOctet) return;
+  if (fault.IsArmed() || fault.kind == Kind::kOctet) return;
   Host& host = world_.hosts[fault.host];
   Host& other = world_.other(host);
   Meet(fault);
@@ -155,11 +163,13 @@ void Director::Begin(const Fault& fault) {
       break;
     case Kind::kPowerOff:
       world_.PowerOff(host);
-      later([this, &host] {
-        world_.PowerOn(host);
-        BackupDaemon::SwitchOn(world_, host);
-        if (&host == &world_.hosts[0]) DeviceModel::SwitchOn(world_, host, true);
-      });
+      later([this, &host] { Boot(host); });
+      break;
+    case Kind::kBlackout:
+      world_.PowerOff(host);
+      world_.PowerOff(other);
+      later([this, &host] { Boot(host); });
+      world_.After(fault.both ? fault.time : fault.time * 2, [this, &other] { Boot(other); });
       break;
     case Kind::kCut:
       world_.network.Cut(host, other, true);
@@ -187,6 +197,13 @@ void Director::Begin(const Fault& fault) {
     case Kind::kArbiterSilent: world_.ArbiterSilentUntil(host) = world_.scheduler.world_now() + fault.time; break;
     default: BeginOrder(fault, host);
   }
+}
+
+/// A host with what its boot scripts start.
+void Director::Boot(Host& host) {
+  world_.PowerOn(host);
+  BackupDaemon::SwitchOn(world_, host);
+  if (&host == &world_.hosts[0]) DeviceModel::SwitchOn(world_, host, true);
 }
 
 /// What somebody orders, whether it is the moment for it or not.

@@ -25,9 +25,10 @@ class Director {
  private:
   void Play();
   void Begin(const Fault& fault);
+  void Boot(Host& host);
   void BeginOrder(const Fault& fault, Host& host);
   bool OnRecord(wire::Type type, Network::Moment moment);
-  void OnChange();
+  void OnChange(SimFiles::Moment moment, const std::string& path);
   void Hit(const Fault& fault, Process& process);
   void Meet(const Fault& fault);
   void BurnPrimary(const Fault& fault);

@@ -9,7 +9,7 @@
 namespace haven::sim {
 namespace {
 
-constexpr uint64_t kLogMagic = 0x474F4C4E56414853;
+constexpr uint64_t kLogMagic = 0x474F4C4E56414853, kBootMagic = 0x544F4F424E564148;
 constexpr uint64_t kMostDataSectors = 6;
 
 uint64_t ReadU64(ByteSpan from, uint64_t at) {
@@ -166,6 +166,10 @@ ModelState ModelState::Load(ByteSpan device, const std::vector<ByteSpan>& memory
   state.pending = {number, value, pending_chain};
   return state;
 }
+
+void ModelState::MakeBootable(std::span<uint8_t> sector) { memcpy(sector.data(), &kBootMagic, sizeof(kBootMagic)); }
+
+bool ModelState::Bootable(ByteSpan disk) { return disk.size() >= kSectorBytes && ReadU64(disk, 0) == kBootMagic; }
 
 ModelState ModelState::Boot(ByteSpan disk, std::string& why) {
   ModelState state;

@@ -3,6 +3,7 @@
 #define HAVEN_TESTS_SIM_MODEL_STATE_H
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ class ModelState {
   /// From what a checkpoint has: the list of operations comes from the log on the disk.
   /// @param why  filled: what is wrong, empty if all fits together.
   static ModelState Load(ByteSpan device, const std::vector<ByteSpan>& memory, ByteSpan disk, std::string& why);
+  /// What makes a disk one that a machine starts from: in its first sector, which no operation writes.
+  static void MakeBootable(std::span<uint8_t> sector);
+  static bool Bootable(ByteSpan disk);
   /// After a loss of power: from the disk alone.
   static ModelState Boot(ByteSpan disk, std::string& why);
   /// What an operation that was not finished has left in the data, as it was before: after Boot(), before all else.

@@ -39,16 +39,29 @@ Duration ShortOrLong(Random& random) {
   return random.Percent(50) ? Time(random.Between(5, 400)) : Time(random.Between(400, 4000));
 }
 
+/// Which change, or sync, of which file. The narrower, the fewer there are.
+void ChooseFile(Fault& fault, Random& random) {
+  using File = Fault::File;
+  constexpr File kFiles[] = {File::kAny, File::kAny, File::kJournal, File::kJournal, File::kDisk, File::kRecord};
+  fault.file = kFiles[random.Below(std::size(kFiles))];
+  fault.synced = random.Percent(40);
+  uint64_t most = fault.file == File::kAny ? 120 : fault.file == File::kRecord ? 12 : 50;
+  if (fault.synced) most /= 3;
+  fault.count = random.Between(1, random.Percent(30) ? 4 : most);
+}
+
 void ChooseMoment(Fault& fault, Random& random) {
   const bool early = random.Percent(25);
-  fault.moment = static_cast<Network::Moment>(random.Below(3));
+  using Moment = Network::Moment;
+  constexpr Moment kMoments[] = {Moment::kBefore, Moment::kBefore, Moment::kMiddle, Moment::kAfter, Moment::kAfter};
+  fault.moment = kMoments[random.Below(std::size(kMoments))];
   fault.type = fault.host == 0 ? kFromPrimary[random.Below(std::size(kFromPrimary))]
                                : kFromBackup[random.Below(std::size(kFromBackup))];
   fault.count = random.Between(1, early ? 3 : 25);
   // These come once or three times in a session.
   const bool once = fault.type < wire::Type::kLayoutReply || fault.type == wire::Type::kLayoutReply;
   if (once && fault.kind == Kind::kAtRecord) fault.count = random.Between(1, 4);
-  if (fault.kind == Kind::kAtFile) fault.count = random.Between(1, 120);
+  if (fault.kind == Kind::kAtFile) ChooseFile(fault, random);
   fault.then = static_cast<Fault::Then>(random.Percent(75) ? random.Below(2) : 2 + random.Below(2));
 }
 
@@ -59,7 +72,7 @@ Fault MakeFault(Kind kind, Random& random) {
   fault.at = Time(random.Percent(75) ? random.Below(900) : random.Between(900, 5000));
   fault.time = ShortOrLong(random);
   fault.both = random.Percent(50);
-  if (kind == Kind::kAtRecord || kind == Kind::kAtFile) ChooseMoment(fault, random);
+  if (fault.IsArmed()) ChooseMoment(fault, random);
   if (kind == Kind::kFailWrites || kind == Kind::kFailSyncs) fault.count = random.Between(1, 3);
   if (kind == Kind::kOctet) {
     const uint64_t most = random.Percent(30) ? 400 : random.Percent(50) ? 20'000 : 400'000;
@@ -72,7 +85,7 @@ Fault MakeFault(Kind kind, Random& random) {
 /// What ends the primary, or makes the backup believe so.
 Fault MakeLoss(Random& random) {
   constexpr Kind kLosses[] = {Kind::kKillGuest, Kind::kPowerOff, Kind::kAtRecord, Kind::kAtRecord,
-                              Kind::kAtFile,    Kind::kCut,      Kind::kFreeze};
+                              Kind::kAtFile,    Kind::kCut,      Kind::kFreeze,   Kind::kBlackout};
   Fault fault = MakeFault(kLosses[random.Below(std::size(kLosses))], random);
   fault.host = 0;
   if (fault.kind == Kind::kAtRecord) ChooseMoment(fault, random);
@@ -89,9 +102,7 @@ void PlanSilence(Plan& plan) {
   plan.settings.auto_promote = true;
   plan.primary_never_back = plan.settings.pause_on_loss = false;
   for (Fault& fault : plan.faults) {
-    if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) {
-      if (fault.then == Fault::Then::kCut) fault.then = Fault::Then::kFreeze;
-    }
+    if (fault.IsArmed() && fault.then == Fault::Then::kCut) fault.then = Fault::Then::kFreeze;
   }
   std::erase_if(plan.faults, [](const Fault& fault) {
     return fault.kind >= Kind::kFull || fault.kind == Kind::kCut || fault.kind == Kind::kSlow ||
@@ -134,17 +145,20 @@ Plan MakePlan(uint64_t seed) {
     return rash && random.Percent(70);
   });
   if (!plan.settings.arbiter && random.Percent(50)) PlanPause(plan, random);
-  if (plan.settings.arbiter && random.Percent(20)) {
+  if (plan.settings.arbiter && random.Percent(25)) {
     // The backup loses what it has in memory, then the primary is lost for good.
     plan.primary_never_back = true;
-    constexpr Kind kHits[] = {Kind::kAtRecord, Kind::kAtRecord, Kind::kAtFile, Kind::kPowerOff};
+    constexpr Kind kHits[] = {Kind::kAtRecord, Kind::kAtRecord, Kind::kAtFile, Kind::kAtFile, Kind::kPowerOff};
     Fault hit = MakeFault(kHits[random.Below(std::size(kHits))], random);
     hit.host = 1;
     hit.at = Time(random.Between(100, 600));
-    hit.then = random.Percent(60) ? Fault::Then::kPowerOff : Fault::Then::kKill;
+    hit.then = random.Percent(50) ? Fault::Then::kPowerOff : Fault::Then::kKill;
     hit.type = random.Percent(70) ? wire::Type::kCommitted : wire::Type::kDiskAck;
-    if (hit.kind == Kind::kAtFile) hit.count = random.Between(20, 160);
+    if (hit.kind == Kind::kAtFile && hit.file == Fault::File::kAny) hit.count = random.Between(20, 160);
     plan.faults = {hit};
+    // After a crash of its host a replica is booted without more ado only if all was stable before it was acknowledged.
+    plan.settings.durable = random.Percent(hit.then == Fault::Then::kPowerOff || hit.kind == Kind::kPowerOff ? 85 : 30);
+    plan.at_once = random.Percent(60);
   }
   plan.failback = random.Percent(40);
   if (g_silence_decides) PlanSilence(plan);
@@ -155,10 +169,10 @@ void LetSilenceDecide() { g_silence_decides = true; }
 
 const char* KindName(Kind kind) {
   constexpr const char* kNames[Fault::kKinds] = {
-      "kill-guest", "kill-daemon",    "power-off",      "cut",           "freeze",    "slow",
-      "octet",      "at-record",      "at-file",        "full",          "read-only", "fail-writes",
-      "fail-syncs", "arbiter-silent", "restart-daemon", "restart-guest", "switch-on", "protect",
-      "unprotect",  "failover",       "failover-force", "discard",       "hand-over"};
+      "kill-guest",  "kill-daemon", "power-off",      "blackout",       "cut",           "freeze",
+      "slow",        "octet",       "at-record",      "at-file",        "full",          "read-only",
+      "fail-writes", "fail-syncs",  "arbiter-silent", "restart-daemon", "restart-guest", "switch-on",
+      "protect",     "unprotect",   "failover",       "failover-force", "discard",       "hand-over"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -166,13 +180,18 @@ std::string Describe(const Fault& fault) {
   const auto ms = [](Duration time) { return std::to_string(std::chrono::duration_cast<Time>(time).count()) + " ms"; };
   std::string text = std::string(KindName(fault.kind)) + " host " + (fault.host == 0 ? "a" : "b") + " at " +
                      ms(fault.at) + " for " + ms(fault.time) + (fault.both ? " (both)" : "");
-  if (fault.kind == Kind::kAtRecord || fault.kind == Kind::kAtFile) {
-    constexpr const char* kMoments[] = {"before", "in", "after"};
-    constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze"};
-    text += std::string(", ") + kMoments[static_cast<size_t>(fault.moment)] + " the " + std::to_string(fault.count) +
-            ". " + (fault.kind == Kind::kAtRecord ? wire::TypeName(fault.type) : "change of a file") + ": " +
-            kThen[static_cast<size_t>(fault.then)];
+  constexpr const char* kMoments[] = {"before", "in", "after"};
+  constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze"};
+  constexpr const char* kFiles[] = {"a file", "the journal", "the disk", "a record"};
+  const std::string which = " the " + std::to_string(fault.count) + ". ";
+  if (fault.kind == Kind::kAtRecord) {
+    text += std::string(", ") + kMoments[static_cast<size_t>(fault.moment)] + which + wire::TypeName(fault.type);
   }
+  if (fault.kind == Kind::kAtFile) {
+    text += (fault.synced ? ", after" + which + "sync of " : ", before" + which + "change of ") +
+            kFiles[static_cast<size_t>(fault.file)];
+  }
+  if (fault.IsArmed()) text += std::string(": ") + kThen[static_cast<size_t>(fault.then)];
   if (fault.kind == Kind::kOctet) {
     constexpr const char* kWhat[] = {"flip", "end", "stall"};
     text += std::string(", ") + kWhat[static_cast<size_t>(fault.octet.kind)] + " octet " +

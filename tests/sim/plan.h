@@ -17,12 +17,13 @@ struct Fault {
     kKillGuest,  ///< the device model of a host
     kKillDaemon,
     kPowerOff,
-    kCut,     ///< from this host to the other; `both`: and back
-    kFreeze,  ///< `both`: its clock too
+    kBlackout,  ///< both hosts lose power at once
+    kCut,       ///< from this host to the other; `both`: and back
+    kFreeze,    ///< `both`: its clock too
     kSlow,
     kOctet,     ///< flip, end or stall
     kAtRecord,  ///< when this host sends a record: see `then`
-    kAtFile,    ///< when this host changes a file
+    kAtFile,    ///< before this host changes a file, or when it has synced one
     kFull,
     kReadOnly,
     kFailWrites,
@@ -48,9 +49,14 @@ struct Fault {
   // Of kAtRecord and kAtFile, and of what fails some times.
   wire::Type type = wire::Type::kHello;
   Network::Moment moment = Network::Moment::kBefore;
+  enum class File : uint8_t { kAny, kJournal, kDisk, kRecord } file = File::kAny;
+  bool synced = false;  ///< kAtFile: a sync has been made, not: a change is to be made
   uint64_t count = 0;
   enum class Then : uint8_t { kKill, kPowerOff, kCut, kFreeze } then = Then::kKill;
   Network::Fault octet{};
+
+  /// It comes by what a host does, not by time.
+  bool IsArmed() const { return kind == Kind::kAtRecord || kind == Kind::kAtFile; }
 };
 
 /// All that a seed decides before a run begins.
@@ -58,6 +64,7 @@ struct Plan {
   Settings settings;
   std::vector<Fault> faults;
   bool primary_never_back = false;  ///< its host has burnt down; a person boots the backup's replicas if need be
+  bool at_once = false;             ///< it has no time to notice that its backup was hit
   bool failback = false;            ///< a second loss, of the copy that has taken over
 };
 

@@ -40,10 +40,15 @@ Bytes Content(int fd) {
 
 }  // namespace
 
-bool SimFiles::MayChange(bool needs_room, int fd) {
+std::string SimFiles::PathOf(int fd) const {
+  const auto path = paths_.find(fd);
+  return path == paths_.end() ? "" : path->second;
+}
+
+bool SimFiles::MayChange(const std::string& path, bool needs_room, int fd) {
   Process* process = scheduler_.current();
   if (process == nullptr) return true;
-  on_change();
+  on_change(Moment::kChange, path);
   scheduler_.Yield();
   Trouble& trouble = trouble_[&process->host];
   errno = 0;
@@ -105,7 +110,7 @@ int SimFiles::Open(const char* path, int flags, mode_t mode) {
   Process* process = scheduler_.current();
   const bool creates = (flags & O_CREAT) != 0 && !InodeOf(path);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
-  if (creates && !MayChange(true)) return -1;
+  if (creates && !MayChange(path, true)) return -1;
   if (writes && process != nullptr && trouble_[&process->host].read_only) {
     errno = EROFS;
     return -1;
@@ -141,7 +146,7 @@ void SimFiles::Died(Process& process) {
 }
 
 ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
-  if (!MayChange(true, fd)) return -1;
+  if (!MayChange(PathOf(fd), true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Change change;
     change.at = static_cast<uint64_t>(at < 0 ? lseek(fd, 0, SEEK_CUR) : at);
@@ -155,7 +160,7 @@ ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
 }
 
 int SimFiles::Truncate(int fd, off_t bytes) {
-  if (!MayChange(false)) return -1;
+  if (!MayChange(PathOf(fd), false)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Remember(*dirty, {static_cast<uint64_t>(bytes), {}, true, 0, {}});
   }
@@ -163,7 +168,7 @@ int SimFiles::Truncate(int fd, off_t bytes) {
 }
 
 int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
-  if (!MayChange(true, fd)) return -1;
+  if (!MayChange(PathOf(fd), true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Remember(*dirty, {static_cast<uint64_t>(at), Bytes(static_cast<size_t>(bytes)), false, 0, {}});
   }
@@ -173,9 +178,9 @@ int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
 int SimFiles::Sync(int fd) {
   Process* process = scheduler_.current();
   if (process == nullptr) return 0;
-  on_change();
+  std::string path = PathOf(fd);
+  on_change(Moment::kChange, path);
   scheduler_.Yield();
-  const auto path = paths_.find(fd);
   const auto inode = InodeOf(fd);
   Trouble& trouble = trouble_[&process->host];
   if (trouble.failing_syncs > 0 && !exempt_.contains(fd)) {
@@ -188,8 +193,7 @@ int SimFiles::Sync(int fd) {
       dirty != dirty_.end() && (!dirty->second.sync_lost || exempt_.contains(fd))) {
     dirty_.erase(dirty);
   }
-  if (path == paths_.end()) return 0;
-  std::string folder = path->second;
+  std::string folder = path;
   while (folder.ends_with('/')) folder.pop_back();
   for (auto name = names_.begin(); name != names_.end();) {
     if (FolderOf(name->path) != folder) {
@@ -199,11 +203,12 @@ int SimFiles::Sync(int fd) {
     Forget(name->kept);
     name = names_.erase(name);
   }
+  on_change(Moment::kSynced, path);
   return 0;
 }
 
 int SimFiles::SetAttribute(int fd, const char* name, const void* value, size_t bytes) {
-  if (!MayChange(true)) return -1;
+  if (!MayChange(PathOf(fd), true)) return -1;
   if (Dirty* dirty = DirtyOf(fd); dirty != nullptr && !dirty->attribute) {
     char old[512];
     const ssize_t n = fgetxattr(fd, name, old, sizeof(old));
@@ -228,7 +233,7 @@ void SimFiles::Moved(const std::string& from, const std::string& to) {
 }
 
 int SimFiles::Rename(const char* from, const char* to) {
-  if (!MayChange(false)) return -1;
+  if (!MayChange(to, false)) return -1;
   Process* process = scheduler_.current();
   const std::string kept = Keep(to);
   const int result = Files::Rename(from, to);
@@ -240,7 +245,7 @@ int SimFiles::Rename(const char* from, const char* to) {
 }
 
 int SimFiles::Unlink(const char* path) {
-  if (!MayChange(false)) return -1;
+  if (!MayChange(path, false)) return -1;
   Process* process = scheduler_.current();
   const std::string kept = Keep(path);
   const int result = Files::Unlink(path);

@@ -27,8 +27,9 @@ class SimFiles final : public os::Files {
 
   SimFiles(SimScheduler& scheduler, uint64_t seed) : scheduler_(scheduler), random_(seed) {}
 
-  /// Before a process changes a file.
-  std::function<void()> on_change;
+  /// Before the current process changes or syncs a file, and when a file was synced.
+  enum class Moment { kChange, kSynced };
+  std::function<void(Moment, const std::string& path)> on_change;
 
   /// This descriptor of a guest's own disk has no trouble.
   void Exempt(int fd) { exempt_.insert(fd); }
@@ -74,7 +75,8 @@ class SimFiles final : public os::Files {
   };
 
   /// @return whether the current process may change something; else errno is set.
-  bool MayChange(bool needs_room, int fd = -1);
+  bool MayChange(const std::string& path, bool needs_room, int fd = -1);
+  std::string PathOf(int fd) const;
   Dirty* DirtyOf(int fd, const std::string& path = "");
   static void Remember(Dirty& dirty, Change change);
   static Bytes Synced(int fd, const Dirty& dirty);

@@ -56,7 +56,9 @@ World::World(uint64_t seed, const std::string& folder, const Settings& given, bo
   }
   // The guest's disk, on the host where it is at home.
   const int fd = open(DiskPath(hosts[0]).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  HAVEN_ASSERT(fd >= 0 && ftruncate(fd, kDiskBytes) == 0);
+  Bytes sector(kSectorBytes);
+  ModelState::MakeBootable(sector);
+  HAVEN_ASSERT(fd >= 0 && ftruncate(fd, kDiskBytes) == 0 && pwrite(fd, sector.data(), sector.size(), 0) > 0);
   close(fd);
   scheduler.Begin(&files);
 }
