@@ -8,6 +8,7 @@ tests_sim_run_SOURCES = \
 	tests/sim/client.cc tests/sim/client.h \
 	tests/sim/device_model.cc tests/sim/device_model.h \
 	tests/sim/director.cc tests/sim/director.h \
+	tests/sim/met.cc tests/sim/met.h \
 	tests/sim/model_state.cc tests/sim/model_state.h \
 	tests/sim/network.cc tests/sim/network.h \
 	tests/sim/one_run.cc tests/sim/one_run.h \
@@ -15,8 +16,10 @@ tests_sim_run_SOURCES = \
 	tests/sim/random.h \
 	tests/sim/run.cc \
 	tests/sim/scheduler.cc tests/sim/scheduler.h \
+	tests/sim/search.cc tests/sim/search.h \
 	tests/sim/sim_files.cc tests/sim/sim_files.h \
 	tests/sim/trace.h \
+	tests/sim/watch.cc tests/sim/watch.h \
 	tests/sim/world.cc tests/sim/world.h
 TESTS += tests/sim/seeds-repeat
 EXTRA_DIST += tests/sim/README.md tests/sim/seeds-repeat tests/sim/breaks-are-found

@@ -78,11 +78,14 @@ Status BackupDaemon::MayStart() {
 }
 
 Status BackupDaemon::Prepare(const memrep::GuestImage&) {
-  prepared_ = true;
+  state_ = HostState::kCopying;
   return Status::Ok();
 }
 
+void BackupDaemon::Committed(const memrep::GuestImage&) { state_ = HostState::kHolding; }
+
 Status BackupDaemon::Activate(const memrep::GuestImage& image) {
+  state_ = HostState::kStarting;
   return DeviceModel::Activate(world_, process_.host, &image);
 }
 

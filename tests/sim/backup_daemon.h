@@ -7,6 +7,7 @@
 #include <string>
 
 #include "session/backup_guest.h"
+#include "tests/sim/met.h"
 #include "tests/sim/world.h"
 
 namespace haven::sim {
@@ -23,8 +24,8 @@ class BackupDaemon final : private session::Activator {
   void Order(const std::string& order, std::function<Status(session::BackupGuest& guest)> act);
   /// As by SIGTERM.
   void End();
-  /// Whether a checkpoint is activated just now, or was.
-  bool prepared() const { return prepared_; }
+  /// What it does, as far as it has told.
+  HostState state() const { return state_; }
 
  private:
   void Start();
@@ -34,12 +35,14 @@ class BackupDaemon final : private session::Activator {
   Status Prepare(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
-  void Discard() override { prepared_ = false; }
+  void Committed(const memrep::GuestImage& image) override;
+  void Discard() override { state_ = HostState::kWaiting; }
   bool Running() override;
 
   World& world_;
   Process& process_;
-  bool prepared_ = false, ending_ = false;
+  HostState state_ = HostState::kWaiting;
+  bool ending_ = false;
   std::unique_ptr<session::BackupGuest> guest_;
   unsigned busy_ = 0;  ///< threads that use guest_
 };

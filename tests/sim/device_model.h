@@ -35,6 +35,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   /// Started by the backup of its host.
   bool incoming() const { return incoming_; }
   bool running() const { return running_ && !halted_; }
+  bool halted() const { return halted_; }
+  bool started() const { return !regions_.empty(); }  ///< it ran, or does
   /// Its state as the session has said it last.
   const std::optional<session::PrimaryState>& session_state() const { return session_state_; }
 

@@ -31,53 +31,48 @@ void Director::Start() {
 }
 
 void Director::Play() {
-  for (const Fault& fault : plan_.faults) {
-    world_.Note("plan", Describe(fault));
-    if (fault.kind == Kind::kOctet) world_.network.Add(fault.octet);
-    if (fault.IsArmed()) armed_.push_back(fault);
-  }
+  for (const Fault& fault : plan_.faults) world_.Note("plan", Describe(fault));
   for (Host& host : world_.hosts) BackupDaemon::SwitchOn(world_, host);
   world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(5));
+  Arm(0, world_.hosts[0]);
   DeviceModel::SwitchOn(world_, world_.hosts[0], true);
-  (void)Await(kStart, [this] { return last_[1] == wire::Type::kCommitted; });
-  for (const Fault& fault : plan_.faults) {
-    world_.After(fault.at, [this, &fault] { Begin(fault); });
+  if (!plan_.early[0]) (void)Await(kStart, [this] { return watch_.last(1) == wire::Type::kCommitted; });
+  Act(0);
+  if (plan_.failback && ProtectTheCopy()) Act(1);
+  world_.End("");
+}
+
+/// The faults of an act. What comes at a time comes by Act().
+void Director::Arm(unsigned act, const Host& runs) {
+  for (Fault fault : plan_.faults) {
+    if (fault.act != act) continue;
+    if (&runs == &world_.hosts[1]) fault.host = 1 - fault.host;
+    fault.act = 0;  // its host is a host now
+    if (fault.kind == Kind::kOctet) world_.network.Add(fault.octet);
+    if (fault.IsArmed()) armed_.push_back(fault);
+    begun_[act].push_back(fault);
   }
-  const Instant begin = world_.scheduler.world_now();
+}
+
+void Director::Act(unsigned act) {
   Duration last{};
-  for (const Fault& fault : plan_.faults) last = std::max(last, fault.at);
-  world_.scheduler.SleepUntil(begin + last + milliseconds(1));
+  for (const Fault& fault : begun_[act]) {
+    world_.After(fault.at, [this, &fault] { Begin(fault); });
+    last = std::max(last, fault.at);
+  }
+  world_.scheduler.SleepUntil(world_.scheduler.world_now() + last + milliseconds(1));
   world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(100, 4000)));
   Mend();
   Persons();
   Audit();
-  if (plan_.failback && !plan_.primary_never_back) {
-    LoseCopy();
-    Mend();
-    Persons();
-    Audit();
-  }
-  world_.End("");
 }
 
 // --- what goes wrong ----------------------------------------------------------------
 
-std::string Director::Name(uint32_t met) {
-  const auto name = [](uint32_t type) {
-    return type == 0 ? std::string("nothing") : std::string(wire::TypeName(static_cast<wire::Type>(type)));
-  };
-  return "a: " + name(met >> 8 & 0xff) + ", b: " + name(met & 0xff) + ", " + KindName(static_cast<Kind>(met >> 16));
-}
-
-void Director::Meet(const Fault& fault) {
-  met_.insert(static_cast<uint32_t>(fault.kind) << 16 | static_cast<uint32_t>(last_[0]) << 8 |
-              static_cast<uint32_t>(last_[1]));
-}
-
 bool Director::OnRecord(wire::Type type, Network::Moment moment) {
   Process& process = *world_.scheduler.current();
   const auto host = static_cast<unsigned>(&process.host - world_.hosts);
-  if (moment == Network::Moment::kBefore && type != wire::Type::kHeartbeat) last_[host] = type;
+  if (moment == Network::Moment::kBefore) watch_.Sent(host, type);
   bool in_two = false;
   for (size_t i = 0; i < armed_.size(); i++) {
     Fault& fault = armed_[i];
@@ -124,7 +119,7 @@ void Director::BurnPrimary(const Fault& fault) {
 
 /// On the thread that it hits, which may go no further.
 void Director::Hit(const Fault& fault, Process& process) {
-  Meet(fault);
+  watch_.Meet(fault);
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   Host& host = process.host;
@@ -147,7 +142,7 @@ void Director::Begin(const Fault& fault) {
   if (fault.IsArmed() || fault.kind == Kind::kOctet) return;
   Host& host = world_.hosts[fault.host];
   Host& other = world_.other(host);
-  Meet(fault);
+  watch_.Meet(fault);
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   SimFiles::Trouble& trouble = world_.files.TroubleOf(host);
@@ -333,26 +328,19 @@ void Director::Audit() {
   world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(300));
 }
 
-/// The copy that runs now is protected by the other host, then its host is lost.
-void Director::LoseCopy() {
+/// The copy that runs now, by the other host. @return whether it is, or is about to be.
+bool Director::ProtectTheCopy() {
   DeviceModel* model = TheCopy();
-  if (model == nullptr) return;
-  Host& host = model->process().host;
+  if (model == nullptr) return false;
   for (const auto& other : world_.models) {
     if (other.get() != model && other->process().alive) world_.Kill(other->process());
   }
+  Arm(1, model->process().host);
   model->Post([model] { model->Protect(); });
-  const auto is_protected = [model] {
+  if (plan_.early[1]) return true;
+  return Await(kSettle, [model] {
     return model->process().alive && model->session_state() == session::PrimaryState::kProtected;
-  };
-  if (!Await(kSettle, is_protected)) return;
-  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(20, 600)));
-  if (world_.faults.Percent(50)) {
-    world_.PowerOff(host);
-  } else if (model->process().alive) {
-    world_.Kill(model->process());
-  }
-  world_.scheduler.SleepUntil(world_.scheduler.world_now() + milliseconds(world_.faults.Between(100, 3000)));
+  });
 }
 
 }  // namespace haven::sim

@@ -24,8 +24,8 @@ class Network {
   /// What happens to the octets of one direction of one connection.
   struct Fault {
     enum class Kind { kFlip, kEnd, kStall } kind;
-    unsigned connection;  ///< counted from the first that is made
-    bool back;            ///< from who was called to who called
+    unsigned connection;
+    bool back;  ///< from who was called to who called
     uint64_t octet;
   };
   /// The current process sends a record. @return whether it goes in two pieces, with kMiddle between them.
@@ -45,7 +45,11 @@ class Network {
   void Cut(const Host& from, const Host& to, bool cut);
   bool IsCut(const Host& from, const Host& to) const { return cut_.contains({&from, &to}); }
   void SetDelay(Duration delay) { delay_ = delay; }
-  void Add(const Fault& fault) { faults_.push_back(fault); }
+  /// Its connection counts from the next one.
+  void Add(Fault fault) {
+    fault.connection += static_cast<unsigned>(connections_.size());
+    faults_.push_back(fault);
+  }
   /// @param host_too  nobody says so to the peers.
   void Died(const Process& process, bool host_too);
   /// Peers of its former life hear of it when they send something.

@@ -80,7 +80,7 @@ void WriteAll(int fd, const std::string& text) {
   // Neither is ever destroyed.
   static Director* director = nullptr;
   auto* world = new World(seed, folder, plan.settings, shown,
-                          [fd](const World::Ending& ending) { Report(fd, ending, director->met()); });
+                          [fd](const World::Ending& ending) { Report(fd, ending, director->watch().met()); });
   director = new Director(*world, plan);
   director->Start();
   world->Run();
@@ -156,12 +156,6 @@ Result RunInChild(uint64_t seed, uint64_t dropped, bool shown) {
 }
 
 size_t CountFaults(uint64_t seed) { return MakePlan(seed).faults.size(); }
-size_t CountKinds() { return Fault::kKinds; }
-const char* NameOfKind(uint32_t kind) { return KindName(static_cast<Fault::Kind>(kind)); }
-std::string NameOfPair(uint32_t pair) {
-  const std::string name = Director::Name(pair);
-  return name.substr(0, name.rfind(','));
-}
 double Seconds() { return std::chrono::duration<double>(SteadyClock::now().time_since_epoch()).count(); }
 
 }  // namespace haven::sim

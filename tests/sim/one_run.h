@@ -54,9 +54,6 @@ class Pool {
 /// See plan.h.
 void LetSilenceDecide();
 size_t CountFaults(uint64_t seed);
-size_t CountKinds();
-const char* NameOfKind(uint32_t kind);
-std::string NameOfPair(uint32_t pair);
 double Seconds();
 
 }  // namespace haven::sim

@@ -129,6 +129,24 @@ void PlanPause(Plan& plan, Random& random) {
   plan.faults = {cut, order, end};
 }
 
+/// The copy that has taken over is lost, too.
+void PlanSecondAct(Plan& plan, Random& random) {
+  std::vector<Fault> faults = {MakeLoss(random)};
+  if (random.Percent(50)) faults.push_back(MakeFault(static_cast<Kind>(random.Below(Fault::kKinds)), random));
+  for (Fault& fault : faults) {
+    fault.act = 1;
+    plan.faults.push_back(fault);
+  }
+}
+
+/// What comes at a time comes during the first copy.
+void BeginEarly(Plan& plan, unsigned act, Random& random) {
+  plan.early[act] = true;
+  for (Fault& fault : plan.faults) {
+    if (fault.act == act && random.Percent(70)) fault.at = microseconds(random.Below(80'000));
+  }
+}
+
 }  // namespace
 
 Plan MakePlan(uint64_t seed) {
@@ -160,7 +178,11 @@ Plan MakePlan(uint64_t seed) {
     plan.settings.durable = random.Percent(hit.then == Fault::Then::kPowerOff || hit.kind == Kind::kPowerOff ? 85 : 30);
     plan.at_once = random.Percent(60);
   }
-  plan.failback = random.Percent(40);
+  plan.failback = random.Percent(45) && !plan.primary_never_back;
+  if (plan.failback) PlanSecondAct(plan, random);
+  for (unsigned act = 0; act < 2; act++) {
+    if (random.Percent(25)) BeginEarly(plan, act, random);
+  }
   if (g_silence_decides) PlanSilence(plan);
   return plan;
 }
@@ -178,8 +200,11 @@ const char* KindName(Kind kind) {
 
 std::string Describe(const Fault& fault) {
   const auto ms = [](Duration time) { return std::to_string(std::chrono::duration_cast<Time>(time).count()) + " ms"; };
-  std::string text = std::string(KindName(fault.kind)) + " host " + (fault.host == 0 ? "a" : "b") + " at " +
-                     ms(fault.at) + " for " + ms(fault.time) + (fault.both ? " (both)" : "");
+  const char* place = fault.act == 0    ? fault.host == 0 ? " host a" : " host b"
+                      : fault.host == 0 ? " in the second act, the guest's host"
+                                        : " in the second act, the other host";
+  std::string text = std::string(KindName(fault.kind)) + place + " at " + ms(fault.at) + " for " + ms(fault.time) +
+                     (fault.both ? " (both)" : "");
   constexpr const char* kMoments[] = {"before", "in", "after"};
   constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze"};
   constexpr const char* kFiles[] = {"a file", "the journal", "the disk", "a record"};

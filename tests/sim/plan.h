@@ -42,9 +42,10 @@ struct Fault {
   static constexpr size_t kKinds = static_cast<size_t>(Kind::kHandOver) + 1;
 
   Kind kind = Kind::kKillGuest;
-  unsigned host = 0;
-  Duration at{};    ///< since the guest was protected first
-  Duration time{};  ///< how long, or until it is repaired
+  unsigned act = 0;   ///< 1: the copy that has taken over is protected by the other host, which is number 1 then
+  unsigned host = 0;  ///< 0: where the guest runs when the act begins
+  Duration at{};      ///< since the guest was protected
+  Duration time{};    ///< how long, or until it is repaired
   bool both = false;
   // Of kAtRecord and kAtFile, and of what fails some times.
   wire::Type type = wire::Type::kHello;
@@ -65,7 +66,8 @@ struct Plan {
   std::vector<Fault> faults;
   bool primary_never_back = false;  ///< its host has burnt down; a person boots the backup's replicas if need be
   bool at_once = false;             ///< it has no time to notice that its backup was hit
-  bool failback = false;            ///< a second loss, of the copy that has taken over
+  bool failback = false;            ///< a second act
+  bool early[2] = {};               ///< the act does not wait until the guest is protected, but begins with the copy
 };
 
 Plan MakePlan(uint64_t seed);

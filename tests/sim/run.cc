@@ -8,11 +8,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <map>
-#include <set>
+#include <random>
 #include <string>
 
 #include "tests/sim/one_run.h"
+#include "tests/sim/search.h"
 
 namespace haven::sim {
 namespace {
@@ -26,23 +26,33 @@ struct Options {
 
 [[noreturn]] void Usage(int status) {
   fprintf(status == 0 ? stdout : stderr,
-          "usage: tests/sim/run [--failovers N] [--first SEED] [--seed SEED] [--break NAME] [--endless] [--twice] "
-          "[--silence] "
-          "[--processes N]\n");
+          "usage: tests/sim/run [--failovers N] [--first SEED | --new] [--seed SEED] [--break NAME] [--endless] "
+          "[--twice] [--silence] [--processes N]\n");
   exit(status);
 }
 
 Options Parse(int argc, char** argv) {
   Options options;
-  const option kLong[] = {{"failovers", 1, nullptr, 'n'}, {"first", 1, nullptr, 'f'},
-                          {"seed", 1, nullptr, 's'},      {"break", 1, nullptr, 'b'},
-                          {"endless", 0, nullptr, 'e'},   {"twice", 0, nullptr, 't'},
-                          {"processes", 1, nullptr, 'p'}, {"help", 0, nullptr, 'h'},
-                          {"silence", 0, nullptr, 'i'},   {}};
+  const option kLong[] = {{"failovers", 1, nullptr, 'n'},
+                          {"first", 1, nullptr, 'f'},
+                          {"seed", 1, nullptr, 's'},
+                          {"break", 1, nullptr, 'b'},
+                          {"endless", 0, nullptr, 'e'},
+                          {"twice", 0, nullptr, 't'},
+                          {"processes", 1, nullptr, 'p'},
+                          {"help", 0, nullptr, 'h'},
+                          {"silence", 0, nullptr, 'i'},
+                          {"new", 0, nullptr, 'w'},
+                          {}};
   for (int c; (c = getopt_long(argc, argv, "", kLong, nullptr)) != -1;) {
     switch (c) {
       case 'n': options.failovers = static_cast<unsigned>(strtoul(optarg, nullptr, 10)); break;
       case 'f': options.seed = strtoull(optarg, nullptr, 10); break;
+      case 'w':
+        options.seed = uint64_t{std::random_device()()} << 16;
+        printf("the first seed is %lu\n", static_cast<unsigned long>(options.seed));
+        fflush(stdout);
+        break;
       case 's':
         options.seed = strtoull(optarg, nullptr, 10);
         options.one_seed = true;
@@ -78,44 +88,27 @@ void Tell(uint64_t seed, const Result& result) {
   fprintf(stderr, "--- again: tests/sim/run --seed %lu\n", static_cast<unsigned long>(seed));
 }
 
-void TellMet(const std::set<uint32_t>& met) {
-  // Pairs that were met with some fault, each with those that it never met.
-  std::map<uint32_t, std::set<uint32_t>> pairs;
-  for (uint32_t one : met) pairs[one & 0xffff].insert(one >> 16);
-  size_t never = 0;
-  for (const auto& [pair, kinds] : pairs) never += CountKinds() - kinds.size();
-  printf("%zu pairs of states were met, %zu of them with a fault; %zu times a pair never met a kind of fault:\n",
-         pairs.size(), met.size(), never);
-  for (const auto& [pair, kinds] : pairs) {
-    if (kinds.size() < 3) continue;  // rare by itself
-    std::string names;
-    for (uint32_t kind = 0; kind < CountKinds(); kind++) {
-      if (!kinds.contains(kind)) names += std::string(names.empty() ? "" : ", ") + NameOfKind(kind);
-    }
-    if (!names.empty()) printf("  %s: %s\n", NameOfPair(pair).c_str(), names.c_str());
-  }
+int RunOne(const Options& options) {
+  const Result result = RunInChild(options.seed, 0, true);
+  printf("{\"failovers\": %u, \"violations\": %d, \"seconds\": %.1f, \"states\": %zu, \"trace\": \"%016lx\"}\n",
+         result.failovers, !result.violation.empty(), result.seconds, result.met.size(),
+         static_cast<unsigned long>(result.trace_hash));
+  return result.violation.empty() ? 0 : 1;
 }
 
-int Main(int argc, char** argv) {
-  const Options options = Parse(argc, argv);
-  if (options.one_seed && !options.twice) {
-    const Result result = RunInChild(options.seed, 0, true);
-    printf("{\"failovers\": %u, \"violations\": %d, \"seconds\": %.1f, \"states\": %zu, \"trace\": \"%016lx\"}\n",
-           result.failovers, !result.violation.empty(), result.seconds, result.met.size(),
-           static_cast<unsigned long>(result.trace_hash));
-    return result.violation.empty() ? 0 : 1;
-  }
+int RunMany(const Options& options) {
   Pool pool(options.processes);
+  Search search(options.seed);
   const double begin = Seconds();
   unsigned failovers = 0, violations = 0, runs = 0, differ = 0;
-  uint64_t next = options.seed;
-  std::set<uint32_t> met;
-  while (pool.busy() || ((options.endless || failovers < options.failovers) && violations == 0)) {
-    while (pool.free() && (options.endless || failovers < options.failovers) && violations == 0) pool.Begin(next++);
+  while (true) {
+    const bool more = (options.endless || failovers < options.failovers) && violations == 0;
+    while (more && pool.free() && search.HasNext()) pool.Begin(search.Next());
+    if (!pool.busy()) break;
     const auto [seed, result] = pool.Await();
     runs++;
     failovers += result.failovers;
-    met.insert(result.met.begin(), result.met.end());
+    search.Ran(seed, result.met);
     if (options.twice && RunInChild(seed, 0, false).trace_hash != result.trace_hash) {
       differ++;
       fprintf(stderr, "seed %lu: another run of it differs\n", static_cast<unsigned long>(seed));
@@ -124,11 +117,20 @@ int Main(int argc, char** argv) {
     violations++;
     Tell(seed, result);
   }
-  TellMet(met);
+  const Coverage& coverage = search.coverage();
+  if (violations == 0) printf("states of both sides, and what never came there:\n%s", coverage.DescribeNever().c_str());
   if (options.twice) printf("%u of %u runs differed when they were repeated\n", differ, runs);
-  printf("{\"failovers\": %u, \"violations\": %u, \"seconds\": %.1f, \"states\": %zu, \"runs\": %u}\n", failovers,
-         violations, Seconds() - begin, met.size(), runs);
+  printf(
+      "{\"failovers\": %u, \"violations\": %u, \"seconds\": %.1f, \"states\": %zu, \"never\": %zu, \"runs\": %u, "
+      "\"first\": %lu}\n",
+      failovers, violations, Seconds() - begin, coverage.reached(), coverage.never(), runs,
+      static_cast<unsigned long>(options.seed));
   return violations == 0 && differ == 0 ? 0 : 1;
+}
+
+int Main(int argc, char** argv) {
+  const Options options = Parse(argc, argv);
+  return options.one_seed && !options.twice ? RunOne(options) : RunMany(options);
 }
 
 }  // namespace

@@ -149,14 +149,14 @@ session::ArbiterChoice World::ArbiterFor(const Host& host) {
   return {std::make_shared<Judge>(*this, host), "the world's"};
 }
 
-DeviceModel* World::ModelOn(const Host& host) {
+DeviceModel* World::ModelOn(const Host& host) const {
   for (const auto& model : models) {
     if (&model->process().host == &host && model->process().alive) return model.get();
   }
   return nullptr;
 }
 
-BackupDaemon* World::DaemonOn(const Host& host) {
+BackupDaemon* World::DaemonOn(const Host& host) const {
   for (const auto& daemon : daemons) {
     if (&daemon->process().host == &host && daemon->process().alive) return daemon.get();
   }

@@ -70,8 +70,8 @@ class World {
   /// Until when this host's arbiter gives no answer.
   Instant& ArbiterSilentUntil(const Host& host) { return arbiter_silent_[&host]; }
 
-  DeviceModel* ModelOn(const Host& host);  ///< that lives; nullptr: none
-  BackupDaemon* DaemonOn(const Host& host);
+  DeviceModel* ModelOn(const Host& host) const;  ///< that lives; nullptr: none
+  BackupDaemon* DaemonOn(const Host& host) const;
 
   const Settings settings;
   Trace trace;
