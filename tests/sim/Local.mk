@@ -7,6 +7,7 @@ tests_sim_run_SOURCES = \
 	tests/sim/checker.cc tests/sim/checker.h \
 	tests/sim/client.cc tests/sim/client.h \
 	tests/sim/device_model.cc tests/sim/device_model.h \
+	tests/sim/device_start.cc \
 	tests/sim/director.cc tests/sim/director.h \
 	tests/sim/met.cc tests/sim/met.h \
 	tests/sim/model_state.cc tests/sim/model_state.h \
@@ -18,7 +19,7 @@ tests_sim_run_SOURCES = \
 	tests/sim/scheduler.cc tests/sim/scheduler.h \
 	tests/sim/search.cc tests/sim/search.h \
 	tests/sim/sim_files.cc tests/sim/sim_files.h \
-	tests/sim/trace.h \
+	tests/sim/trace.h tests/sim/unseen.h \
 	tests/sim/watch.cc tests/sim/watch.h \
 	tests/sim/world.cc tests/sim/world.h
 TESTS += tests/sim/seeds-repeat

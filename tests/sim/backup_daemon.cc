@@ -2,6 +2,7 @@
 #include "tests/sim/backup_daemon.h"
 
 #include "tests/sim/device_model.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 namespace {
@@ -30,8 +31,10 @@ void BackupDaemon::Start() {
   options.deadline = world_.settings.deadline;
   options.clock = &world_.clock;
   session::Activator& activator = *this;
-  guest_ = std::make_unique<session::BackupGuest>(std::move(options), activator);
-  const Status recovered = guest_->Recover();
+  const Status recovered = AsEngine([&] {
+    guest_ = std::make_unique<session::BackupGuest>(std::move(options), activator);
+    return guest_->Recover();
+  });
   if (!recovered.ok()) world_.Note(process_.name, recovered.message());
   world_.network.Listen(process_, [this](std::unique_ptr<Transport> transport) { Accept(std::move(transport)); });
 }
@@ -39,12 +42,13 @@ void BackupDaemon::Start() {
 void BackupDaemon::Accept(std::unique_ptr<Transport> transport) {
   if (ending_) return;
   busy_++;
-  auto link = std::make_unique<Link>(std::move(transport), world_.clock);
-  Record record;
-  if (link->Receive(record, kHelloTime).ok() && record.header.type == wire::Type::kHello) {
+  AsEngine([&] {
+    auto link = std::make_unique<Link>(std::move(transport), world_.clock);
+    Record record;
+    if (!link->Receive(record, kHelloTime).ok() || record.header.type != wire::Type::kHello) return;
     auto hello = wire::DecodeHello(record.body);
     if (hello.ok() && !ending_) guest_->Attach(std::move(link), hello.value());
-  }
+  });
   busy_--;
   world_.scheduler.Wake(&busy_);
 }
@@ -54,7 +58,7 @@ void BackupDaemon::Order(const std::string& order, std::function<Status(session:
     if (ending_ || guest_ == nullptr) return;
     busy_++;
     world_.Note(process_.name, "order: " + order);
-    const Status done = act(*guest_);
+    const Status done = AsEngine([&] { return act(*guest_); });
     world_.Note(process_.name, order + (done.ok() ? ": done" : ": " + done.message()));
     busy_--;
     world_.scheduler.Wake(&busy_);
@@ -67,31 +71,46 @@ void BackupDaemon::End() {
     ending_ = true;
     world_.Note(process_.name, "is ended");
     while (busy_ > 0) world_.scheduler.Block(&busy_);
-    guest_.reset();
+    AsEngine([&] { guest_.reset(); });
     world_.Kill(process_);
   });
 }
 
 Status BackupDaemon::MayStart() {
+  const Unseen unseen;
   if (world_.ModelOn(process_.host) == nullptr) return Status::Ok();
   return {StatusCode::kRefused, "the guest runs on this host"};
 }
 
 Status BackupDaemon::Prepare(const memrep::GuestImage&) {
+  const Unseen unseen;
   state_ = HostState::kCopying;
   return Status::Ok();
 }
 
-void BackupDaemon::Committed(const memrep::GuestImage&) { state_ = HostState::kHolding; }
+void BackupDaemon::Committed(const memrep::GuestImage&) {
+  const Unseen unseen;
+  state_ = HostState::kHolding;
+}
+
+void BackupDaemon::Discard() {
+  const Unseen unseen;
+  state_ = HostState::kWaiting;
+}
 
 Status BackupDaemon::Activate(const memrep::GuestImage& image) {
+  const Unseen unseen;
   state_ = HostState::kStarting;
   return DeviceModel::Activate(world_, process_.host, &image);
 }
 
-Status BackupDaemon::Boot() { return DeviceModel::Activate(world_, process_.host, nullptr); }
+Status BackupDaemon::Boot() {
+  const Unseen unseen;
+  return DeviceModel::Activate(world_, process_.host, nullptr);
+}
 
 bool BackupDaemon::Running() {
+  const Unseen unseen;
   const DeviceModel* model = world_.ModelOn(process_.host);
   return model != nullptr && model->incoming();
 }

@@ -36,7 +36,7 @@ class BackupDaemon final : private session::Activator {
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Committed(const memrep::GuestImage& image) override;
-  void Discard() override { state_ = HostState::kWaiting; }
+  void Discard() override;
   bool Running() override;
 
   World& world_;

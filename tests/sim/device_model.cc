@@ -1,177 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/sim/device_model.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
-#include "blkrep/image_lock.h"
 #include "core/assert.h"
-#include "core/random_token.h"
 #include "os/write_all.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
-namespace {
-
-constexpr Duration kDiskRetry = std::chrono::milliseconds(20);
-constexpr Duration kStartTime = std::chrono::seconds(5);
-constexpr Duration kProtectAfter = std::chrono::milliseconds(5);
-
-}  // namespace
 
 DeviceModel::DeviceModel(World& world, Process& process, bool incoming)
     : world_(world), process_(process), incoming_(incoming) {}
 
 DeviceModel::~DeviceModel() = default;
 
-// --- how it starts ------------------------------------------------------------
-
-void DeviceModel::SwitchOn(World& world, Host& host, bool protect) {
-  if (!host.up || world.ModelOn(host) != nullptr) return;
-  Process& process = world.NewProcess("guest", host);
-  world.models.push_back(std::make_unique<DeviceModel>(world, process, false));
-  DeviceModel& model = *world.models.back();
-  world.Note(process.name, "is switched on");
-  world.scheduler.Spawn(&process, "main", [&model, protect] {
-    model.BootFromDisk(protect);
-    model.Loop();
-  });
-}
-
-Status DeviceModel::Activate(World& world, Host& host, const memrep::GuestImage* image) {
-  const std::string where = "the copy on " + host.name;
-  Process& process = world.NewProcess("guest", host);
-  auto owned = std::make_unique<DeviceModel>(world, process, true);
-  DeviceModel& model = *owned;
-  const int fd = open(world.DiskPath(host).c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat st;
-  if (fd < 0 || fstat(fd, &st) != 0) return Status::FromErrno(errno, "cannot open the guest's disk");
-  Bytes disk(static_cast<size_t>(st.st_size));
-  HAVEN_ASSERT(pread(fd, disk.data(), disk.size(), 0) == st.st_size);
-  close(fd);
-  std::string why;
-  if (image == nullptr) {
-    model.state_ = ModelState::Boot(disk, why);
-  } else {
-    std::vector<ByteSpan> memory;
-    for (const auto& region : image->regions()) memory.emplace_back(region.data, region.bytes);
-    model.state_ = ModelState::Load(image->device_state(), memory, disk, why);
-  }
-  world.Note(process.name, "is activated with " + std::to_string(model.state_.counter()) + " operations");
-  world.checker.Runs(where, model.state_, why);
-  world.models.push_back(std::move(owned));
-  world.failovers++;
-  world.scheduler.Spawn(&process, "main", [&model, &world, cold = image == nullptr] {
-    const Status opened = model.OpenDisk();
-    if (opened.ok()) {
-      if (cold) model.Repair();
-      model.Go();
-    } else {
-      world.Note(model.process_.name, opened.message());
-    }
-    world.scheduler.Wake(&model);
-    model.Loop();
-  });
-  world.scheduler.Block(&model, world.scheduler.Now() + kStartTime);
-  return model.running_ && process.alive ? Status::Ok() : Status(StatusCode::kEnvironment, "its disk cannot be opened");
-}
-
-void DeviceModel::BootFromDisk(bool protect) {
-  protect_ = protect;
-  session::GateOptions gate;
-  gate.root = world_.StateRoot(process_.host);
-  gate.guests = {kGuest};
-  gate.disks = {world_.DiskPath(process_.host)};
-  gate.deadline = world_.settings.deadline;
-  gate.clock = &world_.clock;
-  gate.dialer = &world_.network.DialerOf(process_);
-  gate.arbiter = world_.ArbiterFor(process_.host);
-  gate_ = session::StartGate::Close(std::move(gate), *this);
-  if (gate_ == nullptr) GateChanged(true, "");
-}
-
-/// Any thread.
-void DeviceModel::GateChanged(bool open, const std::string& message) {
-  if (!open) {
-    world_.Note(process_.name, message);
-    return;
-  }
-  Post([this] {
-    if (running_) return;
-    const Status opened = OpenDisk();
-    if (!opened.ok()) {
-      world_.Note(process_.name, opened.message());
-      world_.Kill(process_);
-    }
-    const Bytes disk = ReadDisk();
-    if (!ModelState::Bootable(disk)) {
-      world_.Note(process_.name, "finds nothing to boot from");
-      world_.Kill(process_);
-    }
-    std::string why;
-    state_ = ModelState::Boot(disk, why);
-    world_.Note(process_.name, "boots from its disk with " + std::to_string(state_.counter()) + " operations");
-    world_.checker.Runs("the copy on " + process_.host.name, state_, why);
-    Repair();
-    Go();
-    if (protect_) world_.After(kProtectAfter, [this] { Post([this] { Protect(); }); });
-  });
-}
-
-Status DeviceModel::OpenDisk() {
-  const std::string path = world_.DiskPath(process_.host);
-  const int fd = os::Files::Here().Open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return Status::FromErrno(errno, "cannot open the guest's disk");
-  world_.files.Exempt(fd);
-  HAVEN_RETURN_IF_ERROR(blkrep::ImageLock::Take(fd, path));
-  fd_ = fd;
-  return Status::Ok();
-}
-
-Bytes DeviceModel::ReadDisk() const {
-  struct stat st;
-  HAVEN_ASSERT(fstat(fd_, &st) == 0);
-  Bytes disk(static_cast<size_t>(st.st_size));
-  HAVEN_ASSERT(pread(fd_, disk.data(), disk.size(), 0) == st.st_size);
-  return disk;
-}
-
-void DeviceModel::Repair() {
-  for (const auto& write : state_.Undo(ReadDisk())) HAVEN_ASSERT(WriteLocally(write));
-  HAVEN_ASSERT(os::Files::Here().SyncData(fd_) == 0);
-}
-
-void DeviceModel::Go() {
-  const char* names[] = {"pc.ram", "vga"};
-  for (size_t i = 0; i < 2; i++) {
-    regions_.push_back({names[i], state_.memory[i].data(), state_.memory[i].size()});
-    dirty_.emplace_back(regions_[i].bitmap_words());
-  }
-  life_ = RandomToken();
-  running_ = true;
-  if (state_.step != Step::kIdle) Post([this] { state_.step_done ? Advance() : DoStep(); });
-}
-
 // --- the main thread ------------------------------------------------------------
 
 void DeviceModel::Post(std::function<void()> fn) {
-  queue_.push_back(std::move(fn));
+  {
+    const std::lock_guard lock(queue_lock_);
+    queue_.push_back(std::move(fn));
+  }
   world_.scheduler.Wake(&queue_);
 }
 
 void DeviceModel::RunOnMain(void (*fn)(void*), void* arg) {
-  Post([fn, arg] { fn(arg); });
+  const Unseen unseen;
+  Post([fn, arg] { AsEngine([&] { fn(arg); }); });
 }
 
 void DeviceModel::Loop() {
   while (true) {
     while (queue_.empty()) world_.scheduler.Block(&queue_);
-    auto fn = std::move(queue_.front());
-    queue_.pop_front();
+    std::function<void()> fn;
+    {
+      const std::lock_guard lock(queue_lock_);
+      fn = std::move(queue_.front());
+      queue_.pop_front();
+    }
     fn();
     world_.scheduler.Yield();
   }
@@ -199,14 +68,14 @@ void DeviceModel::Protect() {
   const Status usable = session::PrimarySession::CheckState(options, disks);
   if (!usable.ok()) return world_.Note(process_.name, usable.message());
   world_.Note(process_.name, "is to be protected");
-  session_ = std::make_unique<session::PrimarySession>(std::move(options), *this, disks);
+  AsEngine([&] { session_ = std::make_unique<session::PrimarySession>(std::move(options), *this, disks); });
 }
 
 void DeviceModel::End(wire::Goodbye reason) {
   world_.Note(process_.name, "is ended");
-  if (session_ != nullptr) session_->Stop(reason);
+  if (session_ != nullptr) AsEngine([&] { session_->Stop(reason); });
   if (reason == wire::Goodbye::kUnprotect) {
-    session_.reset();
+    AsEngine([&] { session_.reset(); });
     session_state_.reset();
     return;
   }
@@ -218,7 +87,7 @@ void DeviceModel::Audit() {
   // One whose output is held without a backup runs for nobody.
   Reply reply{state_.counter(), state_.chain()};
   const iovec iov{&reply, sizeof(reply)};
-  const bool held = session_ != nullptr && session_->Output(this, 0, &iov, 1);
+  const bool held = Holds(iov);
   if (held && session_state_ != session::PrimaryState::kProtected) return;
   std::string why;
   const std::vector<ByteSpan> memory(std::begin(state_.memory), std::end(state_.memory));
@@ -227,12 +96,14 @@ void DeviceModel::Audit() {
 }
 
 void DeviceModel::StateChanged(const session::PrimaryStatus& status) {
+  const Unseen unseen;
   session_state_ = status.state;
   world_.Note(process_.name, std::string(session::PrimaryStateName(status.state)) +
                                  (status.message.empty() ? "" : ": " + status.message));
 }
 
 void DeviceModel::Halt() {
+  const Unseen unseen;
   halted_ = true;
   running_ = false;
   world_.Note(process_.name, "is halted");
@@ -249,6 +120,7 @@ void DeviceModel::Halt() {
 // --- memory ---------------------------------------------------------------------
 
 Status DeviceModel::SetDirtyLog(bool on) {
+  const Unseen unseen;
   log_on_ = on;
   for (size_t r = 0; on && r < regions_.size(); r++) {
     for (uint64_t page = 0; page < regions_[r].pages(); page++) dirty_[r][page / 64] |= 1ull << page % 64;
@@ -257,12 +129,14 @@ Status DeviceModel::SetDirtyLog(bool on) {
 }
 
 Status DeviceModel::HarvestDirty(size_t region, std::span<uint64_t> bitmap, session::AfterHarvest after) {
+  const Unseen unseen;
   for (size_t i = 0; i < bitmap.size(); i++) bitmap[i] |= dirty_[region][i];
   if (after == session::AfterHarvest::kForget) std::fill(dirty_[region].begin(), dirty_[region].end(), 0);
   return Status::Ok();
 }
 
 Result<bool> DeviceModel::Stop() {
+  const Unseen unseen;
   while (unfinished_ > 0) world_.scheduler.Block(&unfinished_);
   if (halted_) return false;
   running_ = false;
@@ -270,11 +144,13 @@ Result<bool> DeviceModel::Stop() {
 }
 
 void DeviceModel::Resume() {
+  const Unseen unseen;
   running_ = true;
   if (state_.step != Step::kIdle && state_.step_done) Post([this] { Advance(); });
 }
 
 Status DeviceModel::SaveDeviceState(Bytes& out) {
+  const Unseen unseen;
   const Bytes state = state_.SaveDevice(world_.guests.Below(300));
   out.insert(out.end(), state.begin(), state.end());
   return Status::Ok();
@@ -309,17 +185,21 @@ void DeviceModel::DoStep() {
         state_.step == Step::kData ? ModelState::DataOf(state_.pending) : ModelState::LogOf(state_.pending);
     const iovec iov{const_cast<uint8_t*>(write.data.data()), write.data.size()};
     const blkrep::Request request{blkrep::Request::Kind::kWrite, false, 0, write.offset, write.data.size()};
-    waits = session_ != nullptr && session_->disks().Submit(request, &iov, 1, 0, RequestDone, this);
+    waits = session_ != nullptr &&
+            AsEngine([&] { return session_->disks().Submit(request, &iov, 1, 0, RequestDone, this); });
     HAVEN_ASSERT(WriteLocally(write));
   } else {
-    waits = session_ != nullptr && session_->disks().Flush(0, RequestDone, this);
+    waits = session_ != nullptr && AsEngine([&] { return session_->disks().Flush(0, RequestDone, this); });
     HAVEN_ASSERT(os::Files::Here().SyncData(fd_) == 0);
   }
   if (!waits) RequestDone(this);
 }
 
 /// Any thread.
-void DeviceModel::RequestDone(void* model) { static_cast<DeviceModel*>(model)->StepDone(); }
+void DeviceModel::RequestDone(void* model) {
+  const Unseen unseen;
+  static_cast<DeviceModel*>(model)->StepDone();
+}
 
 void DeviceModel::StepDone() {
   state_.step_done = true;
@@ -347,19 +227,34 @@ void DeviceModel::Advance() {
   SendReply(state_.counter());
 }
 
+bool DeviceModel::Holds(const iovec& frame) {
+  return session_ != nullptr && AsEngine([&] { return session_->Output(this, 0, &frame, 1); });
+}
+
 void DeviceModel::SendReply(uint64_t number) {
   Reply reply{number, state_.operation(number).chain};
   iovec iov{&reply, sizeof(reply)};
-  if (session_ != nullptr && session_->Output(this, 0, &iov, 1)) return;
+  if (Holds(iov)) return;
   leaving_.push_back(reply);
   Leave(Checker::Leave::kAlone);
 }
 
 void DeviceModel::SendFrame(const netrep::Frame& frame) {
+  const Unseen unseen;
   Reply reply;
   HAVEN_ASSERT(frame.bytes == sizeof(reply));
   memcpy(&reply, frame.data.get(), sizeof(reply));
   leaving_.push_back(reply);
+}
+
+void DeviceModel::ReleaseOutput() {
+  const Unseen unseen;
+  Leave(Checker::Leave::kCommitted);
+}
+
+void DeviceModel::ReleaseAllOutput() {
+  const Unseen unseen;
+  Leave(Checker::Leave::kAlone);
 }
 
 void DeviceModel::Leave(Checker::Leave why) {
@@ -374,6 +269,7 @@ void DeviceModel::Leave(Checker::Leave why) {
 // --- the first copy of the disk -----------------------------------------------------
 
 void DeviceModel::StartDiskCopy(uint32_t) {
+  const Unseen unseen;
   copying_ = true;
   PumpCopy();
 }
@@ -381,7 +277,7 @@ void DeviceModel::StartDiskCopy(uint32_t) {
 void DeviceModel::PumpCopy() {
   // A piece is locked against the guest's writes while it is read.
   while (copying_ && session_ != nullptr && unfinished_ == 0) {
-    const auto piece = session_->disks().NextCopy(0);
+    const auto piece = AsEngine([&] { return session_->disks().NextCopy(0); });
     if (!piece) {
       copying_ = false;
       return;
@@ -390,7 +286,7 @@ void DeviceModel::PumpCopy() {
     HAVEN_ASSERT(pread(fd_, data.data(), data.size(), static_cast<off_t>(piece->offset)) ==
                  static_cast<ssize_t>(data.size()));
     const bool zero = std::all_of(data.begin(), data.end(), [](uint8_t octet) { return octet == 0; });
-    (void)session_->disks().SendCopy(0, *piece, zero ? nullptr : data.data(), nullptr, nullptr);
+    AsEngine([&] { session_->disks().SendCopy(0, *piece, zero ? nullptr : data.data(), nullptr, nullptr); });
   }
 }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -59,8 +60,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void Resume() override;
   Status SaveDeviceState(Bytes& out) override;
   void SendFrame(const netrep::Frame& frame) override;
-  void ReleaseOutput() override { Leave(Checker::Leave::kCommitted); }
-  void ReleaseAllOutput() override { Leave(Checker::Leave::kAlone); }
+  void ReleaseOutput() override;
+  void ReleaseAllOutput() override;
   void StartDiskCopy(uint32_t disk) override;
   void StateChanged(const session::PrimaryStatus& status) override;
   void Halt() override;
@@ -80,6 +81,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void StepDone();
   void Advance();
   bool WriteLocally(const ModelState::Write& write);
+  bool Holds(const iovec& frame);
   void SendReply(uint64_t number);
   void Leave(Checker::Leave why);
   void PumpCopy();
@@ -101,6 +103,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   bool log_on_ = false, copying_ = false;
   unsigned unfinished_ = 0;  ///< requests to the disk
   std::vector<Reply> leaving_;
+  std::mutex queue_lock_;  ///< who posts something comes before what it does
   std::deque<std::function<void()>> queue_;
 };
 

@@ -7,6 +7,7 @@
 #include <deque>
 
 #include "core/records.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 namespace {
@@ -56,6 +57,7 @@ class Pipe final : public Transport {
   Pipe(Network& network, std::shared_ptr<Connection> connection, Stream& out, Stream& in)
       : network_(network), scheduler_(network.scheduler_), connection_(std::move(connection)), out_(out), in_(in) {}
   ~Pipe() override {
+    const Unseen unseen;
     Shutdown();
     in_.refused = true;
   }
@@ -64,7 +66,10 @@ class Pipe final : public Transport {
   ssize_t Read(uint8_t* out, size_t bytes) override;
   bool Wait(For what, Instant until) override;
   void Shutdown() override;
-  std::string PeerName() const override { return out_.to->host.name; }
+  std::string PeerName() const override {
+    const Unseen unseen;
+    return out_.to->host.name;
+  }
 
  private:
   bool Blocked(const Stream& stream) const { return network_.IsCut(stream.from->host, stream.to->host); }
@@ -92,6 +97,7 @@ bool Pipe::Ready(For what) const {
 }
 
 bool Pipe::Wait(For what, Instant until) {
+  const Unseen unseen;
   Stream& stream = what == For::kRead ? in_ : out_;
   const char* key = what == For::kRead ? &stream.readable : &stream.writable;
   while (!Ready(what)) {
@@ -108,6 +114,7 @@ bool Pipe::Wait(For what, Instant until) {
 }
 
 ssize_t Pipe::Read(uint8_t* out, size_t bytes) {
+  const Unseen unseen;
   if (shut_) return 0;
   if (!Ready(For::kRead)) return -EAGAIN;
   if (in_.chunks.empty()) return in_.finished && !out_.broken ? 0 : -ECONNRESET;
@@ -126,6 +133,7 @@ ssize_t Pipe::Read(uint8_t* out, size_t bytes) {
 
 /// Counts records, so that something can happen before, in and behind each.
 ssize_t Pipe::Write(const iovec* parts, size_t count) {
+  const Unseen unseen;
   if (shut_) return -EPIPE;
   if (out_.refused && !Blocked(out_)) out_.broken = true;
   if (out_.broken) return -ECONNRESET;
@@ -205,6 +213,7 @@ void Pipe::Send(Bytes octets) {
 }
 
 void Pipe::Shutdown() {
+  const Unseen unseen;
   if (shut_) return;
   shut_ = true;
   if (!out_.finished) {
@@ -236,6 +245,7 @@ Duration Network::Latency() { return delay_ + std::chrono::microseconds(random_.
 
 Result<std::unique_ptr<Transport>> Network::Caller::Dial(const std::string& host, const std::string&, Instant until,
                                                          Clock&) {
+  const Unseen unseen;
   SimScheduler& scheduler = network_.scheduler_;
   const auto lost = [&](const char* why) {
     return Status(StatusCode::kPeerLost, "cannot connect to " + host + ": " + why);

@@ -6,9 +6,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <mutex>
 #include <thread>
 
 #include "core/assert.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 namespace {
@@ -18,22 +20,23 @@ constexpr uint64_t kFarTooManySteps = 5'000'000;
 /// How often somebody else goes on where nobody has to wait.
 constexpr unsigned kYieldPercent = 20;
 
-/// Hands the one right to run from thread to thread.
+/// Hands the one right to run from thread to thread. Not seen by ThreadSanitizer, for which this would order all
+/// that the threads do.
 class Turn {
  public:
-  void Give() {
-    given_.store(1, std::memory_order_release);
+  __attribute__((no_sanitize("thread"))) void Give() {
+    __atomic_store_n(&given_, 1, __ATOMIC_RELEASE);
     syscall(SYS_futex, &given_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
   }
-  void Await() {
-    while (given_.load(std::memory_order_acquire) == 0) {
+  __attribute__((no_sanitize("thread"))) void Await() {
+    while (__atomic_load_n(&given_, __ATOMIC_ACQUIRE) == 0) {
       syscall(SYS_futex, &given_, FUTEX_WAIT_PRIVATE, 0, nullptr, nullptr, 0);
     }
-    given_.store(0, std::memory_order_relaxed);
+    __atomic_store_n(&given_, 0, __ATOMIC_RELAXED);
   }
 
  private:
-  std::atomic<uint32_t> given_{0};
+  uint32_t given_ = 0;
 };
 
 }  // namespace
@@ -45,6 +48,7 @@ struct SimScheduler::Task {
   std::function<void()> run;
   Turn turn;
   bool waiting = false, notified = false, ended = false;
+  std::mutex end;  ///< what it has done comes before what follows Join()
   const void* key = nullptr;
   Instant until = kNever;  ///< of its machine's clock
   Instant at = kNever;     ///< of the world's
@@ -64,7 +68,9 @@ class SimScheduler::Joinable final : public Thread::Scheduled {
  public:
   Joinable(SimScheduler& scheduler, std::shared_ptr<Task> task) : scheduler_(scheduler), task_(std::move(task)) {}
   void Join() override {
+    const Unseen unseen;
     while (!task_->ended) scheduler_.Block(task_.get());
+    const std::lock_guard lock(task_->end);
   }
 
  private:
@@ -97,6 +103,7 @@ std::shared_ptr<SimScheduler::Task> SimScheduler::Make(Process* process, const c
   task->run = std::move(run);
   tasks_.push_back(task);
   std::thread([this, task] {
+    const Unseen unseen;
     task->turn.Await();
     g_self = task.get();
     SetCurrent(this);
@@ -113,7 +120,9 @@ void SimScheduler::Spawn(Process* process, const char* name, std::function<void(
 }
 
 std::unique_ptr<Thread::Scheduled> SimScheduler::Start(std::function<void()> run) {
-  return std::make_unique<Joinable>(*this, Make(current(), "thread", std::move(run)));
+  const Unseen unseen;
+  auto engine = [run = std::move(run)] { AsEngine(run); };
+  return std::make_unique<Joinable>(*this, Make(current(), "thread", std::move(engine)));
 }
 
 // --- who runs ----------------------------------------------------------------
@@ -169,7 +178,10 @@ bool SimScheduler::Switch() {
 
 void SimScheduler::End() {
   auto* self = static_cast<Task*>(g_self);
-  self->ended = true;
+  {
+    const std::lock_guard lock(self->end);
+    self->ended = true;
+  }
   Wake(self);
   Pick()->turn.Give();
 }
@@ -207,11 +219,13 @@ void SimScheduler::Park() {
 // --- what the engine's threads wait with ----------------------------------------
 
 Instant SimScheduler::Now() {
+  const Unseen unseen;
   const Process* process = current();
   return process != nullptr ? now_ - process->host.behind : now_;
 }
 
 void SimScheduler::Lock(Mutex& mutex) {
+  const Unseen unseen;
   while (!mutex.try_lock()) {
     SetAwaited(mutex, true);
     Block(&mutex);
@@ -219,11 +233,13 @@ void SimScheduler::Lock(Mutex& mutex) {
 }
 
 void SimScheduler::Unlocked(Mutex& mutex) {
+  const Unseen unseen;
   SetAwaited(mutex, false);
   Wake(&mutex);
 }
 
 bool SimScheduler::Wait(Condition& condition, Mutex& mutex, Instant until) {
+  const Unseen unseen;
   auto* self = static_cast<Task*>(g_self);
   self->key = &condition;
   self->until = until;
@@ -235,6 +251,7 @@ bool SimScheduler::Wait(Condition& condition, Mutex& mutex, Instant until) {
 }
 
 void SimScheduler::Notify(Condition& condition, bool all) {
+  const Unseen unseen;
   ready_.clear();
   for (const auto& task : tasks_) {
     if (task->waiting && !task->notified && task->key == &condition) ready_.push_back(task.get());
@@ -248,13 +265,18 @@ void SimScheduler::Notify(Condition& condition, bool all) {
   Yield();
 }
 
-void SimScheduler::SleepUntil(Instant until) { Block(nullptr, until); }
+void SimScheduler::SleepUntil(Instant until) {
+  const Unseen unseen;
+  Block(nullptr, until);
+}
 
 void SimScheduler::FillRandom(std::span<uint8_t> out) {
+  const Unseen unseen;
   for (uint8_t& octet : out) octet = static_cast<uint8_t>(tokens_.Next());
 }
 
 std::string SimScheduler::BootId() {
+  const Unseen unseen;
   const Process* process = current();
   const uint64_t name =
       process == nullptr ? 0 : Mix(static_cast<unsigned char>(process->host.name[0]), process->host.boots);

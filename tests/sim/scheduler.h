@@ -2,7 +2,6 @@
 #ifndef HAVEN_TESTS_SIM_SCHEDULER_H
 #define HAVEN_TESTS_SIM_SCHEDULER_H
 
-#include <atomic>
 #include <functional>
 #include <memory>
 #include <set>

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "core/assert.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 namespace {
@@ -107,6 +108,7 @@ std::string SimFiles::Keep(const char* path) {
 }
 
 int SimFiles::Open(const char* path, int flags, mode_t mode) {
+  const Unseen unseen;
   Process* process = scheduler_.current();
   const bool creates = (flags & O_CREAT) != 0 && !InodeOf(path);
   const bool writes = (flags & O_ACCMODE) != O_RDONLY;
@@ -130,6 +132,7 @@ int SimFiles::Open(const char* path, int flags, mode_t mode) {
 }
 
 int SimFiles::Close(int fd) {
+  const Unseen unseen;
   if (Process* process = scheduler_.current()) process->descriptors.erase(fd);
   paths_.erase(fd);
   exempt_.erase(fd);
@@ -146,6 +149,7 @@ void SimFiles::Died(Process& process) {
 }
 
 ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
+  const Unseen unseen;
   if (!MayChange(PathOf(fd), true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Change change;
@@ -160,6 +164,7 @@ ssize_t SimFiles::Write(int fd, const iovec* parts, int count, off_t at) {
 }
 
 int SimFiles::Truncate(int fd, off_t bytes) {
+  const Unseen unseen;
   if (!MayChange(PathOf(fd), false)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Remember(*dirty, {static_cast<uint64_t>(bytes), {}, true, 0, {}});
@@ -168,6 +173,7 @@ int SimFiles::Truncate(int fd, off_t bytes) {
 }
 
 int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
+  const Unseen unseen;
   if (!MayChange(PathOf(fd), true, fd)) return -1;
   if (Dirty* dirty = DirtyOf(fd)) {
     Remember(*dirty, {static_cast<uint64_t>(at), Bytes(static_cast<size_t>(bytes)), false, 0, {}});
@@ -176,6 +182,7 @@ int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
 }
 
 int SimFiles::Sync(int fd) {
+  const Unseen unseen;
   Process* process = scheduler_.current();
   if (process == nullptr) return 0;
   std::string path = PathOf(fd);
@@ -208,6 +215,7 @@ int SimFiles::Sync(int fd) {
 }
 
 int SimFiles::SetAttribute(int fd, const char* name, const void* value, size_t bytes) {
+  const Unseen unseen;
   if (!MayChange(PathOf(fd), true)) return -1;
   if (Dirty* dirty = DirtyOf(fd); dirty != nullptr && !dirty->attribute) {
     char old[512];
@@ -233,6 +241,7 @@ void SimFiles::Moved(const std::string& from, const std::string& to) {
 }
 
 int SimFiles::Rename(const char* from, const char* to) {
+  const Unseen unseen;
   if (!MayChange(to, false)) return -1;
   Process* process = scheduler_.current();
   const std::string kept = Keep(to);
@@ -245,6 +254,7 @@ int SimFiles::Rename(const char* from, const char* to) {
 }
 
 int SimFiles::Unlink(const char* path) {
+  const Unseen unseen;
   if (!MayChange(path, false)) return -1;
   Process* process = scheduler_.current();
   const std::string kept = Keep(path);

@@ -8,6 +8,7 @@
 #include "core/assert.h"
 #include "tests/sim/backup_daemon.h"
 #include "tests/sim/device_model.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 
@@ -16,6 +17,7 @@ class World::Judge final : public session::Arbiter {
  public:
   Judge(World& world, const Host& host) : world_(world), host_(host) {}
   Status Ask(const std::string&, const std::string& instance, const char* role, const GivenUp&) override {
+    const Unseen unseen;
     world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(2 + world_.guests.Below(20)));
     if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
       world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(300));
