@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/sim/client.h"
 
+#include <algorithm>
+
 #include "tests/sim/device_model.h"
 
 namespace haven::sim {
@@ -20,7 +22,8 @@ void Client::Run() {
     const uint64_t number = world_.checker.FirstUnknown();
     while (!world_.checker.Knows(number)) {
       for (const auto& model : world_.models) {
-        if (model->process().alive && !model->process().frozen) model->Request(number);
+        if (model->process().alive && !model->process().frozen)
+          model->Request(number, std::min(number + world_.settings.ahead, kMostOperations));
       }
       const Instant again = scheduler.world_now() + kAgain;
       while (!world_.checker.Knows(number) && scheduler.world_now() < again) scheduler.Block(&world_.checker, again);

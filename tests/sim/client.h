@@ -6,7 +6,7 @@
 
 namespace haven::sim {
 
-/// Orders one operation after the other, each until it is acknowledged. The guest's network reaches every host
+/// Orders one operation after the other, and some ahead, each until it is acknowledged. The guest's network reaches every host
 /// that has power, and every copy that runs.
 class Client {
  public:

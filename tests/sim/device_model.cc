@@ -158,15 +158,22 @@ Status DeviceModel::SaveDeviceState(Bytes& out) {
 
 // --- operations -------------------------------------------------------------------
 
-void DeviceModel::Request(uint64_t number) {
-  Post([this, number] {
+void DeviceModel::Request(uint64_t number, uint64_t last) {
+  Post([this, number, last] {
     if (!running()) return;
-    if (number <= state_.counter()) return SendReply(number);
-    if (number != state_.counter() + 1 || state_.step != Step::kIdle || number > kMostOperations) return;
-    state_.pending = state_.Next(world_.guests.Next());
-    state_.step = Step::kData;
-    DoStep();
+    // What one copy has acknowledged another may not have seen yet: then it begins with its own next one.
+    if (number > state_.counter() + 1) return;
+    wanted_ = std::max(wanted_, last);
+    if (number <= state_.counter()) SendReply(number);
+    BeginNext();
   });
+}
+
+void DeviceModel::BeginNext() {
+  if (!running() || state_.step != Step::kIdle || state_.counter() >= wanted_) return;
+  state_.pending = state_.Next(world_.guests.Next());
+  state_.step = Step::kData;
+  DoStep();
 }
 
 bool DeviceModel::WriteLocally(const ModelState::Write& write) {
@@ -225,6 +232,7 @@ void DeviceModel::Advance() {
     if (log_on_) dirty_[region][index / 64] |= 1ull << index % 64;
   }
   SendReply(state_.counter());
+  BeginNext();
 }
 
 bool DeviceModel::Holds(const iovec& frame) {

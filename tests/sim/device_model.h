@@ -43,8 +43,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
 
   /// Any thread of the world: runs fn on the main thread.
   void Post(std::function<void()> fn);
-  /// A client's request has reached this host.
-  void Request(uint64_t number);
+  /// A client's request has reached this host. @param last  it is to do all up to this one.
+  void Request(uint64_t number, uint64_t last);
   // Main thread: what persons order.
   void Protect();
   void End(wire::Goodbye reason);
@@ -76,7 +76,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void Repair();
   void Go();
 
-  void Begin();
+  void BeginNext();
   void DoStep();
   void StepDone();
   void Advance();
@@ -102,6 +102,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   std::vector<std::vector<uint64_t>> dirty_;
   bool log_on_ = false, copying_ = false;
   unsigned unfinished_ = 0;  ///< requests to the disk
+  uint64_t wanted_ = 0;      ///< the last operation that was ordered
   std::vector<Reply> leaving_;
   std::mutex queue_lock_;  ///< who posts something comes before what it does
   std::deque<std::function<void()>> queue_;

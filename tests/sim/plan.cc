@@ -32,6 +32,9 @@ Settings MakeSettings(Random& random) {
   if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
   settings.longest_pause_us = random.Percent(50) ? 4000 : 40000;
+  // Else no epoch would have more than one of them.
+  if (random.Percent(50)) settings.ahead = random.Between(1, 8);
+  settings.longest_pause_us *= 1 + settings.ahead;
   return settings;
 }
 
@@ -129,6 +132,21 @@ void PlanPause(Plan& plan, Random& random) {
   plan.faults = {cut, order, end};
 }
 
+/// A connection ends, nobody dies, and what is sent then goes on from what the backup has; later the primary is lost.
+void PlanHiccup(Plan& plan, Random& random) {
+  std::vector<Fault> ends;
+  for (uint64_t more = random.Between(1, 2); more > 0; more--) {
+    Fault end = MakeFault(Kind::kOctet, random);
+    end.octet.kind = random.Percent(50) ? Network::Fault::Kind::kFlip : Network::Fault::Kind::kEnd;
+    // As many early as late ones: a connection has some hundred octets, or some hundred thousand.
+    end.octet.octet = random.Below(uint64_t{1} << random.Between(8, 18));
+    ends.push_back(end);
+  }
+  plan.faults.front().at += Time(random.Between(500, 3000));
+  if (plan.faults.front().IsArmed()) plan.faults.front().count *= 3;
+  plan.faults.insert(plan.faults.begin(), ends.begin(), ends.end());
+}
+
 /// The copy that has taken over is lost, too.
 void PlanSecondAct(Plan& plan, Random& random) {
   std::vector<Fault> faults = {MakeLoss(random)};
@@ -162,6 +180,7 @@ Plan MakePlan(uint64_t seed) {
     const bool rash = fault.kind == Kind::kFailoverForce || fault.kind == Kind::kDiscard;
     return rash && random.Percent(70);
   });
+  if (random.Percent(15)) PlanHiccup(plan, random);
   if (!plan.settings.arbiter && random.Percent(50)) PlanPause(plan, random);
   if (plan.settings.arbiter && random.Percent(25)) {
     // The backup loses what it has in memory, then the primary is lost for good.

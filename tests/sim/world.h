@@ -31,6 +31,7 @@ struct Settings {
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;
   Duration delay{std::chrono::microseconds(100)};
   uint64_t longest_pause_us = 10000;  ///< of the client, between two operations
+  uint64_t ahead = 0;                 ///< operations that it orders before the one before is acknowledged
 };
 
 /// Two hosts, their disks, the network between them, an arbiter, and one guest with its client: all of one run.
