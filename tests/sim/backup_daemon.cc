@@ -23,7 +23,7 @@ void BackupDaemon::Start() {
   session::BackupGuestOptions options;
   options.name = kGuest;
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;
-  options.disks = {{kDisk, world_.DiskPath(process_.host)}};
+  for (uint32_t i = 0; i < kDisks; i++) options.disks[kDiskNames[i]] = World::DiskPath(process_.host, i);
   options.create = true;
   options.durable = world_.settings.durable;
   options.auto_promote = world_.settings.auto_promote;

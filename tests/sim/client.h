@@ -6,8 +6,8 @@
 
 namespace haven::sim {
 
-/// Orders one operation after the other, and some ahead, each until it is acknowledged. The guest's network reaches every host
-/// that has power, and every copy that runs.
+/// Orders one operation after the other, and some ahead, each until it is acknowledged. The guest's network reaches
+/// every host that has power, and every copy that runs.
 class Client {
  public:
   explicit Client(World& world) : world_(world) {}

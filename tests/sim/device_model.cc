@@ -56,7 +56,11 @@ void DeviceModel::Protect() {
   options.interval = world_.settings.interval;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;
-  options.disk_paths = {{kDisk, world_.DiskPath(process_.host)}};
+  std::vector<blkrep::DiskReplicator::Disk> disks;
+  for (uint32_t i = 0; i < kDisks; i++) {
+    options.disk_paths[kDiskNames[i]] = World::DiskPath(process_.host, i);
+    disks.push_back({kDiskNames[i], kDiskBytes[i]});
+  }
   options.life = life_;
   options.start_wait_s = 3;
   options.on_start = world_.settings.on_start;
@@ -64,7 +68,6 @@ void DeviceModel::Protect() {
   options.encoder.cache_bytes = 1 << 20;
   options.encoder.link_bytes_per_second = 10'000'000;
   options.encoder.now_ns = [] { return uint64_t{0}; };
-  const std::vector<blkrep::DiskReplicator::Disk> disks = {{kDisk, kDiskBytes}};
   const Status usable = session::PrimarySession::CheckState(options, disks);
   if (!usable.ok()) return world_.Note(process_.name, usable.message());
   world_.Note(process_.name, "is to be protected");
@@ -91,7 +94,7 @@ void DeviceModel::Audit() {
   if (held && session_state_ != session::PrimaryState::kProtected) return;
   std::string why;
   const std::vector<ByteSpan> memory(std::begin(state_.memory), std::end(state_.memory));
-  const ModelState seen = ModelState::Load(state_.SaveDevice(0), memory, ReadDisk(), why);
+  const ModelState seen = ModelState::Load(state_.SaveDevice(0), memory, World::ReadDisks(process_.host), why);
   world_.checker.Runs("the copy on " + process_.host.name, seen, why);
 }
 
@@ -178,7 +181,7 @@ void DeviceModel::BeginNext() {
 
 bool DeviceModel::WriteLocally(const ModelState::Write& write) {
   ByteSpan data = write.data;
-  return os::WriteAllAt(fd_, data, write.offset) == 0;
+  return os::WriteAllAt(fds_[write.disk], data, write.offset) == 0;
 }
 
 /// To this host's disk and to the backup; done when both have it.
@@ -191,13 +194,15 @@ void DeviceModel::DoStep() {
     const auto write =
         state_.step == Step::kData ? ModelState::DataOf(state_.pending) : ModelState::LogOf(state_.pending);
     const iovec iov{const_cast<uint8_t*>(write.data.data()), write.data.size()};
-    const blkrep::Request request{blkrep::Request::Kind::kWrite, false, 0, write.offset, write.data.size()};
+    const auto kind = write.zero ? blkrep::Request::Kind::kZero : blkrep::Request::Kind::kWrite;
+    const blkrep::Request request{kind, write.may_unmap, write.disk, write.offset, write.data.size()};
     waits = session_ != nullptr &&
-            AsEngine([&] { return session_->disks().Submit(request, &iov, 1, 0, RequestDone, this); });
+            AsEngine([&] { return session_->disks().Submit(request, &iov, write.zero ? 0 : 1, 0, RequestDone, this); });
     HAVEN_ASSERT(WriteLocally(write));
   } else {
-    waits = session_ != nullptr && AsEngine([&] { return session_->disks().Flush(0, RequestDone, this); });
-    HAVEN_ASSERT(os::Files::Here().SyncData(fd_) == 0);
+    const uint32_t disk = state_.step == Step::kDataFlush ? 1 : 0;
+    waits = session_ != nullptr && AsEngine([&] { return session_->disks().Flush(disk, RequestDone, this); });
+    HAVEN_ASSERT(os::Files::Here().SyncData(fds_[disk]) == 0);
   }
   if (!waits) RequestDone(this);
 }
@@ -213,7 +218,7 @@ void DeviceModel::StepDone() {
   unfinished_--;
   world_.scheduler.Wake(&unfinished_);
   Post([this] {
-    if (copying_) PumpCopy();
+    for (uint32_t disk = 0; disk < kDisks; disk++) PumpCopy(disk);
     Advance();
   });
 }
@@ -276,25 +281,25 @@ void DeviceModel::Leave(Checker::Leave why) {
 
 // --- the first copy of the disk -----------------------------------------------------
 
-void DeviceModel::StartDiskCopy(uint32_t) {
+void DeviceModel::StartDiskCopy(uint32_t disk) {
   const Unseen unseen;
-  copying_ = true;
-  PumpCopy();
+  copying_[disk] = true;
+  PumpCopy(disk);
 }
 
-void DeviceModel::PumpCopy() {
+void DeviceModel::PumpCopy(uint32_t disk) {
   // A piece is locked against the guest's writes while it is read.
-  while (copying_ && session_ != nullptr && unfinished_ == 0) {
-    const auto piece = AsEngine([&] { return session_->disks().NextCopy(0); });
+  while (copying_[disk] && session_ != nullptr && unfinished_ == 0) {
+    const auto piece = AsEngine([&] { return session_->disks().NextCopy(disk); });
     if (!piece) {
-      copying_ = false;
+      copying_[disk] = false;
       return;
     }
     Bytes data(piece->bytes);
-    HAVEN_ASSERT(pread(fd_, data.data(), data.size(), static_cast<off_t>(piece->offset)) ==
+    HAVEN_ASSERT(pread(fds_[disk], data.data(), data.size(), static_cast<off_t>(piece->offset)) ==
                  static_cast<ssize_t>(data.size()));
     const bool zero = std::all_of(data.begin(), data.end(), [](uint8_t octet) { return octet == 0; });
-    AsEngine([&] { session_->disks().SendCopy(0, *piece, zero ? nullptr : data.data(), nullptr, nullptr); });
+    AsEngine([&] { session_->disks().SendCopy(disk, *piece, zero ? nullptr : data.data(), nullptr, nullptr); });
   }
 }
 

@@ -70,8 +70,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void Loop();
   void GateChanged(bool open, const std::string& message) override;
   void BootFromDisk(bool protect);
-  Status OpenDisk();
-  Bytes ReadDisk() const;
+  Status OpenDisks();
   /// After a start without memory.
   void Repair();
   void Go();
@@ -84,13 +83,13 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   bool Holds(const iovec& frame);
   void SendReply(uint64_t number);
   void Leave(Checker::Leave why);
-  void PumpCopy();
+  void PumpCopy(uint32_t disk);
   static void RequestDone(void* model);
 
   World& world_;
   Process& process_;
   const bool incoming_;
-  int fd_ = -1;
+  int fds_[kDisks] = {-1, -1};
   bool running_ = false, halted_ = false, protect_ = false;
   std::unique_ptr<session::StartGate> gate_;
   std::unique_ptr<session::PrimarySession> session_;
@@ -100,7 +99,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   ModelState state_;
   std::vector<memrep::MemoryRegion> regions_;
   std::vector<std::vector<uint64_t>> dirty_;
-  bool log_on_ = false, copying_ = false;
+  bool log_on_ = false, copying_[kDisks] = {};
   unsigned unfinished_ = 0;  ///< requests to the disk
   uint64_t wanted_ = 0;      ///< the last operation that was ordered
   std::vector<Reply> leaving_;

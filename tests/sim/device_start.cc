@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 // How a device model starts.
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -37,26 +36,29 @@ Status DeviceModel::Activate(World& world, Host& host, const memrep::GuestImage*
   Process& process = world.NewProcess("guest", host);
   auto owned = std::make_unique<DeviceModel>(world, process, true);
   DeviceModel& model = *owned;
-  const int fd = open(world.DiskPath(host).c_str(), O_RDONLY | O_CLOEXEC);
-  struct stat st;
-  if (fd < 0 || fstat(fd, &st) != 0) return Status::FromErrno(errno, "cannot open the guest's disk");
-  Bytes disk(static_cast<size_t>(st.st_size));
-  HAVEN_ASSERT(pread(fd, disk.data(), disk.size(), 0) == st.st_size);
-  close(fd);
+  for (uint32_t disk = 0; disk < kDisks; disk++) {
+    if (access(World::DiskPath(host, disk).c_str(), F_OK) != 0) return Status::FromErrno(errno, "a disk is not there");
+  }
+  if (unsigned& failing = world.failing_starts[&host]; failing > 0) {
+    failing--;
+    world.Note(process.name, "cannot be started");
+    return {StatusCode::kEnvironment, "the process of the guest does not start"};
+  }
+  const Disks disks = World::ReadDisks(host);
   std::string why;
   if (image == nullptr) {
-    model.state_ = ModelState::Boot(disk, why);
+    model.state_ = ModelState::Boot(disks, why);
   } else {
     std::vector<ByteSpan> memory;
     for (const auto& region : image->regions()) memory.emplace_back(region.data, region.bytes);
-    model.state_ = ModelState::Load(image->device_state(), memory, disk, why);
+    model.state_ = ModelState::Load(image->device_state(), memory, disks, why);
   }
   world.Note(process.name, "is activated with " + std::to_string(model.state_.counter()) + " operations");
   world.checker.Runs(where, model.state_, why);
   world.models.push_back(std::move(owned));
   world.failovers++;
   world.scheduler.Spawn(&process, "main", [&model, &world, cold = image == nullptr] {
-    const Status opened = model.OpenDisk();
+    const Status opened = model.OpenDisks();
     if (opened.ok()) {
       if (cold) model.Repair();
       model.Go();
@@ -75,7 +77,7 @@ void DeviceModel::BootFromDisk(bool protect) {
   session::GateOptions gate;
   gate.root = world_.StateRoot(process_.host);
   gate.guests = {kGuest};
-  gate.disks = {world_.DiskPath(process_.host)};
+  for (uint32_t i = 0; i < kDisks; i++) gate.disks.push_back(World::DiskPath(process_.host, i));
   gate.deadline = world_.settings.deadline;
   gate.clock = &world_.clock;
   gate.dialer = &world_.network.DialerOf(process_);
@@ -93,19 +95,19 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
   }
   Post([this] {
     if (running_) return;
-    const Status opened = OpenDisk();
+    const Status opened = OpenDisks();
     if (!opened.ok()) {
       world_.Note(process_.name, opened.message());
       world_.Kill(process_);
     }
-    const Bytes disk = ReadDisk();
-    if (!ModelState::Bootable(disk)) {
+    const Disks disks = World::ReadDisks(process_.host);
+    if (!ModelState::Bootable(disks)) {
       world_.Note(process_.name, "finds nothing to boot from");
       world_.Kill(process_);
     }
     std::string why;
-    state_ = ModelState::Boot(disk, why);
-    world_.Note(process_.name, "boots from its disk with " + std::to_string(state_.counter()) + " operations");
+    state_ = ModelState::Boot(disks, why);
+    world_.Note(process_.name, "boots from its disks with " + std::to_string(state_.counter()) + " operations");
     world_.checker.Runs("the copy on " + process_.host.name, state_, why);
     Repair();
     Go();
@@ -113,27 +115,21 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
   });
 }
 
-Status DeviceModel::OpenDisk() {
-  const std::string path = world_.DiskPath(process_.host);
-  const int fd = os::Files::Here().Open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return Status::FromErrno(errno, "cannot open the guest's disk");
-  world_.files.Exempt(fd);
-  HAVEN_RETURN_IF_ERROR(blkrep::ImageLock::Take(fd, path));
-  fd_ = fd;
+Status DeviceModel::OpenDisks() {
+  for (uint32_t disk = 0; disk < kDisks; disk++) {
+    const std::string path = World::DiskPath(process_.host, disk);
+    const int fd = os::Files::Here().Open(path.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) return Status::FromErrno(errno, "cannot open the guest's disk");
+    world_.files.Exempt(fd);
+    HAVEN_RETURN_IF_ERROR(blkrep::ImageLock::Take(fd, path));
+    fds_[disk] = fd;
+  }
   return Status::Ok();
 }
 
-Bytes DeviceModel::ReadDisk() const {
-  struct stat st;
-  HAVEN_ASSERT(fstat(fd_, &st) == 0);
-  Bytes disk(static_cast<size_t>(st.st_size));
-  HAVEN_ASSERT(pread(fd_, disk.data(), disk.size(), 0) == st.st_size);
-  return disk;
-}
-
 void DeviceModel::Repair() {
-  for (const auto& write : state_.Undo(ReadDisk())) HAVEN_ASSERT(WriteLocally(write));
-  HAVEN_ASSERT(os::Files::Here().SyncData(fd_) == 0);
+  for (const auto& write : state_.Undo(World::ReadDisks(process_.host))) HAVEN_ASSERT(WriteLocally(write));
+  HAVEN_ASSERT(os::Files::Here().SyncData(fds_[1]) == 0);
 }
 
 void DeviceModel::Go() {

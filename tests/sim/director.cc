@@ -92,9 +92,9 @@ bool Director::OnRecord(wire::Type type, Network::Moment moment) {
 
 void Director::OnChange(SimFiles::Moment moment, const std::string& path) {
   const std::string name = path.substr(path.rfind('/') + 1);
-  const auto file = name == kDisk                 ? Fault::File::kDisk
-                    : name.starts_with("journal") ? Fault::File::kJournal
-                                                  : Fault::File::kRecord;
+  const auto file = name == kDiskNames[0] || name == kDiskNames[1] ? Fault::File::kDisk
+                    : name.starts_with("journal")                  ? Fault::File::kJournal
+                                                                   : Fault::File::kRecord;
   Process& process = *world_.scheduler.current();
   const auto host = static_cast<unsigned>(&process.host - world_.hosts);
   for (size_t i = 0; i < armed_.size(); i++) {
@@ -189,6 +189,7 @@ void Director::Begin(const Fault& fault) {
       break;
     case Kind::kFailWrites: trouble.failing_writes = static_cast<unsigned>(fault.count); break;
     case Kind::kFailSyncs: trouble.failing_syncs = static_cast<unsigned>(fault.count); break;
+    case Kind::kFailStart: world_.failing_starts[&host] = static_cast<unsigned>(fault.count); break;
     case Kind::kArbiterSilent: world_.ArbiterSilentUntil(host) = world_.scheduler.world_now() + fault.time; break;
     default: BeginOrder(fault, host);
   }
@@ -260,6 +261,7 @@ void Director::Mend() {
   for (Host& host : world_.hosts) {
     world_.network.Cut(host, world_.other(host), false);
     world_.files.TroubleOf(host) = {};
+    world_.failing_starts[&host] = 0;
     world_.ArbiterSilentUntil(host) = {};
   }
   world_.network.SetDelay(world_.settings.delay);

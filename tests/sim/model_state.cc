@@ -20,6 +20,13 @@ uint64_t ReadU64(ByteSpan from, uint64_t at) {
 
 void WriteU64(Bytes& to, uint64_t at, uint64_t value) { memcpy(to.data() + at, &value, sizeof(value)); }
 
+bool OfRightSize(const Disks& disks) {
+  for (uint32_t i = 0; i < kDisks; i++) {
+    if (disks[i].size() != kDiskBytes[i]) return false;
+  }
+  return true;
+}
+
 /// A sector of data says which operation wrote it.
 void FillSector(uint8_t* sector, const Operation& operation, uint64_t index) {
   const uint64_t words[4] = {operation.number, operation.chain, index, Mix(operation.chain, index)};
@@ -65,13 +72,15 @@ std::vector<uint64_t> ModelState::Do(const Operation& operation) {
 ModelState::Write ModelState::DataOf(const Operation& operation) {
   const uint64_t sectors = 1 + operation.chain % kMostDataSectors;
   const uint64_t first = (operation.chain >> 8) % (kDataSectors - kMostDataSectors);
-  Write write{(kLogSectors + first) * kSectorBytes, Bytes(sectors * kSectorBytes)};
-  for (uint64_t i = 0; i < sectors; i++) FillSector(write.data.data() + i * kSectorBytes, operation, i);
+  Write write{1, first * kSectorBytes, Bytes(sectors * kSectorBytes)};
+  write.zero = (operation.chain >> 32) % 8 == 0;
+  write.may_unmap = write.zero && (operation.chain >> 40) % 2 == 0;
+  for (uint64_t i = 0; !write.zero && i < sectors; i++) FillSector(write.data.data() + i * kSectorBytes, operation, i);
   return write;
 }
 
 ModelState::Write ModelState::LogOf(const Operation& operation) {
-  Write write{operation.number * kSectorBytes, Bytes(kSectorBytes)};
+  Write write{0, operation.number * kSectorBytes, Bytes(kSectorBytes)};
   const uint64_t words[] = {kLogMagic, operation.number, operation.value, operation.chain};
   for (size_t i = 0; i < std::size(words); i++) WriteU64(write.data, i * 8, words[i]);
   return write;
@@ -91,9 +100,10 @@ Bytes ModelState::SaveDevice(uint64_t padding) const {
   return out;
 }
 
-void ModelState::ReadLog(ByteSpan disk, uint64_t most) {
+void ModelState::ReadLog(const Disks& disks, uint64_t most) {
   for (uint64_t n = 1; n <= most; n++) {
-    const ByteSpan sector = disk.subspan(n * kSectorBytes, kSectorBytes);
+    if ((n + 1) * kSectorBytes > disks[0].size()) return;
+    const ByteSpan sector = ByteSpan(disks[0]).subspan(n * kSectorBytes, kSectorBytes);
     const Operation operation = Next(ReadU64(sector, 16));
     if (ReadU64(sector, 0) != kLogMagic || ReadU64(sector, 8) != n || ReadU64(sector, 24) != operation.chain) return;
     Do(operation);
@@ -104,31 +114,32 @@ Bytes ModelState::ExpectedData() const {
   Bytes expected(kDataSectors * kSectorBytes);
   for (const Operation& operation : done_) {
     const Write write = DataOf(operation);
-    std::copy(write.data.begin(), write.data.end(),
-              expected.begin() + static_cast<ptrdiff_t>(write.offset - kLogSectors * kSectorBytes));
+    std::copy(write.data.begin(), write.data.end(), expected.begin() + static_cast<ptrdiff_t>(write.offset));
   }
   return expected;
 }
 
-std::vector<ModelState::Write> ModelState::Undo(ByteSpan disk) const {
+std::vector<ModelState::Write> ModelState::Undo(const Disks& disks) const {
   const Bytes expected = ExpectedData();
   std::vector<Write> writes;
   for (uint64_t at = 0; at < expected.size(); at += kSectorBytes) {
     const ByteSpan due = ByteSpan(expected).subspan(at, kSectorBytes);
-    const uint64_t offset = kLogSectors * kSectorBytes + at;
-    if (std::equal(due.begin(), due.end(), disk.begin() + static_cast<ptrdiff_t>(offset))) continue;
-    writes.push_back({offset, Bytes(due.begin(), due.end())});
+    if (std::equal(due.begin(), due.end(), disks[1].begin() + static_cast<ptrdiff_t>(at))) continue;
+    writes.push_back({1, at, Bytes(due.begin(), due.end())});
   }
   return writes;
 }
 
-std::string ModelState::CheckData(ByteSpan disk) const {
+std::string ModelState::CheckData(const Disks& disks) const {
   const Bytes expected = ExpectedData();
+  uint64_t zeroed = 0;
   for (uint64_t i = 0; i < kDataSectors; i++) {
-    const ByteSpan sector = disk.subspan((kLogSectors + i) * kSectorBytes, kSectorBytes);
+    const ByteSpan sector = ByteSpan(disks[1]).subspan(i * kSectorBytes, kSectorBytes);
     if (std::equal(sector.begin(), sector.end(), expected.begin() + static_cast<ptrdiff_t>(i * kSectorBytes))) continue;
     const uint64_t writer = ReadU64(sector, 0);
     if (writer == counter() + 1) continue;
+    const bool zero = std::all_of(sector.begin(), sector.end(), [](uint8_t octet) { return octet == 0; });
+    if (zero && ++zeroed <= kMostDataSectors) continue;
     return "sector " + std::to_string(i) + " of the data is of operation " + std::to_string(writer) +
            ", where the last to write was " + std::to_string(ReadU64(expected, i * kSectorBytes)) + ", and " +
            std::to_string(counter()) + " are done";
@@ -136,25 +147,26 @@ std::string ModelState::CheckData(ByteSpan disk) const {
   return "";
 }
 
-ModelState ModelState::Load(ByteSpan device, const std::vector<ByteSpan>& memory, ByteSpan disk, std::string& why) {
+ModelState ModelState::Load(ByteSpan device, const std::vector<ByteSpan>& memory, const Disks& disks,
+                            std::string& why) {
   ModelState state;
   ByteReader r(device);
   const uint64_t counter = r.U64(), chain = r.U64();
   const auto step = static_cast<Step>(r.U8());
   const bool step_done = r.U8() != 0;
   const uint64_t number = r.U64(), value = r.U64(), pending_chain = r.U64();
-  if (!r.ok() || counter > kMostOperations || disk.size() != kDiskBytes) {
+  if (!r.ok() || counter > kMostOperations || !OfRightSize(disks)) {
     why = "the device state is none";
     return state;
   }
-  state.ReadLog(disk, counter);
+  state.ReadLog(disks, counter);
   if (state.counter() != counter) {
     why = "memory knows " + std::to_string(counter) + " operations, the log on the disk " +
           std::to_string(state.counter());
     return state;
   }
   if (state.chain() != chain) why = "the log on the disk is of another history than the memory";
-  if (why.empty()) why = state.CheckData(disk);
+  if (why.empty()) why = state.CheckData(disks);
   for (size_t i = 0; i < memory.size() && why.empty(); i++) {
     const auto [ours, theirs] = std::mismatch(state.memory[i].begin(), state.memory[i].end(), memory[i].begin());
     if (ours == state.memory[i].end()) continue;
@@ -169,16 +181,18 @@ ModelState ModelState::Load(ByteSpan device, const std::vector<ByteSpan>& memory
 
 void ModelState::MakeBootable(std::span<uint8_t> sector) { memcpy(sector.data(), &kBootMagic, sizeof(kBootMagic)); }
 
-bool ModelState::Bootable(ByteSpan disk) { return disk.size() >= kSectorBytes && ReadU64(disk, 0) == kBootMagic; }
+bool ModelState::Bootable(const Disks& disks) {
+  return disks[0].size() >= kSectorBytes && ReadU64(disks[0], 0) == kBootMagic;
+}
 
-ModelState ModelState::Boot(ByteSpan disk, std::string& why) {
+ModelState ModelState::Boot(const Disks& disks, std::string& why) {
   ModelState state;
-  if (disk.size() != kDiskBytes) {
-    why = "the disk has another size";
+  if (!OfRightSize(disks)) {
+    why = "a disk has another size";
     return state;
   }
-  state.ReadLog(disk, kMostOperations);
-  why = state.CheckData(disk);
+  state.ReadLog(disks, kMostOperations);
+  why = state.CheckData(disks);
   return state;
 }
 

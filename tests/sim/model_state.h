@@ -2,6 +2,7 @@
 #ifndef HAVEN_TESTS_SIM_MODEL_STATE_H
 #define HAVEN_TESTS_SIM_MODEL_STATE_H
 
+#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -14,24 +15,27 @@ namespace haven::sim {
 
 constexpr uint64_t kRamPages = 64, kVgaPages = 2;
 constexpr uint64_t kSectorBytes = 512;
-constexpr uint64_t kLogSectors = 256, kDataSectors = 256;
-constexpr uint64_t kDiskBytes = (kLogSectors + kDataSectors) * kSectorBytes;
+constexpr uint64_t kLogSectors = 256, kDataSectors = 320;
+/// The log, and the data.
+constexpr uint32_t kDisks = 2;
+constexpr uint64_t kDiskBytes[kDisks] = {kLogSectors * kSectorBytes, kDataSectors* kSectorBytes};
+using Disks = std::array<Bytes, kDisks>;
 /// A guest does no more: its log is full then.
 constexpr uint64_t kMostOperations = kLogSectors - 1;
 
 /// The guest is a database: it does one numbered operation after the other, each on order of its client. What an
 /// operation writes follows from its number, a value that this copy of the guest has chosen, and all operations
-/// before it. So memory and disk follow from the list of values, and two copies that went on separately differ.
+/// before it. So memory and disks follow from the list of values, and two copies that went on separately differ.
 struct Operation {
   uint64_t number = 0;
   uint64_t value = 0;
   uint64_t chain = 0;  ///< of it and all before it
 };
 
-/// Where the writes of an operation to the disk are, in their order.
+/// Where the writes of an operation to the disks are, in their order.
 enum class Step : uint8_t { kIdle, kData, kDataFlush, kLog, kLogFlush };
 
-/// What the guest is made of, besides its disk.
+/// What the guest is made of, besides its disks.
 class ModelState {
  public:
   ModelState();
@@ -44,10 +48,12 @@ class ModelState {
   /// The effect on memory. @return the pages that it has written: region in the high half.
   std::vector<uint64_t> Do(const Operation& operation);
 
-  /// Octets of the disk that the operation writes: a few sectors, then its record in the log.
+  /// What the operation writes: a few sectors, which some zero, then its record in the log.
   struct Write {
+    uint32_t disk;
     uint64_t offset;
     Bytes data;
+    bool zero = false, may_unmap = false;
   };
   static Write DataOf(const Operation& operation);
   static Write LogOf(const Operation& operation);
@@ -59,22 +65,22 @@ class ModelState {
 
   Bytes SaveDevice(uint64_t padding) const;
 
-  /// From what a checkpoint has: the list of operations comes from the log on the disk.
+  /// From what a checkpoint has: the list of operations comes from the log.
   /// @param why  filled: what is wrong, empty if all fits together.
-  static ModelState Load(ByteSpan device, const std::vector<ByteSpan>& memory, ByteSpan disk, std::string& why);
+  static ModelState Load(ByteSpan device, const std::vector<ByteSpan>& memory, const Disks& disks, std::string& why);
   /// What makes a disk one that a machine starts from: in its first sector, which no operation writes.
   static void MakeBootable(std::span<uint8_t> sector);
-  static bool Bootable(ByteSpan disk);
-  /// After a loss of power: from the disk alone.
-  static ModelState Boot(ByteSpan disk, std::string& why);
+  static bool Bootable(const Disks& disks);
+  /// After a loss of power: from the disks alone.
+  static ModelState Boot(const Disks& disks, std::string& why);
   /// What an operation that was not finished has left in the data, as it was before: after Boot(), before all else.
-  std::vector<Write> Undo(ByteSpan disk) const;
+  std::vector<Write> Undo(const Disks& disks) const;
 
  private:
-  void ReadLog(ByteSpan disk, uint64_t most);
+  void ReadLog(const Disks& disks, uint64_t most);
   Bytes ExpectedData() const;
-  /// Whether the data region is what the operations have written; of the one that comes next a part may be there.
-  std::string CheckData(ByteSpan disk) const;
+  /// Whether the data are what the operations have written; of the one that comes next a part may be there.
+  std::string CheckData(const Disks& disks) const;
 
   std::vector<Operation> done_;
 };

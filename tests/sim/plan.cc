@@ -33,8 +33,10 @@ Settings MakeSettings(Random& random) {
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
   settings.longest_pause_us = random.Percent(50) ? 4000 : 40000;
   // Else no epoch would have more than one of them.
-  if (random.Percent(50)) settings.ahead = random.Between(1, 8);
-  settings.longest_pause_us *= 1 + settings.ahead;
+  if (random.Percent(40)) {
+    settings.ahead = random.Between(1, 6);
+    settings.longest_pause_us = 40'000 * (1 + settings.ahead);
+  }
   return settings;
 }
 
@@ -76,7 +78,8 @@ Fault MakeFault(Kind kind, Random& random) {
   fault.time = ShortOrLong(random);
   fault.both = random.Percent(50);
   if (fault.IsArmed()) ChooseMoment(fault, random);
-  if (kind == Kind::kFailWrites || kind == Kind::kFailSyncs) fault.count = random.Between(1, 3);
+  if (kind == Kind::kFailWrites || kind == Kind::kFailSyncs || kind == Kind::kFailStart)
+    fault.count = random.Between(1, 3);
   if (kind == Kind::kOctet) {
     const uint64_t most = random.Percent(30) ? 400 : random.Percent(50) ? 20'000 : 400'000;
     fault.octet = {static_cast<Network::Fault::Kind>(random.Below(3)), static_cast<unsigned>(random.Below(4)),
@@ -210,10 +213,10 @@ void LetSilenceDecide() { g_silence_decides = true; }
 
 const char* KindName(Kind kind) {
   constexpr const char* kNames[Fault::kKinds] = {
-      "kill-guest",  "kill-daemon", "power-off",      "blackout",       "cut",           "freeze",
-      "slow",        "octet",       "at-record",      "at-file",        "full",          "read-only",
-      "fail-writes", "fail-syncs",  "arbiter-silent", "restart-daemon", "restart-guest", "switch-on",
-      "protect",     "unprotect",   "failover",       "failover-force", "discard",       "hand-over"};
+      "kill-guest",     "kill-daemon",    "power-off",      "blackout",      "cut",       "freeze",      "slow",
+      "octet",          "at-record",      "at-file",        "full",          "read-only", "fail-writes", "fail-syncs",
+      "arbiter-silent", "fail-start",     "restart-daemon", "restart-guest", "switch-on", "protect",     "unprotect",
+      "failover",       "failover-force", "discard",        "hand-over"};
   return kNames[static_cast<size_t>(kind)];
 }
 

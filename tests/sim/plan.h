@@ -29,6 +29,7 @@ struct Fault {
     kFailWrites,
     kFailSyncs,
     kArbiterSilent,
+    kFailStart,      ///< the backup's next start of the guest
     kRestartDaemon,  ///< in good order
     kRestartGuest,   ///< in good order: the guest is powered off, and on again
     kSwitchOn,       ///< the guest, on this host, as a boot script does

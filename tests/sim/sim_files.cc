@@ -178,7 +178,10 @@ int SimFiles::Allocate(int fd, int mode, off_t at, off_t bytes) {
   if (Dirty* dirty = DirtyOf(fd)) {
     Remember(*dirty, {static_cast<uint64_t>(at), Bytes(static_cast<size_t>(bytes)), false, 0, {}});
   }
-  return Files::Allocate(fd, mode, at, bytes);
+  const int result = Files::Allocate(fd, mode, at, bytes);
+  // Not every file system can do all of it.
+  if (Dirty* dirty = DirtyOf(fd); dirty != nullptr && result != 0) dirty->changes.pop_back();
+  return result;
 }
 
 int SimFiles::Sync(int fd) {

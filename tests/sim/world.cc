@@ -56,16 +56,32 @@ World::World(uint64_t seed, const std::string& folder, const Settings& given, bo
   for (const Host& host : hosts) {
     HAVEN_ASSERT(mkdir(host.folder.c_str(), 0700) == 0 && mkdir(StateRoot(host).c_str(), 0700) == 0);
   }
-  // The guest's disk, on the host where it is at home.
-  const int fd = open(DiskPath(hosts[0]).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  Bytes sector(kSectorBytes);
-  ModelState::MakeBootable(sector);
-  HAVEN_ASSERT(fd >= 0 && ftruncate(fd, kDiskBytes) == 0 && pwrite(fd, sector.data(), sector.size(), 0) > 0);
-  close(fd);
+  // The guest's disks, on the host where it is at home.
+  for (uint32_t disk = 0; disk < kDisks; disk++) {
+    const int fd = open(DiskPath(hosts[0], disk).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    Bytes sector(kSectorBytes);
+    if (disk == 0) ModelState::MakeBootable(sector);
+    HAVEN_ASSERT(fd >= 0 && ftruncate(fd, kDiskBytes[disk]) == 0 && pwrite(fd, sector.data(), sector.size(), 0) > 0);
+    close(fd);
+  }
   scheduler.Begin(&files);
 }
 
 World::~World() = default;
+
+Disks World::ReadDisks(const Host& host) {
+  Disks disks;
+  for (uint32_t disk = 0; disk < kDisks; disk++) {
+    const int fd = open(DiskPath(host, disk).c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0) continue;
+    HAVEN_ASSERT(fstat(fd, &st) == 0);
+    disks[disk].resize(static_cast<size_t>(st.st_size));
+    HAVEN_ASSERT(pread(fd, disks[disk].data(), disks[disk].size(), 0) == st.st_size);
+    close(fd);
+  }
+  return disks;
+}
 
 void World::After(Duration delay, std::function<void()> act) {
   const Instant at = scheduler.world_now() + delay;

@@ -21,7 +21,7 @@ class BackupDaemon;
 class DeviceModel;
 
 constexpr char kGuest[] = "vm";
-constexpr char kDisk[] = "vda";
+constexpr const char* kDiskNames[kDisks] = {"vda", "vdb"};
 constexpr char kPort[] = "7780";
 
 /// How the two hosts of a run are configured.
@@ -65,7 +65,9 @@ class World {
   void Freeze(Host& host, Duration time, bool clock_too);
 
   Host& other(const Host& host) { return &host == &hosts[0] ? hosts[1] : hosts[0]; }
-  std::string DiskPath(const Host& host) const { return host.folder + "/" + kDisk; }
+  static std::string DiskPath(const Host& host, uint32_t disk) { return host.folder + "/" + kDiskNames[disk]; }
+  /// Of a host that has them. @return empty ones if it has not.
+  static Disks ReadDisks(const Host& host);
   std::string StateRoot(const Host& host) const { return host.folder + "/state"; }
   session::ArbiterChoice ArbiterFor(const Host& host);
   /// Until when this host's arbiter gives no answer.
@@ -87,6 +89,7 @@ class World {
   std::vector<std::unique_ptr<DeviceModel>> models;
   std::vector<std::unique_ptr<BackupDaemon>> daemons;
   unsigned failovers = 0;
+  std::map<const Host*, unsigned> failing_starts;  ///< how many of the next, of a copy by the backup
   /// instance -> role that has won
   std::map<std::string, std::string> verdicts;
 
