@@ -76,6 +76,7 @@ void DeviceModel::Protect() {
 
 void DeviceModel::End(wire::Goodbye reason) {
   world_.Note(process_.name, "is ended");
+  powered_off_ = reason == wire::Goodbye::kGuestPoweredOff;
   if (session_ != nullptr) AsEngine([&] { session_->Stop(reason); });
   if (reason == wire::Goodbye::kUnprotect) {
     AsEngine([&] { session_.reset(); });
@@ -110,7 +111,8 @@ void DeviceModel::Halt() {
   halted_ = true;
   running_ = false;
   world_.Note(process_.name, "is halted");
-  if (world_.checker.forgiven()) return;
+  // A person ended it, or gave it to the backup, whose it is from its last word on.
+  if (world_.checker.forgiven() || powered_off_ || HandsOver()) return;
   const bool lost = std::any_of(world_.verdicts.begin(), world_.verdicts.end(),
                                 [](const auto& verdict) { return verdict.second == "backup"; });
   const bool promoted = std::any_of(world_.models.begin(), world_.models.end(), [this](const auto& model) {
@@ -118,6 +120,11 @@ void DeviceModel::Halt() {
   });
   if (!lost && !promoted)
     world_.checker.Broken("killed: replication has halted the only copy, on " + process_.host.name);
+}
+
+bool DeviceModel::HandsOver() {
+  const session::PrimaryStatus status = AsEngine([&] { return session_->Query(); });
+  return status.message.find("while the guest was handed over") != std::string::npos;
 }
 
 // --- memory ---------------------------------------------------------------------

@@ -81,6 +81,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void Advance();
   bool WriteLocally(const ModelState::Write& write);
   bool Holds(const iovec& frame);
+  /// Its protection was ended between the hand-over's last word and the answer.
+  bool HandsOver();
   void SendReply(uint64_t number);
   void Leave(Checker::Leave why);
   void PumpCopy(uint32_t disk);
@@ -90,7 +92,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   Process& process_;
   const bool incoming_;
   int fds_[kDisks] = {-1, -1};
-  bool running_ = false, halted_ = false, protect_ = false;
+  bool running_ = false, halted_ = false, protect_ = false, powered_off_ = false;
   std::unique_ptr<session::StartGate> gate_;
   std::unique_ptr<session::PrimarySession> session_;
   std::optional<session::PrimaryState> session_state_;
