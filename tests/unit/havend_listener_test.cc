@@ -57,6 +57,14 @@ TEST_GROUP(HavendListener) {
     CHECK_TRUE(link.ok());
     return std::move(link.value());
   }
+  /// Has said HELLO.
+  std::unique_ptr<Link> ConnectFor(const std::string& guest) {
+    auto link = Connect();
+    wire::Hello hello;
+    hello.guest = guest;
+    CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+    return link;
+  }
   wire::ErrorBody ErrorAfter(Link & link) {
     Record record;
     Status received = link.Receive(record, kLong);
@@ -70,10 +78,7 @@ TEST_GROUP(HavendListener) {
 
 TEST(HavendListener, PassesOnAConnectionForAGuestItKnows) {
   Listen(kLong);
-  auto link = Connect();
-  wire::Hello hello;
-  hello.guest = "web1";
-  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  auto link = ConnectFor("web1");
   Record record;
   CHECK_TRUE(link->Receive(record, kLong).ok());
   CHECK(record.header.type == wire::Type::kHelloReply);
@@ -83,10 +88,7 @@ TEST(HavendListener, PassesOnAConnectionForAGuestItKnows) {
 
 TEST(HavendListener, NamesTheGuestThatItDoesNotKnow) {
   Listen(kLong);
-  auto link = Connect();
-  wire::Hello hello;
-  hello.guest = "mail";
-  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  auto link = ConnectFor("mail");
   wire::ErrorBody error = ErrorAfter(*link);
   CHECK(error.code == wire::Error::kUnknownGuest);
   STRCMP_CONTAINS("no guest named 'mail'", error.message.c_str());
@@ -94,10 +96,7 @@ TEST(HavendListener, NamesTheGuestThatItDoesNotKnow) {
 
 TEST(HavendListener, SaysWhyAGuestCannotBeProtected) {
   Listen(kLong);
-  auto link = Connect();
-  wire::Hello hello;
-  hello.guest = "broken";
-  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  auto link = ConnectFor("broken");
   wire::ErrorBody error = ErrorAfter(*link);
   CHECK(error.code == wire::Error::kEnvironment);
   STRCMP_EQUAL("its folder is no folder", error.message.c_str());
@@ -134,10 +133,7 @@ TEST(HavendListener, SurvivesOctetsThatAreNoProtocolAtAll) {
   while (recv(fd, answer, sizeof(answer), 0) > 0) {
   }
   close(fd);
-  auto link = Connect();
-  wire::Hello hello;
-  hello.guest = "web1";
-  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  auto link = ConnectFor("web1");
   Record record;
   CHECK_TRUE(link->Receive(record, kLong).ok());
 }
@@ -158,10 +154,7 @@ TEST(HavendListener, HasRoomForAPrimaryWhenManySayNothing) {
   Listen(milliseconds(600000));
   std::vector<std::unique_ptr<Link>> silent;
   for (int i = 0; i < 200; i++) silent.push_back(Connect());
-  auto link = Connect();
-  wire::Hello hello;
-  hello.guest = "web1";
-  CHECK_TRUE(link->Send(wire::Type::kHello, 0, wire::Encode(hello)).ok());
+  auto link = ConnectFor("web1");
   Record record;
   const Status received = link->Receive(record, kLong);
   CHECK_TRUE_TEXT(received.ok(), received.message().c_str());

@@ -34,6 +34,15 @@ TEST_GROUP(BackupGuest) {
     CHECK(pair.BackupReaches(BackupState::kProtecting));
     return session;
   }
+  /// A backup that may promote itself, if its arbiter lets it, has lost its primary.
+  std::unique_ptr<HandMadeSession> LosePrimary(const std::string& arbiter) {
+    pair.backup_options.auto_promote = true;
+    pair.backup_options.arbiter = arbiter;
+    pair.StartBackup();
+    auto session = Committed(1);
+    session->Close();
+    return session;
+  }
   /// A backup that may promote itself has lost its primary, and stood still meanwhile.
   std::unique_ptr<HandMadeSession> LostAfterAStandStill() {
     pair.backup_options.deadline = milliseconds(1000);
@@ -316,21 +325,13 @@ TEST(BackupGuest, PromotesItselfWhenThatIsAllowed) {
 }
 
 TEST(BackupGuest, PromotesItselfWhenTheArbiterDecidesForIt) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = pair.Arbiter("exit 0");
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary(pair.Arbiter("exit 0"));
   CHECK(pair.BackupReaches(BackupState::kPromoted));
   STRCMP_EQUAL(("backup " + Hex(session->token) + "\n").c_str(), pair.Asked().c_str());
 }
 
 TEST(BackupGuest, DoesNotPromoteWhenTheArbiterDecidesForThePrimary) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = pair.Arbiter("exit 1");
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary(pair.Arbiter("exit 1"));
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
   CheckMessage("not promoted: the arbiter decided for the primary: the arbiter exited with status 1");
   HAVEN_CHECK_FAILS(StatusCode::kRefused,
@@ -342,11 +343,7 @@ TEST(BackupGuest, DoesNotPromoteWhenTheArbiterDecidesForThePrimary) {
 }
 
 TEST(BackupGuest, AsksAnArbiterThatDoesNotAnswerAgainEverySecond) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = pair.folder.File("arbiter");  // not there yet
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary(pair.folder.File("arbiter"));  // not there yet
   for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(1000)));
   CHECK(pair.clock.IsAwaited(milliseconds(1000)));
   CHECK(pair.backup->Query().state == BackupState::kPromoting);
@@ -357,11 +354,7 @@ TEST(BackupGuest, AsksAnArbiterThatDoesNotAnswerAgainEverySecond) {
 }
 
 TEST(BackupGuest, ThatWaitsForItsArbiterPromotesByOrderOfAPerson) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = "/nonexistent/arbiter";
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary("/nonexistent/arbiter");
   CHECK(Eventually([&] { return pair.backup->Query().message.starts_with("waiting for the arbiter: "); }));
   CHECK(pair.backup->Query().state == BackupState::kPromoting);
   Status asked = pair.backup->Failover(false);
@@ -372,11 +365,7 @@ TEST(BackupGuest, ThatWaitsForItsArbiterPromotesByOrderOfAPerson) {
 }
 
 TEST(BackupGuest, ThatWaitsForAnArbiterThatHangsMakesWayForAPerson) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = pair.ArbiterThatHangsFirst();
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary(pair.ArbiterThatHangsFirst());
   CHECK(pair.ArbiterHangs());
   HAVEN_CHECK_OK(pair.backup->Failover(false));
   CHECK(pair.backup->Query().state == BackupState::kPromoted);
@@ -384,11 +373,7 @@ TEST(BackupGuest, ThatWaitsForAnArbiterThatHangsMakesWayForAPerson) {
 }
 
 TEST(BackupGuest, PromotesItselfAfterAPersonsOrderHasFailed) {
-  pair.backup_options.auto_promote = true;
-  pair.backup_options.arbiter = pair.Arbiter("exit 2");
-  pair.StartBackup();
-  auto session = Committed(1);
-  session->Close();
+  auto session = LosePrimary(pair.Arbiter("exit 2"));
   CHECK(Eventually([&] { return pair.backup->Query().message.starts_with("waiting for the arbiter: "); }));
   CHECK(pair.backup->Failover(false).code() == StatusCode::kEnvironment);
   CHECK_EQUAL(0, pair.activator.activations());

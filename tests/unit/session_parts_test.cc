@@ -90,12 +90,12 @@ TEST(MainThread, WaitsForAFunctionThatClosesTheGateItself) {
   CHECK(ended && other_ran);
 }
 
-TEST_GROUP(Arbiter){
-    Status Ask(const ArbiterChoice& arbiter, const std::string& guest, const std::string& instance,
-               const char* role){return AskArbiter(arbiter, guest, instance, role, [] { return false; });
+TEST_GROUP(Arbiter){};
+
+static Status Ask(const ArbiterChoice& arbiter, const std::string& guest, const std::string& instance,
+                  const char* role) {
+  return AskArbiter(arbiter, guest, instance, role, [] { return false; });
 }
-}
-;
 
 TEST(Arbiter, HasWonWhenTheCommandSucceeds) { HAVEN_CHECK_OK(Ask("true", "vm", "00", "primary")); }
 
