@@ -14,6 +14,7 @@ libhavenengine_la_SOURCES = \
 	core/link.cc core/link.h \
 	core/random_token.cc core/random_token.h \
 	core/records.cc core/records.h \
+	core/room.h \
 	core/scheduler.h \
 	core/status.cc core/status.h \
 	core/tcp.cc core/tcp.h \

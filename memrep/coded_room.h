@@ -21,7 +21,7 @@ constexpr size_t kKeptHeadsAt = kWholesAt + wire::kMaxPagesPerRecord * kPackedBy
 
 /// @param keeping  pages may be kept for other guests.
 inline void MakeRoom(EncodedPages& record, bool keeping) {
-  record.coded.resize(kKeptHeadsAt + (keeping ? wire::kMaxPagesPerRecord * kKeptHeadBytes : 0));
+  record.coded.Reserve(kKeptHeadsAt + (keeping ? wire::kMaxPagesPerRecord * kKeptHeadBytes : 0));
 }
 
 /// For the pages of a part that travel alone: kPartBytes.

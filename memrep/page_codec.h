@@ -7,6 +7,7 @@
 
 #include "core/bytes.h"
 #include "core/records.h"
+#include "core/room.h"
 #include "memrep/encoder_options.h"
 
 namespace haven::memrep {
@@ -25,7 +26,7 @@ struct EncodedPages {
   std::vector<ByteSpan> payload;
   uint32_t pages = 0;  ///< entries; 0: none of the pages has changed, send nothing
   uint64_t bytes = 0;  ///< of the whole body
-  Bytes coded;         ///< the encoder's
+  Room coded;          ///< the encoder's
 };
 
 /// Turns pages into PAGES records. One thread; may keep state between epochs

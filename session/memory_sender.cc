@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/failpoint.h"
+#include "core/room.h"
 
 namespace haven::session {
 namespace {
@@ -33,7 +34,7 @@ Status MemorySender::SendLive(const std::vector<std::vector<uint64_t>>& bitmaps,
                               const std::function<void(uint64_t)>& progress) {
   // Copied before they are sent: a page that changes between its checksum and
   // its sending would look like a broken connection.
-  Bytes copies(wire::kMaxPagesPerRecord * uint64_t{kPageBytes});
+  const Room copies(wire::kMaxPagesPerRecord * uint64_t{kPageBytes});
   std::vector<memrep::PageRef> batch;
   for (uint32_t r = 0; r < regions_.size(); r++) {
     auto flush = [&]() -> Status {
