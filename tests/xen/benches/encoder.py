@@ -27,7 +27,6 @@ sys.path.insert(0, str(places.ROOT / "tests" / "bench"))
 import ablation  # noqa: E402
 import server_loads  # noqa: E402
 
-SECONDS = 3600
 LOADS = os.environ.get("HAVEN_BENCH_LOADS", "sql kv web build kvd").split()
 # 16 clients of pgbench take this guest half a minute to connect; without any transaction done it says no tps.
 SERVER_LOADS = {**server_loads.LOADS,

@@ -8,7 +8,6 @@ from haven_xen.bed import Testbed
 from haven_xen.haven import Protection, haven, protected_guest, status
 from haven_e2e.scenario import Notes
 
-SECONDS = 3600
 # Of a pause, as HAVEN itself sees them; commit is from the cut to COMMITTED.
 PARTS = ("pause", "stop", "device", "harvest", "copy", "resume", "settle", "commit")
 DEADLINE_MS = 2000

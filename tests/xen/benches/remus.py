@@ -10,7 +10,6 @@ from haven_xen.guest import XenGuest
 from haven_e2e.processes import wait_until
 from haven_e2e.scenario import Notes
 
-SECONDS = 3600
 LOG = "/var/log/xen/remus.log"
 
 

@@ -11,7 +11,6 @@ from haven_xen.haven import Protection, protected_guest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 SHORT = True  # the second cut alone
 
 

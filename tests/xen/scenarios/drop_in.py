@@ -11,7 +11,6 @@ from haven_xen.host import Host
 from haven_e2e.processes import Failure, Skip
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 SHORT = True
 EXTRA_DISK = "format=raw,vdev=xvdf,access=rw,backendtype=qdisk,target=/data/extra"
 EXTRA_NIC = "mac=52:54:00:77:00:11,bridge=xenbr0,type=vif"

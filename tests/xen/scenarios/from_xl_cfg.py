@@ -12,7 +12,6 @@ from haven_xen.host import Host
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 TYPED = "/run/typed"
 
 

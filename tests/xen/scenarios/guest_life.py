@@ -10,8 +10,6 @@ from haven_xen.bed import Testbed
 from haven_xen.haven import Protection, haven, protected_guest
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
-
 
 def run(bed: Testbed, t: Notes) -> None:
     # A hole of 3840 MiB leaves 256 MiB below 4 GiB; the rest is above.

@@ -10,8 +10,6 @@ from haven_xen.haven import Protection, protected_guest
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
-
 
 def run(bed: Testbed, t: Notes) -> None:
     protection = Protection(bed, protected_guest())

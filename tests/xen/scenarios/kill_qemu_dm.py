@@ -8,8 +8,6 @@ from haven_xen.haven import Protection, protected_guest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
-
 
 def run(bed: Testbed, t: Notes) -> None:
     protection = Protection(bed, protected_guest())

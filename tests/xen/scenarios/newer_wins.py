@@ -11,8 +11,6 @@ from haven_xen.host import Host
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
-
 
 def run(bed: Testbed, t: Notes) -> None:
     protection = Protection(bed, protected_guest(), promote="manual")

@@ -11,8 +11,6 @@ from haven_xen.haven import LOAD, Protection, haven, protected_guest, status
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
-
 
 def run(bed: Testbed, t: Notes) -> None:
     migrate_ms = _migrate(bed, t)

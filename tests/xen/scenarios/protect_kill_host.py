@@ -12,7 +12,6 @@ from haven_xen.haven import Protection, protected_guest, status
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 SHORT = True
 
 

@@ -15,7 +15,6 @@ from haven_xen.haven import Protection, haven, protected_guest, status
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 SHORT = True  # protected once, and not unprotected
 # To freeze and thaw takes this guest a second or two of testbed time.
 INTERVAL_MS = 2000

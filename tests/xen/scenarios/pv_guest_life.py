@@ -9,7 +9,6 @@ from haven_xen.haven import Protection, haven, protected_guest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 900
 # To freeze and thaw takes this guest a second of testbed time.
 INTERVAL_MS = 2000
 # Its output is held for ten of these when it does not answer.

@@ -10,8 +10,6 @@ from haven_xen.haven import HAVEN, protected_guest
 from haven_e2e.processes import Failure
 from haven_e2e.scenario import Notes
 
-SECONDS = 600
-
 
 def run(bed: Testbed, t: Notes) -> None:
     disks = [f"format=raw,vdev=xvd{'ab'[number]},access=rw,backendtype=phy,target={path}"
