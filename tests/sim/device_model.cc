@@ -187,6 +187,7 @@ void DeviceModel::BeginNext() {
 }
 
 bool DeviceModel::WriteLocally(const ModelState::Write& write) {
+  if (write.leaves_data) return true;
   ByteSpan data = write.data;
   return os::WriteAllAt(fds_[write.disk], data, write.offset) == 0;
 }
@@ -201,10 +202,10 @@ void DeviceModel::DoStep() {
     const auto write =
         state_.step == Step::kData ? ModelState::DataOf(state_.pending) : ModelState::LogOf(state_.pending);
     const iovec iov{const_cast<uint8_t*>(write.data.data()), write.data.size()};
-    const auto kind = write.zero ? blkrep::Request::Kind::kZero : blkrep::Request::Kind::kWrite;
-    const blkrep::Request request{kind, write.may_unmap, write.disk, write.offset, write.data.size()};
+    const blkrep::Request request{write.kind, write.may_unmap, write.disk, write.offset, write.data.size()};
+    const int parts = write.kind == blkrep::Request::Kind::kWrite ? 1 : 0;
     waits = session_ != nullptr &&
-            AsEngine([&] { return session_->disks().Submit(request, &iov, write.zero ? 0 : 1, 0, RequestDone, this); });
+            AsEngine([&] { return session_->disks().Submit(request, &iov, parts, 0, RequestDone, this); });
     HAVEN_ASSERT(WriteLocally(write));
   } else {
     const uint32_t disk = state_.step == Step::kDataFlush ? 1 : 0;

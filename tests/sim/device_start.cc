@@ -48,6 +48,7 @@ Status DeviceModel::Activate(World& world, Host& host, const memrep::GuestImage*
   std::string why;
   if (image == nullptr) {
     model.state_ = ModelState::Boot(disks, why);
+    world.checker.ForgiveAlone(host.name);  // the order says that it is lost
   } else {
     std::vector<ByteSpan> memory;
     for (const auto& region : image->regions()) memory.emplace_back(region.data, region.bytes);

@@ -225,6 +225,9 @@ void Director::BeginOrder(const Fault& fault, Host& host) {
       if (!world_.settings.arbiter && !world_.settings.pause_on_loss)
         world_.checker.Forgive("failover without an arbiter");
       return daemon->Order("failover", [](session::BackupGuest& guest) { return guest.Failover(false); });
+    case Kind::kFailoverCold:
+      if (!world_.settings.arbiter) world_.checker.Forgive("failover --cold without an arbiter");
+      return daemon->Order("failover --cold", [](session::BackupGuest& guest) { return guest.FailoverCold(false); });
     case Kind::kFailoverForce:
       world_.checker.Forgive("failover --force");
       return daemon->Order("failover --force", [](session::BackupGuest& guest) { return guest.Failover(true); });
@@ -308,8 +311,7 @@ void Director::Persons() {
   for (Host& host : world_.hosts) {
     if (DeviceModel* model = world_.ModelOn(host); model != nullptr && !model->running()) world_.Kill(model->process());
   }
-  // What the other copy did alone is lost with it: the order says so.
-  if (order("failover --cold", true, [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
+  if (order("failover --cold", false, [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
   world_.Note("director", "no copy runs; that is for a person to decide");
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr uint64_t kLogMagic = 0x474F4C4E56414853, kBootMagic = 0x544F4F424E564148;
 constexpr uint64_t kMostDataSectors = 6;
+using Kind = blkrep::Request::Kind;
 
 uint64_t ReadU64(ByteSpan from, uint64_t at) {
   uint64_t value;
@@ -25,6 +26,10 @@ bool OfRightSize(const Disks& disks) {
     if (disks[i].size() != kDiskBytes[i]) return false;
   }
   return true;
+}
+
+bool IsZero(ByteSpan octets) {
+  return octets[0] == 0 && memcmp(octets.data(), octets.data() + 1, octets.size() - 1) == 0;
 }
 
 /// A sector of data says which operation wrote it.
@@ -52,7 +57,8 @@ std::vector<uint64_t> ModelState::Do(const Operation& operation) {
     const uint64_t random = Mix(operation.chain, i + 1);
     // Most of a page stays, so that what is sent refers to what the backup has.
     const uint64_t page = 2 + random % (kRamPages - 2), at = (random >> 8) % (kPageBytes - 256);
-    for (uint64_t o = 0; o < 256; o++) ram[page * kPageBytes + at + o] = static_cast<uint8_t>(Mix(random, o / 16));
+    for (uint64_t o = 0; o < 256; o += 16)
+      memset(&ram[page * kPageBytes + at + o], static_cast<int>(Mix(random, o)), 16);
     WriteU64(ram, page * kPageBytes, operation.chain);
     written.push_back(page);
     if (random >> 60 == 0) {  // two equal pages
@@ -71,11 +77,18 @@ std::vector<uint64_t> ModelState::Do(const Operation& operation) {
 
 ModelState::Write ModelState::DataOf(const Operation& operation) {
   const uint64_t sectors = 1 + operation.chain % kMostDataSectors;
-  const uint64_t first = (operation.chain >> 8) % (kDataSectors - kMostDataSectors);
+  // Half of them in one place, where most write over what the one before has written.
+  const bool together = (operation.chain >> 48) % 2 == 0;
+  const uint64_t first = (operation.chain >> 8) % (together ? kMostDataSectors : kDataSectors - kMostDataSectors);
   Write write{1, first * kSectorBytes, Bytes(sectors * kSectorBytes)};
-  write.zero = (operation.chain >> 32) % 8 == 0;
-  write.may_unmap = write.zero && (operation.chain >> 40) % 2 == 0;
-  for (uint64_t i = 0; !write.zero && i < sectors; i++) FillSector(write.data.data() + i * kSectorBytes, operation, i);
+  constexpr Kind kKinds[8] = {Kind::kZero,  Kind::kDiscard, Kind::kWrite, Kind::kWrite,
+                              Kind::kWrite, Kind::kWrite,   Kind::kWrite, Kind::kWrite};
+  write.kind = kKinds[(operation.chain >> 32) % 8];
+  const bool coin = (operation.chain >> 40) % 2 == 0;
+  write.may_unmap = write.kind == Kind::kZero && coin;
+  write.leaves_data = write.kind == Kind::kDiscard && coin;
+  if (write.kind != Kind::kWrite) return write;
+  for (uint64_t i = 0; i < sectors; i++) FillSector(write.data.data() + i * kSectorBytes, operation, i);
   return write;
 }
 
@@ -110,38 +123,48 @@ void ModelState::ReadLog(const Disks& disks, uint64_t most) {
   }
 }
 
-Bytes ModelState::ExpectedData() const {
-  Bytes expected(kDataSectors * kSectorBytes);
-  for (const Operation& operation : done_) {
-    const Write write = DataOf(operation);
-    std::copy(write.data.begin(), write.data.end(), expected.begin() + static_cast<ptrdiff_t>(write.offset));
-  }
+void ModelState::Data::Apply(const Write& write) {
+  const auto first = static_cast<ptrdiff_t>(write.offset / kSectorBytes);
+  const auto sectors = static_cast<ptrdiff_t>(write.data.size() / kSectorBytes);
+  const bool discards = write.kind == Kind::kDiscard;
+  std::fill_n(discarded_.begin() + first, sectors, discards);
+  if (!discards)
+    std::copy(write.data.begin(), write.data.end(), octets_.begin() + static_cast<ptrdiff_t>(write.offset));
+}
+
+bool ModelState::Data::Allows(uint64_t index, ByteSpan sector) const {
+  const ByteSpan due = Sector(index);
+  return memcmp(due.data(), sector.data(), kSectorBytes) == 0 || (discarded_[index] && IsZero(sector));
+}
+
+ModelState::Data ModelState::ExpectedData() const {
+  Data expected;
+  for (const Operation& operation : done_) expected.Apply(DataOf(operation));
   return expected;
 }
 
 std::vector<ModelState::Write> ModelState::Undo(const Disks& disks) const {
-  const Bytes expected = ExpectedData();
+  const Data expected = ExpectedData();
   std::vector<Write> writes;
-  for (uint64_t at = 0; at < expected.size(); at += kSectorBytes) {
-    const ByteSpan due = ByteSpan(expected).subspan(at, kSectorBytes);
-    if (std::equal(due.begin(), due.end(), disks[1].begin() + static_cast<ptrdiff_t>(at))) continue;
-    writes.push_back({1, at, Bytes(due.begin(), due.end())});
+  for (uint64_t i = 0; i < kDataSectors; i++) {
+    const ByteSpan due = expected.Sector(i);
+    if (expected.Allows(i, ByteSpan(disks[1]).subspan(i * kSectorBytes, kSectorBytes))) continue;
+    writes.push_back({1, i * kSectorBytes, Bytes(due.begin(), due.end())});
   }
   return writes;
 }
 
 std::string ModelState::CheckData(const Disks& disks) const {
-  const Bytes expected = ExpectedData();
+  const Data expected = ExpectedData();
   uint64_t zeroed = 0;
   for (uint64_t i = 0; i < kDataSectors; i++) {
     const ByteSpan sector = ByteSpan(disks[1]).subspan(i * kSectorBytes, kSectorBytes);
-    if (std::equal(sector.begin(), sector.end(), expected.begin() + static_cast<ptrdiff_t>(i * kSectorBytes))) continue;
+    if (expected.Allows(i, sector)) continue;
     const uint64_t writer = ReadU64(sector, 0);
     if (writer == counter() + 1) continue;
-    const bool zero = std::all_of(sector.begin(), sector.end(), [](uint8_t octet) { return octet == 0; });
-    if (zero && ++zeroed <= kMostDataSectors) continue;
+    if (IsZero(sector) && ++zeroed <= kMostDataSectors) continue;
     return "sector " + std::to_string(i) + " of the data is of operation " + std::to_string(writer) +
-           ", where the last to write was " + std::to_string(ReadU64(expected, i * kSectorBytes)) + ", and " +
+           ", where the last to write was " + std::to_string(ReadU64(expected.Sector(i), 0)) + ", and " +
            std::to_string(counter()) + " are done";
   }
   return "";
@@ -168,10 +191,12 @@ ModelState ModelState::Load(ByteSpan device, const std::vector<ByteSpan>& memory
   if (state.chain() != chain) why = "the log on the disk is of another history than the memory";
   if (why.empty()) why = state.CheckData(disks);
   for (size_t i = 0; i < memory.size() && why.empty(); i++) {
-    const auto [ours, theirs] = std::mismatch(state.memory[i].begin(), state.memory[i].end(), memory[i].begin());
-    if (ours == state.memory[i].end()) continue;
-    why = "page " + std::to_string((ours - state.memory[i].begin()) / static_cast<ptrdiff_t>(kPageBytes)) +
-          " of memory " + std::to_string(i) + " is not what " + std::to_string(counter) + " operations have written";
+    for (uint64_t at = 0; at < state.memory[i].size(); at += kPageBytes) {
+      if (memcmp(&state.memory[i][at], &memory[i][at], kPageBytes) == 0) continue;
+      why = "page " + std::to_string(at / kPageBytes) + " of memory " + std::to_string(i) + " is not what " +
+            std::to_string(counter) + " operations have written";
+      break;
+    }
   }
   state.step = step;
   state.step_done = step_done;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "blkrep/request.h"
 #include "core/bytes.h"
 #include "core/epoch.h"
 
@@ -48,12 +49,16 @@ class ModelState {
   /// The effect on memory. @return the pages that it has written: region in the high half.
   std::vector<uint64_t> Do(const Operation& operation);
 
-  /// What the operation writes: a few sectors, which some zero, then its record in the log.
+  /// What the operation does to the disks: it writes a few sectors, zeroes or discards them, then writes its record
+  /// to the log.
   struct Write {
     uint32_t disk;
     uint64_t offset;
-    Bytes data;
-    bool zero = false, may_unmap = false;
+    Bytes data;  ///< zeros, unless it writes
+    blkrep::Request::Kind kind = blkrep::Request::Kind::kWrite;
+    bool may_unmap = false;
+    /// What was discarded reads as zeros here; else as before.
+    bool leaves_data = false;
   };
   static Write DataOf(const Operation& operation);
   static Write LogOf(const Operation& operation);
@@ -78,7 +83,20 @@ class ModelState {
 
  private:
   void ReadLog(const Disks& disks, uint64_t most);
-  Bytes ExpectedData() const;
+  /// What the operations have made of the data.
+  class Data {
+   public:
+    Data() : octets_(kDataSectors * kSectorBytes), discarded_(kDataSectors) {}
+    void Apply(const Write& write);
+    ByteSpan Sector(uint64_t index) const { return ByteSpan(octets_).subspan(index * kSectorBytes, kSectorBytes); }
+    /// What was discarded may have become zeros, or not.
+    bool Allows(uint64_t index, ByteSpan sector) const;
+
+   private:
+    Bytes octets_;
+    std::vector<bool> discarded_;
+  };
+  Data ExpectedData() const;
   /// Whether the data are what the operations have written; of the one that comes next a part may be there.
   std::string CheckData(const Disks& disks) const;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "tests/sim/one_run.h"
 
+#include <malloc.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -68,8 +69,16 @@ void WriteAll(int fd, const std::string& text) {
   _exit(0);
 }
 
+/// One thread runs at a time, and the system gives what is freed and taken again page by page.
+void KeepMemory() {
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+}
+
 [[noreturn]] void RunHere(uint64_t seed, uint64_t dropped, bool shown, const std::string& folder, int fd) {
   StayOnOneProcessor();
+  KeepMemory();
   alarm(kLongestSeconds);
   Plan plan = MakePlan(seed);
   std::vector<Fault> left;

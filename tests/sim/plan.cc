@@ -196,6 +196,12 @@ Plan MakePlan(uint64_t seed) {
     hit.type = random.Percent(70) ? wire::Type::kCommitted : wire::Type::kDiskAck;
     if (hit.kind == Kind::kAtFile && hit.file == Fault::File::kAny) hit.count = random.Between(20, 160);
     plan.faults = {hit};
+    if (random.Percent(30)) {
+      Fault order = MakeFault(Kind::kFailoverCold, random);
+      order.host = 1;
+      order.at = hit.at + Time(random.Between(0, 2500));
+      plan.faults.push_back(order);
+    }
     // After a crash of its host a replica is booted without more ado only if all was stable before it was acknowledged.
     plan.settings.durable = random.Percent(hit.then == Fault::Then::kPowerOff || hit.kind == Kind::kPowerOff ? 85 : 30);
     plan.at_once = random.Percent(60);
@@ -216,7 +222,7 @@ const char* KindName(Kind kind) {
       "kill-guest",     "kill-daemon",    "power-off",      "blackout",      "cut",       "freeze",      "slow",
       "octet",          "at-record",      "at-file",        "full",          "read-only", "fail-writes", "fail-syncs",
       "arbiter-silent", "fail-start",     "restart-daemon", "restart-guest", "switch-on", "protect",     "unprotect",
-      "failover",       "failover-force", "discard",        "hand-over"};
+      "failover",       "failover-force", "failover-cold",  "discard",       "hand-over"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -37,6 +37,7 @@ struct Fault {
     kUnprotect,
     kFailover,
     kFailoverForce,
+    kFailoverCold,
     kDiscard,
     kHandOver,
   };
