@@ -14,6 +14,12 @@ AS_IF([test "$enable_sanitizers" = yes], [
   HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS $HAVEN_SANITIZE"
   HAVEN_LDFLAGS="$HAVEN_LDFLAGS $HAVEN_SANITIZE"])
 
+AC_ARG_ENABLE([thread-sanitizer],
+  [AS_HELP_STRING([--enable-thread-sanitizer], [build with ThreadSanitizer])])
+AS_IF([test "$enable_thread_sanitizer" = yes], [
+  HAVEN_CXXFLAGS="$HAVEN_CXXFLAGS -fsanitize=thread -fno-omit-frame-pointer"
+  HAVEN_LDFLAGS="$HAVEN_LDFLAGS -fsanitize=thread"])
+
 AC_ARG_ENABLE([precompiled-header],
   [AS_HELP_STRING([--enable-precompiled-header],
     [read the standard library once for all files (needs g++; hides a missing include)])])

@@ -23,4 +23,5 @@ tests_sim_run_SOURCES = \
 	tests/sim/watch.cc tests/sim/watch.h \
 	tests/sim/world.cc tests/sim/world.h
 TESTS += tests/sim/seeds-repeat
-EXTRA_DIST += tests/sim/README.md tests/sim/seeds-repeat tests/sim/breaks-are-found
+EXTRA_DIST += tests/sim/README.md tests/sim/seeds-repeat tests/sim/breaks-are-found \
+	tests/sim/under-thread-sanitizer
