@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from . import guest, network, paths
+from . import guest, network, paths, saved
 from .processes import (Failure, Processes, alive, in_netns, kill_pid, wait_for_death, wait_until)
 from .qmp import Qmp, listener_pid
 
@@ -62,11 +62,15 @@ class Host:
         assignments = [f"{key}={value}" for key, value in environment.items()]
         return [paths.tool("env"), *assignments, *words] if assignments else words
 
-    def start_primary(self, environment: Optional[dict[str, str]] = None) -> None:
+    def start_primary(self, environment: Optional[dict[str, str]] = None, state: Optional[Path] = None) -> None:
+        """`state`: a saved one, to go on from."""
         words = self.qemu_argv({"HAVEN_STATE_DIR": str(self.state_dir), **(environment or {})})
-        words += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off"]
+        words += ["-qmp", f"unix:{self.qmp_path},server=on,wait=off", *(saved.incoming(state) if state else [])]
         self._qemu = self._processes.start(f"{self.name}.{self.spec.name}.qemu", words, netns=self.name)
         wait_until("QEMU opens its monitor", self._monitor_or_death, 20)
+        if state:
+            with self.qmp() as monitor:
+                saved.go_on(monitor)
 
     def _monitor_or_death(self) -> bool:
         if self._qemu and self._qemu.poll() is not None:

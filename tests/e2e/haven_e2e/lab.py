@@ -11,6 +11,7 @@ from .guest import GuestSpec
 from .host import Host
 from .network import HOSTS, Network
 from .processes import Failure, Processes, wait_until
+from .saved import UsualGuest
 
 DEADLINE_MS = 1000
 
@@ -18,7 +19,9 @@ DEADLINE_MS = 1000
 class Lab:
     """`primary` is the host on which the guest runs, `backup` the other one."""
 
-    def __init__(self, spec: Optional[GuestSpec] = None) -> None:
+    def __init__(self, spec: Optional[GuestSpec] = None, usual: Optional[UsualGuest] = None) -> None:
+        """`usual`: boot() continues it when it is the one that is wanted."""
+        self._usual = usual
         self.folder = Path(tempfile.mkdtemp(prefix="haven-e2e-"))
         self.logs = self.folder / "log"
         self.processes = Processes(self.logs)
@@ -47,9 +50,12 @@ class Lab:
 
     def boot(self, environment: Optional[dict[str, str]] = None, *, client: bool = True,
              fresh_disks: bool = True, **client_options: Any) -> None:
-        if fresh_disks:
+        state = None
+        if fresh_disks and self._usual and self._usual.is_for(self.spec):
+            state = self._usual.give(self.primary, self.processes)
+        elif fresh_disks:
             self.primary.make_disks(filled=True)
-        self.primary.start_primary(environment)
+        self.primary.start_primary(environment, state)
         if client:
             self.client = Client(self.processes, **client_options)
 

@@ -16,6 +16,7 @@ from . import paths
 from .processes import Failure, Processes, Skip, in_netns
 
 HOSTS = ("hostA", "hostB")
+CLIENT_MAC = "52:54:00:77:00:01"
 CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
 TAPS = 2  # guests that a host may have
 REPLICATION = {"hostA": "10.78.0.1", "hostB": "10.78.0.2"}
@@ -52,6 +53,8 @@ class Network:
                       "mcast_snooping", "0")
             self._run("switch", "link", "set", f"br-{link}", "up")
         self._attach("client", "lan")
+        # A guest that was saved knows its client's.
+        self._run("client", "link", "set", "lan0", "address", CLIENT_MAC)
         self._run("client", "addr", "add", f"{CLIENT4}/24", "dev", "lan0")
         self._run("client", "addr", "add", f"{CLIENT6}/64", "dev", "lan0", "nodad")
         for host in HOSTS:

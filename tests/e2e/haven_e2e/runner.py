@@ -14,6 +14,7 @@ from typing import Any, Callable, Optional
 from . import paths, sandbox
 from .lab import Lab
 from .processes import Failure, Skip
+from .saved import UsualGuest
 from .scenario import Case, Chain, Notes
 
 FOLDER = paths.E2E / "scenarios"
@@ -27,6 +28,10 @@ class Runner:
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
         self.rows: list[dict[str, Any]] = []
+        self._usual = UsualGuest()
+
+    def close(self) -> None:
+        self._usual.close()
 
     def count(self, result: str) -> int:
         return sum(row["result"] == result for row in self.rows)
@@ -39,7 +44,7 @@ class Runner:
     def run_case(self, scenario: str, case: Case) -> None:
         if not self.wanted(scenario, case.name, case.short):
             return
-        lab = self._attempt(scenario, case.name, case.seconds, None, lambda: Lab(case.spec()),
+        lab = self._attempt(scenario, case.name, case.seconds, None, lambda: Lab(case.spec(), self._usual),
                             case.run)
         self._close(lab)
 
@@ -48,7 +53,7 @@ class Runner:
         lab: Optional[Lab] = None
         for name, following in zip(names, [*names[1:], None]):
             def begin(first: str = name) -> Lab:
-                made = Lab(type(chain).spec())
+                made = Lab(type(chain).spec(), self._usual)
                 try:
                     chain.begin(made, first)
                 except BaseException:
@@ -171,11 +176,14 @@ def main() -> int:
                     print(f"{scenario}/{name}")
         return 0
     sandbox.enter()
-    for name, cases, chains in scenarios:
-        for case in cases:
-            runner.run_case(name, case)
-        for chain in chains:
-            runner.run_chain(name, chain)
+    try:
+        for name, cases, chains in scenarios:
+            for case in cases:
+                runner.run_case(name, case)
+            for chain in chains:
+                runner.run_chain(name, chain)
+    finally:
+        runner.close()
     passed, failed, skipped = (runner.count(word) for word in ("ok", "FAIL", "skip"))
     if options.json:
         print(json.dumps({"passed": passed, "failed": failed, "skipped": skipped}))

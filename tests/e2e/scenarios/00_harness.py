@@ -6,6 +6,7 @@ older state behind the client's back, as by a replication that releases output t
 early, has to be caught: whoever cannot fail proves nothing. So has a datagram that comes
 again, but not one that was overtaken by the next."""
 from checker import Stream
+from haven_e2e import saved
 from haven_e2e.lab import Lab
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes, case
@@ -32,14 +33,11 @@ def put_back(lab: Lab, t: Notes) -> None:
     client.wait_for_progress(50, 30)
     state = lab.folder / "old-state"
     with host.qmp() as monitor:
-        monitor("migrate", uri=f"exec:cat > {state}")
-        wait_until("the state is saved",
-                   lambda: monitor("query-migrate").get("status") == "completed", 60)
+        saved.save(monitor, state)
         monitor("cont")
     client.wait_for_progress(50, 30)
     host.kill_qemu()
-    host.spec.extra = ["-incoming", f"exec:cat {state}"]
-    host.start_primary()
+    host.start_primary(state=state)
     seen = wait_until("the checker reports a violation", client.violations, 30)
     t(caught=seen[0])  # type: ignore[index]
 

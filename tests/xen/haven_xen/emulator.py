@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from . import places
-from haven_e2e import guest as e2e_guest, paths
+from haven_e2e import guest as e2e_guest, paths, saved as saved_state
 from haven_e2e.processes import Failure, Processes, alive, kill_pid, wait_until
 from haven_e2e.qmp import Qmp, listener_pid
 
@@ -96,28 +96,17 @@ class Emulator:
             path.unlink(missing_ok=True)
         words = self.argv()
         if saved:
-            words += ["-incoming", f"exec:cat {saved}"]
+            words += saved_state.incoming(saved)
         self._process = self.processes.start(f"{self.name}.emulator", words)
         wait_until(f"the emulator of {self.name} opens its monitor", self._monitor_or_death, 120)
         if saved:
             with self.qmp() as monitor:
-                wait_until(f"the saved {self.name} is loaded",
-                           lambda: monitor("query-status")["status"] in ("paused", "running"), 180, 0.1)
-                monitor("cont")
+                saved_state.go_on(monitor)
 
     def save(self, path: Path) -> None:
         """Stops the host for good and writes what it was to `path`."""
         with self.qmp() as monitor:
-            monitor("stop")
-            monitor("migrate-set-parameters", max_bandwidth=1 << 40)
-            monitor("migrate", uri=f"exec:cat >{path}")
-
-            def done() -> bool:
-                status = monitor("query-migrate")["status"]
-                if status == "failed":
-                    raise Failure(f"the state of {self.name} cannot be saved")
-                return status == "completed"
-            wait_until("the host's state is saved", done, 120, every=0.1)
+            saved_state.save(monitor, path)
             monitor("quit")
         assert self._process
         self._process.wait(180)
