@@ -10,6 +10,7 @@ namespace haven::session {
 namespace {
 
 constexpr milliseconds kArbiterRetryInterval{1000};
+constexpr milliseconds kRecordRetryInterval{1000};
 /// A primary that is alive comes back twice a second, or asks.
 constexpr milliseconds kLeastPatience{3000};
 
@@ -39,7 +40,6 @@ Status Promotion::AskForPromotion(Ask ask) {
     here_.SetState(BackupState::kPromoting, "waiting for the arbiter: " + verdict.message());
     std::unique_lock lock(here_.mutex);
     if (options.clock->WaitFor(here_.changed, lock, kArbiterRetryInterval, makes_way)) {
-      made_way_ = !here_.shutting_down;
       return verdict.With("not promoted yet");
     }
   }
@@ -61,10 +61,22 @@ Status Promotion::TakeBackUnlessRan(Status started, const blkrep::GuestRecord& b
 
 Status Promotion::Promote(Ask ask) {
   std::lock_guard one(here_.promotion);
-  return PromoteLocked(ask);
+  Pending pending;
+  return PromoteLocked(ask, pending);
 }
 
-Status Promotion::PromoteLocked(Ask ask) {
+Status Promotion::NotPromoted(Status why, Ask ask, Pending& pending, Pending what) {
+  std::lock_guard lock(here_.mutex);
+  here_.state = BackupState::kPrimaryLost;
+  here_.message = why.message();
+  if (ask != Ask::kUntilAnswered || here_.shutting_down) return why;
+  pending = what;
+  here_.listening = pending != Pending::kNothing;
+  return why;
+}
+
+Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
+  pending = Pending::kNothing;
   {
     std::lock_guard lock(here_.mutex);
     if (here_.state == BackupState::kPromoted) return Status::Ok();
@@ -79,16 +91,13 @@ Status Promotion::PromoteLocked(Ask ask) {
   }
   Instant start = SteadyClock::now();
   Status verdict = AskForPromotion(ask);
-  if (!verdict.ok()) {
-    here_.SetState(BackupState::kPrimaryLost, verdict.message());
-    return verdict;
-  }
+  const bool lost = verdict.code() == StatusCode::kRefused;
+  if (!verdict.ok()) return NotPromoted(verdict, ask, pending, lost ? Pending::kNothing : Pending::kOrder);
   blkrep::GuestRecord before;
   Status recorded = here_.ledger.Promote(Origin::kPromoted, before);
   if (!recorded.ok()) {
-    recorded = recorded.With("not promoted: nothing would say that the copy here is newer");
-    here_.SetState(BackupState::kPrimaryLost, recorded.message());
-    return recorded;
+    recorded = recorded.With("not promoted yet: nothing would say that the copy here is newer");
+    return NotPromoted(recorded, ask, pending, Pending::kRecord);
   }
   here_.store->ReleaseReplicas();  // the guest locks its disks itself
   Status activated = TakeBackUnlessRan(here_.activator.Activate(here_.store->image()), before);
@@ -101,35 +110,40 @@ Status Promotion::PromoteLocked(Ask ask) {
 }
 
 void Promotion::PromoteByItself() {
-  while (MadeWay()) {
-    std::unique_lock lock(here_.mutex);
-    here_.changed.wait(lock, [this] { return here_.failovers_wanted == 0 || here_.shutting_down; });
-    if (here_.shutting_down || here_.connection || here_.state != BackupState::kPrimaryLost) return;
+  while (true) {
+    const Pending pending = TryByItself();
+    if (pending == Pending::kNothing) return;
+    if (HeardWithin(pending == Pending::kRecord ? kRecordRetryInterval : milliseconds(0))) return;
   }
 }
 
-bool Promotion::MadeWay() {
+Promotion::Pending Promotion::TryByItself() {
   std::lock_guard one(here_.promotion);
-  made_way_ = false;
-  Status promoted = PromoteLocked(Ask::kUntilAnswered);
+  Pending pending;
+  Status promoted = PromoteLocked(Ask::kUntilAnswered, pending);
   (void)promoted;  // the state and its message say it
-  return made_way_;
+  return pending;
+}
+
+bool Promotion::HeardWithin(milliseconds time) {
+  std::unique_lock lock(here_.mutex);
+  const auto off = [this] {
+    return here_.heard || here_.shutting_down || here_.connection || here_.deciding ||
+           (here_.failovers_wanted == 0 && here_.state != BackupState::kPrimaryLost);
+  };
+  (void)here_.options.clock->WaitFor(here_.changed, lock, time, off);
+  here_.changed.wait(lock, [this] { return here_.failovers_wanted == 0 || here_.shutting_down; });
+  const bool heard = off();
+  here_.listening = here_.heard = false;
+  if (!heard) here_.state = BackupState::kPromoting;
+  here_.changed.notify_all();
+  return heard;
 }
 
 milliseconds Promotion::Patience() const { return std::max(3 * here_.options.deadline, kLeastPatience); }
 
 void Promotion::PromoteUnlessHeard() {
-  {
-    std::unique_lock lock(here_.mutex);
-    const bool off = here_.options.clock->WaitFor(here_.changed, lock, Patience(), [this] {
-      return here_.heard || here_.shutting_down || here_.InHand() || here_.state != BackupState::kPrimaryLost;
-    });
-    here_.listening = here_.heard = false;
-    if (!off) here_.state = BackupState::kPromoting;
-    here_.changed.notify_all();
-    if (off) return;
-  }
-  PromoteByItself();
+  if (!HeardWithin(Patience())) PromoteByItself();
 }
 
 Status Promotion::MayFailover(bool force) const {

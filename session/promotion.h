@@ -20,7 +20,8 @@ class Promotion {
   /// Ok at once when it was promoted before.
   /// @return kRefused when the arbiter decided for the primary, or that has come back.
   Status Promote(Ask ask);
-  /// By itself, until the arbiter has decided. A person's order goes before; if that fails, this goes on.
+  /// By itself, until the arbiter has decided and the record could be written. A person's order goes before; if that
+  /// fails, this goes on.
   void PromoteByItself();
   /// As PromoteByItself(), when the primary was not heard of for a while: it may have gone on while this side stood
   /// still. The situation listens already. Ends, too, when something else is decided about the checkpoint.
@@ -42,13 +43,22 @@ class Promotion {
  private:
   /// Under the situation's mutex.
   Status MayFailover(bool force) const;
+  /// What a promotion by itself waits for, to be tried again. The situation listens for the primary then.
+  enum class Pending {
+    kNothing,  ///< it is at its end
+    kOrder,    ///< a person's, which goes before
+    kRecord,   ///< storage that takes it
+  };
+
   /// Under the situation's promotion.
-  Status PromoteLocked(Ask ask);
-  /// Promotes. @return whether that ended undecided for a person's order.
-  bool MadeWay();
+  Status PromoteLocked(Ask ask, Pending& pending);
+  Status NotPromoted(Status why, Ask ask, Pending& pending, Pending what);
+  Pending TryByItself();
+  /// The situation listens. @return whether the primary was heard of, or something else is decided about the
+  /// checkpoint; else this is a promotion again.
+  bool HeardWithin(milliseconds time);
 
   BackupSituation& here_;
-  bool made_way_ = false;  ///< under the situation's promotion: for a person's order
 };
 
 }  // namespace haven::session

@@ -4,6 +4,8 @@
 // hostile octets, promotion.
 
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/random_token.h"
 #include "tests/unit/session_pair.h"
@@ -381,6 +383,36 @@ TEST(BackupGuest, PromotesItselfAfterAPersonsOrderHasFailed) {
   pair.Arbiter("exit 0");
   CHECK(pair.AsTimePasses([&] { return pair.backup->Query().state == BackupState::kPromoted; }));
   CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, PromotesItselfOnceItsRecordCanBeWritten) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  const std::string in_the_way = pair.backup_options.state_dir + "/generation.new";
+  CHECK_EQUAL(0, mkdir(in_the_way.c_str(), 0700));
+  session->Close();
+  for (int i = 0; i < 2; i++) CHECK(pair.WaitsOut(milliseconds(1000)));
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK(pair.backup->Query().state == BackupState::kPrimaryLost);
+  STRCMP_CONTAINS("not promoted yet: nothing would say that the copy here is newer",
+                  pair.backup->Query().message.c_str());
+  CHECK_EQUAL(0, rmdir(in_the_way.c_str()));
+  CHECK(pair.AsTimePasses([&] { return pair.backup->Query().state == BackupState::kPromoted; }));
+  CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, ThatCannotWriteItsRecordTakesThePrimaryAgain) {
+  pair.backup_options.auto_promote = true;
+  pair.StartBackup();
+  auto session = Committed(1);
+  const std::string in_the_way = pair.backup_options.state_dir + "/generation.new";
+  CHECK_EQUAL(0, mkdir(in_the_way.c_str(), 0700));
+  session->Close();
+  CHECK(pair.clock.IsAwaited(milliseconds(1000)));
+  CHECK_EQUAL(0, rmdir(in_the_way.c_str()));
+  auto again = Committed(1);
+  CHECK_EQUAL(0, pair.activator.activations());
 }
 
 TEST(BackupGuest, AnswersGoodbyeAndDoesNotPromote) {
