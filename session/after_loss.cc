@@ -15,6 +15,8 @@ AfterLoss Decide(const LossFacts& facts) {
   if (facts.guest == LossFacts::Guest::kGiven && undecided) return AfterLoss::kAskArbiter;
   if (!facts.held) return AfterLoss::kRetry;
   if (facts.pause_on_loss) return AfterLoss::kHold;
+  // Before the backup: it notes who asks, and starts nothing by itself from then on. One that has lost leaves it alone.
+  if (facts.arbiter == Arbiter::kNotAsked) return AfterLoss::kAskArbiter;
   // However long this process has stood still meanwhile: a backup that was promoted says so.
   if (facts.backup == Backup::kNotAsked) return AfterLoss::kAskBackup;
   // One that is busy may wait for the arbiter for long: who asks that first goes on.

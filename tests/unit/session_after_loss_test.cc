@@ -88,7 +88,9 @@ TEST(AfterLoss, HasTheRowsOfTheDocument) {
   Expect(AfterLoss::kRetry, {});
   Expect(AfterLoss::kAskBackup, Held(Backup::kNotAsked));
   Expect(AfterLoss::kAskBackup, Held(Backup::kBusy));
-  Expect(AfterLoss::kAskBackup, Held(Backup::kNotAsked, Arbiter::kWon));  // it has stood still since
+  Expect(AfterLoss::kAskArbiter, Held(Backup::kNotAsked, Arbiter::kNotAsked));  // the backup notes who has asked it
+  Expect(AfterLoss::kAskBackup, Held(Backup::kNotAsked, Arbiter::kUnknown));
+  Expect(AfterLoss::kAskBackup, Held(Backup::kNotAsked, Arbiter::kWon));
   Expect(AfterLoss::kRelease, Held(Backup::kYields));
   Expect(AfterLoss::kRelease, Held(Backup::kSilent));
   Expect(AfterLoss::kHalt, Held(Backup::kHasIt));
