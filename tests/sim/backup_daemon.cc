@@ -31,37 +31,47 @@ void BackupDaemon::Start() {
   options.deadline = world_.settings.deadline;
   options.clock = &world_.clock;
   session::Activator& activator = *this;
+  std::unique_ptr<session::BackupGuest> guest;
   const Status recovered = AsEngine([&] {
-    guest_ = std::make_unique<session::BackupGuest>(std::move(options), activator);
-    return guest_->Recover();
+    guest = std::make_unique<session::BackupGuest>(std::move(options), activator);
+    return guest->Recover();
   });
+  {
+    const std::lock_guard lock(guest_lock_);
+    guest_ = std::move(guest);
+  }
   if (!recovered.ok()) world_.Note(process_.name, recovered.message());
   world_.network.Listen(process_, [this](std::unique_ptr<Transport> transport) { Accept(std::move(transport)); });
 }
 
+void BackupDaemon::Use(const std::function<void(session::BackupGuest&)>& use) {
+  busy_++;
+  { const std::lock_guard lock(guest_lock_); }
+  session::BackupGuest& guest = *guest_;
+  AsEngine([&] { use(guest); });
+  { const std::lock_guard lock(guest_lock_); }
+  busy_--;
+  world_.scheduler.Wake(&busy_);
+}
+
 void BackupDaemon::Accept(std::unique_ptr<Transport> transport) {
   if (ending_) return;
-  busy_++;
-  AsEngine([&] {
+  Use([&](session::BackupGuest& guest) {
     auto link = std::make_unique<Link>(std::move(transport), world_.clock);
     Record record;
     if (!link->Receive(record, kHelloTime).ok() || record.header.type != wire::Type::kHello) return;
     auto hello = wire::DecodeHello(record.body);
-    if (hello.ok() && !ending_) guest_->Attach(std::move(link), hello.value());
+    if (hello.ok() && !ending_) guest.Attach(std::move(link), hello.value());
   });
-  busy_--;
-  world_.scheduler.Wake(&busy_);
 }
 
 void BackupDaemon::Order(const std::string& order, std::function<Status(session::BackupGuest&)> act) {
   world_.scheduler.Spawn(&process_, "person", [this, order, act = std::move(act)] {
     if (ending_ || guest_ == nullptr) return;
-    busy_++;
     world_.Note(process_.name, "order: " + order);
-    const Status done = AsEngine([&] { return act(*guest_); });
+    Status done;
+    Use([&](session::BackupGuest& guest) { done = act(guest); });
     world_.Note(process_.name, order + (done.ok() ? ": done" : ": " + done.message()));
-    busy_--;
-    world_.scheduler.Wake(&busy_);
   });
 }
 
@@ -71,6 +81,7 @@ void BackupDaemon::End() {
     ending_ = true;
     world_.Note(process_.name, "is ended");
     while (busy_ > 0) world_.scheduler.Block(&busy_);
+    { const std::lock_guard lock(guest_lock_); }
     AsEngine([&] { guest_.reset(); });
     world_.Kill(process_);
   });

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "session/backup_guest.h"
@@ -30,6 +31,7 @@ class BackupDaemon final : private session::Activator {
  private:
   void Start();
   void Accept(std::unique_ptr<Transport> transport);
+  void Use(const std::function<void(session::BackupGuest& guest)>& use);
 
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
@@ -43,6 +45,7 @@ class BackupDaemon final : private session::Activator {
   Process& process_;
   HostState state_ = HostState::kWaiting;
   bool ending_ = false;
+  std::mutex guest_lock_;  ///< who makes the guest comes before those who use it, and they before who ends it
   std::unique_ptr<session::BackupGuest> guest_;
   unsigned busy_ = 0;  ///< threads that use guest_
 };

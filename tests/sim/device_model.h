@@ -48,6 +48,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   // Main thread: what persons order.
   void Protect();
   void End(wire::Goodbye reason);
+  void Adopt();
   /// Main thread: looks whether all is there that was acknowledged.
   void Audit();
 

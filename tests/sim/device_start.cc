@@ -116,6 +116,12 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
   });
 }
 
+void DeviceModel::Adopt() {
+  if (gate_ == nullptr || running_) return;
+  const Status adopted = AsEngine([&] { return gate_->Adopt(); });
+  world_.Note(process_.name, adopted.ok() ? "is adopted" : adopted.message());
+}
+
 Status DeviceModel::OpenDisks() {
   for (uint32_t disk = 0; disk < kDisks; disk++) {
     const std::string path = World::DiskPath(process_.host, disk);

@@ -43,7 +43,8 @@ void Director::Play() {
 }
 
 /// The faults of an act. What comes at a time comes by Act().
-void Director::Arm(unsigned act, const Host& runs) {
+void Director::Arm(unsigned act, Host& runs) {
+  home_ = &runs;
   for (Fault fault : plan_.faults) {
     if (fault.act != act) continue;
     if (&runs == &world_.hosts[1]) fault.host = 1 - fault.host;
@@ -232,6 +233,7 @@ void Director::BeginOrder(const Fault& fault, Host& host) {
       world_.checker.Forgive("failover --force");
       return daemon->Order("failover --force", [](session::BackupGuest& guest) { return guest.Failover(true); });
     case Kind::kDiscard:
+      if (model != nullptr) return;  // the order would reach that one
       world_.checker.Forgive("discard");
       return daemon->Order("discard", [](session::BackupGuest& guest) { return guest.Discard(); });
     case Kind::kHandOver:
@@ -312,7 +314,17 @@ void Director::Persons() {
     if (DeviceModel* model = world_.ModelOn(host); model != nullptr && !model->running()) world_.Kill(model->process());
   }
   if (order("failover --cold", false, [](session::BackupGuest& guest) { return guest.FailoverCold(false); })) return;
-  world_.Note("director", "no copy runs; that is for a person to decide");
+  if (!world_.hosts[0].up || !world_.hosts[1].up) return world_.Note("director", "no copy runs, and a host is gone");
+  AdoptTheCopyAtHome();
+  if (!Await(kSettle, runs)) world_.checker.Broken("stuck: no order starts the guest, though both hosts are there");
+}
+
+/// What the refusals name: the arbiter has decided for a copy that has died, or no record says how new one is.
+void Director::AdoptTheCopyAtHome() {
+  world_.checker.Forgive("adopt");
+  DeviceModel::SwitchOn(world_, *home_, false);
+  if (Await(kRestart, [this] { return Running() > 0; })) return;
+  if (DeviceModel* model = world_.ModelOn(*home_)) model->Post([model] { model->Adopt(); });
 }
 
 void Director::Audit() {

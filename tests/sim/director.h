@@ -22,7 +22,7 @@ class Director {
 
  private:
   void Play();
-  void Arm(unsigned act, const Host& runs);
+  void Arm(unsigned act, Host& runs);
   void Act(unsigned act);
   void Begin(const Fault& fault);
   void Boot(Host& host);
@@ -37,12 +37,14 @@ class Director {
   unsigned Running() const;
   DeviceModel* TheCopy();
   void Persons();
+  void AdoptTheCopyAtHome();
   void Audit();
   bool ProtectTheCopy();
 
   World& world_;
   const Plan plan_;
   Watch watch_;
+  Host* home_ = nullptr;          ///< where the guest ran when the act began
   std::vector<Fault> begun_[2];  ///< of each act
   std::vector<Fault> armed_;     ///< kAtRecord and kAtFile; count: how many more
 };

@@ -17,6 +17,7 @@
 #include "core/assert.h"
 #include "core/records.h"
 #include "tests/sim/director.h"
+#include "tests/sim/unseen.h"
 
 namespace haven::sim {
 namespace {
@@ -66,6 +67,7 @@ void WriteAll(int fd, const std::string& text) {
                      std::to_string(ending.failovers) + " " + std::to_string(met.size());
   for (uint32_t one : met) text += " " + std::to_string(one);
   WriteAll(fd, text + "\n" + ending.violation + "\n");
+  const Seen seen;  // as ThreadSanitizer wants a thread to end
   _exit(0);
 }
 

@@ -102,6 +102,7 @@ std::shared_ptr<SimScheduler::Task> SimScheduler::Make(Process* process, const c
   task->process = process;
   task->run = std::move(run);
   tasks_.push_back(task);
+  made_.push_back(task);
   std::thread([this, task] {
     const Unseen unseen;
     task->turn.Await();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -143,7 +144,8 @@ void SimFiles::Died(Process& process) {
   for (int fd : process.descriptors) {
     paths_.erase(fd);
     exempt_.erase(fd);
-    close(fd);
+    // Not by the function: ThreadSanitizer takes that for the act of a thread that nothing orders after the process's own.
+    syscall(SYS_close, fd);
   }
   process.descriptors.clear();
 }
