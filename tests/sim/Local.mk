@@ -25,3 +25,5 @@ tests_sim_run_SOURCES = \
 TESTS += tests/sim/seeds-repeat
 EXTRA_DIST += tests/sim/README.md tests/sim/seeds-repeat tests/sim/breaks-are-found \
 	tests/sim/under-thread-sanitizer
+# It runs for minutes, whatever the rest is built with.
+$(tests_sim_run_OBJECTS): override CXXFLAGS += -O1

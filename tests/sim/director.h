@@ -44,7 +44,7 @@ class Director {
   World& world_;
   const Plan plan_;
   Watch watch_;
-  Host* home_ = nullptr;          ///< where the guest ran when the act began
+  Host* home_ = nullptr;         ///< where the guest ran when the act began
   std::vector<Fault> begun_[2];  ///< of each act
   std::vector<Fault> armed_;     ///< kAtRecord and kAtFile; count: how many more
 };

@@ -94,7 +94,7 @@ class SimScheduler final : public Scheduler {
   uint64_t steps_ = 0, next_id_ = 0;
   std::vector<std::shared_ptr<Task>> tasks_;
   std::vector<std::shared_ptr<Task>> made_;  ///< all: ThreadSanitizer would take the end of one for a race
-  std::vector<Task*> ready_;  ///< of Pick()
+  std::vector<Task*> ready_;                 ///< of Pick()
 };
 
 /// The clock of the machine that the calling thread is on.

@@ -94,6 +94,20 @@ void SimFiles::Remember(Dirty& dirty, Change change) {
 }
 
 /// What the file was at its last sync.
+void SimFiles::Dirty::SyncFails() {
+  sync_lost = true;
+  for (Change& change : changes) {
+    if (change.sync == Change::Sync::kDue) change.sync = Change::Sync::kFailed;
+  }
+}
+
+bool SimFiles::Dirty::Synced() {
+  for (Change& change : changes) {
+    if (change.sync == Change::Sync::kDue) change.sync = Change::Sync::kDone;
+  }
+  return !sync_lost;
+}
+
 Bytes SimFiles::Synced(int fd, const Dirty& dirty) {
   Bytes octets = Content(fd);
   for (auto change = dirty.changes.rbegin(); change != dirty.changes.rend(); ++change) {
@@ -144,7 +158,8 @@ void SimFiles::Died(Process& process) {
   for (int fd : process.descriptors) {
     paths_.erase(fd);
     exempt_.erase(fd);
-    // Not by the function: ThreadSanitizer takes that for the act of a thread that nothing orders after the process's own.
+    // Not by the function: ThreadSanitizer takes that for the act of a thread that nothing orders after the process's
+    // own.
     syscall(SYS_close, fd);
   }
   process.descriptors.clear();
@@ -197,13 +212,12 @@ int SimFiles::Sync(int fd) {
   Trouble& trouble = trouble_[&process->host];
   if (trouble.failing_syncs > 0 && !exempt_.contains(fd)) {
     trouble.failing_syncs--;
-    if (const auto dirty = dirty_.find(*inode); dirty != dirty_.end()) dirty->second.sync_lost = true;
+    if (const auto dirty = dirty_.find(*inode); dirty != dirty_.end()) dirty->second.SyncFails();
     errno = EIO;
     return -1;
   }
-  if (const auto dirty = dirty_.find(*inode);
-      dirty != dirty_.end() && (!dirty->second.sync_lost || exempt_.contains(fd))) {
-    dirty_.erase(dirty);
+  if (const auto dirty = dirty_.find(*inode); dirty != dirty_.end()) {
+    if (dirty->second.Synced() || exempt_.contains(fd)) dirty_.erase(dirty);
   }
   std::string folder = path;
   while (folder.ends_with('/')) folder.pop_back();
@@ -299,7 +313,8 @@ void SimFiles::Tear(Dirty& dirty) {
   if (!dirty.changes.empty()) {
     Bytes octets = Synced(fd, dirty);
     for (const Change& change : dirty.changes) {
-      const uint64_t fate = random_.Below(3);  // it is lost, it is there, some sectors of it are
+      // It is lost, it is there, some sectors of it are.
+      const uint64_t fate = change.sync == Change::Sync::kDone ? 1 : random_.Below(3);
       if (fate == 0) continue;
       if (change.truncate) {
         octets.resize(change.at);

@@ -58,15 +58,20 @@ class SimFiles final : public os::Files {
     bool truncate = false;  ///< to `at` octets
     uint64_t size_before = 0;
     Bytes before;  ///< from `at` on, what there was of what has changed
+    enum class Sync { kDue, kDone, kFailed } sync = Sync::kDue;
   };
   /// What was not synced of one file.
   struct Dirty {
     const Host* host = nullptr;
     std::string path;
-    bool sync_lost = false;  ///< a sync has failed: nothing of it is ever sure again
+    bool sync_lost = false;  ///< a sync has failed: what was due then is never sure again
     std::vector<Change> changes;
     bool attribute = false;  ///< `old_attribute` holds what it was
     std::string attribute_name, old_attribute;
+
+    void SyncFails();
+    /// @return whether all of it is sure.
+    bool Synced();
   };
   struct NameChange {
     enum class Kind { kCreate, kRename, kUnlink } kind;
