@@ -17,6 +17,7 @@ class Deciding {
   void Set(bool deciding) {
     std::lock_guard lock(here_.mutex);
     here_.deciding = deciding;
+    here_.changed.notify_all();
   }
   BackupSituation& here_;
   std::lock_guard<Mutex> one_;
@@ -127,11 +128,11 @@ Result<wire::Identity> BackupDecisions::Answer(const wire::Identity& primary) {
   // Before it hears of it: nobody may start the guest here from now on without knowing, and nobody begins to while
   // this is written down.
   std::lock_guard lock(here_.mutex);
+  here_.StandDown("the primary has asked, and goes on alone");
   if (here_.InHand() || here_.state == BackupState::kPromoted) {
     mine.value().flags |= wire::kIdentityBusy;  // since we looked
     return mine;
   }
-  here_.StandDown("the primary has asked, and goes on alone");
   HAVEN_RETURN_IF_ERROR(here_.ledger.PrimaryGoesAlone().With("this backup cannot note that the primary goes on alone"));
   return mine;
 }

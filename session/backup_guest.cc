@@ -101,8 +101,8 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
     RejectLink(*link, wire::Error::kPromoted, "guest " + options.name + " was promoted and runs on the backup");
     return;
   }
+  here_.StandDown("the primary has come back");
   if (!MayNotBegin() && here_.listening) {
-    here_.StandDown("the primary has come back");
     here_.changed.wait(lock, [this] { return !here_.listening; });  // the thread that is joined below
   }
   if (MayNotBegin()) {
@@ -294,9 +294,13 @@ void BackupGuest::TakeOver(BackupConnection& connection, std::unique_lock<Mutex>
   here_.message = connection.end().message();
   here_.token = connection.token();
   here_.connection.reset();
+  here_.taking_over = true;
   lock.unlock();
   Status started = promotion_.Promote(Promotion::Ask::kOnce);
+  lock.lock();
+  here_.taking_over = false;
   here_.changed.notify_all();
+  lock.unlock();
   // It goes on at the primary as soon as that reads the answer: nothing may run here.
   if (!started.ok()) here_.activator.Discard();
   connection.AnswerHandOver(started);
@@ -338,7 +342,7 @@ Status BackupGuest::HandOver() {
   HAVEN_RETURN_IF_ERROR(connection->AskForHandOver());
   std::unique_lock lock(here_.mutex);
   // The primary's silence ends the session, and its GOODBYE, too.
-  here_.changed.wait(lock, [&] { return here_.connection != connection && here_.state != BackupState::kPromoting; });
+  here_.changed.wait(lock, [&] { return here_.connection != connection && !here_.taking_over; });
   if (here_.state == BackupState::kPromoted) return Status::Ok();
   return {StatusCode::kRefused, "guest " + name + " was not handed over: " + here_.message};
 }

@@ -103,13 +103,16 @@ Status BackupLedger::PrimaryGoesAlone() {
 }
 
 Status BackupLedger::Promote(Origin origin, blkrep::GuestRecord& before) {
-  return Update([&](blkrep::GuestRecord& record) {
+  const Status written = Update([&](blkrep::GuestRecord& record) {
     before = record;
     if (!BreakRequested("journal-replay-after-promotion")) record.role = wire::Role::kPrimary;
     record.lineage.Begin(origin);
     record.partial = record.discarded = record.adopted = record.life_ended = false;
     record.primary_alone_s = 0;
   });
+  // It may be there all the same, if only its folder could not be synced: nobody is to read that this copy is ahead.
+  if (!written.ok() && !before.lineage.empty()) (void)TakeBack(before);
+  return written;
 }
 
 Status BackupLedger::Discard() {

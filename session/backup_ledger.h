@@ -37,7 +37,7 @@ class BackupLedger {
   /// where there is no copy.
   Status PrimaryGoesAlone();
   /// Before the guest is started here: this copy is a generation of its own.
-  /// @param before  filled: for TakeBack(), when it could not be started.
+  /// @param before  filled: for TakeBack(), when it could not be started. @return why the record is as it was.
   Status Promote(Origin origin, blkrep::GuestRecord& before);
   Status TakeBack(const blkrep::GuestRecord& before) { return blkrep::SaveGuestRecord(folder_, before); }
   /// A person's words.

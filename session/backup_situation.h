@@ -37,7 +37,7 @@ struct BackupSituation {
   bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0 || deciding; }
   /// Reads the record: what a primary was told outlives this program.
   Status RefuseIfPrimaryAlone() const;
-  /// A promotion that listens for the primary is off: it was heard of.
+  /// A promotion that listens for the primary is off: it was heard of. Nothing if none does.
   void StandDown(const std::string& why);
 
   const BackupGuestOptions options;
@@ -60,7 +60,8 @@ struct BackupSituation {
   /// A promotion waits whether the primary is heard of. Set when the session ends, taken back by the thread that
   /// waits, which leaves the mutex alone from then on; `heard` ends the wait.
   bool listening = false, heard = false;
-  bool deciding = false;  ///< what is here is being thrown away or given up, under `promotion`
+  bool taking_over = false;  ///< the guest that the primary has handed over is being started
+  bool deciding = false;     ///< what is here is being thrown away or given up, under `promotion`
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
 };

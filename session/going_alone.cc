@@ -34,7 +34,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
   const std::string end = why;
   std::optional<StandStillWatch> watch;  // of the last attempt at the backup, which comes before any release
   Instant answered = clock_.Now();
-  std::string said;  // by the backup, or the arbiter
+  std::string said, by_arbiter;  // last, by the backup or the arbiter
   facts.arbiter = NoAnswerYet();
   while (true) {
     const AfterLoss step = Decide(facts);
@@ -51,10 +51,11 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
       }
       case AfterLoss::kAskArbiter: {
         const bool again = facts.arbiter == LossFacts::Arbiter::kUnknown;
-        say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + (again ? said : end));
+        say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + (again ? by_arbiter : end));
         if (again && stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
         facts.arbiter = AskTheArbiter(
-            session, [this] { return stop_.IsSet(); }, said);
+            session, [this] { return stop_.IsSet(); }, by_arbiter);
+        said = by_arbiter;
         break;
       }
       case AfterLoss::kRelease: {

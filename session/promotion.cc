@@ -5,6 +5,7 @@
 
 #include "core/random_token.h"
 #include "session/arbiter.h"
+#include "session/stand_still_watch.h"
 
 namespace haven::session {
 namespace {
@@ -69,14 +70,17 @@ Status Promotion::NotPromoted(Status why, Ask ask, Pending& pending, Pending wha
   std::lock_guard lock(here_.mutex);
   here_.state = BackupState::kPrimaryLost;
   here_.message = why.message();
+  here_.changed.notify_all();
   if (ask != Ask::kUntilAnswered || here_.shutting_down) return why;
   pending = what;
   here_.listening = pending != Pending::kNothing;
+  if (pending == Pending::kRecord) here_.message += "; it is tried again every second";
   return why;
 }
 
 Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
   pending = Pending::kNothing;
+  Status alone;
   {
     std::lock_guard lock(here_.mutex);
     if (here_.state == BackupState::kPromoted) return Status::Ok();
@@ -84,10 +88,12 @@ Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
     if (here_.connection || !here_.HasCommitted()) {
       return Refused("the primary of guest " + here_.options.name + " has come back");
     }
-    const Status alone = ask == Ask::kNobody ? Status::Ok() : here_.RefuseIfPrimaryAlone();
-    here_.state = alone.ok() ? BackupState::kPromoting : BackupState::kPrimaryLost;
-    if (!alone.ok()) here_.message = "not promoted: " + alone.message();
-    HAVEN_RETURN_IF_ERROR(alone);
+    if (ask != Ask::kNobody) alone = here_.RefuseIfPrimaryAlone();
+    if (alone.ok()) here_.state = BackupState::kPromoting;
+  }
+  if (!alone.ok()) {
+    const bool unread = alone.code() == StatusCode::kEnvironment;
+    return NotPromoted(alone.With("not promoted"), ask, pending, unread ? Pending::kRecord : Pending::kNothing);
   }
   Instant start = SteadyClock::now();
   Status verdict = AskForPromotion(ask);
@@ -96,7 +102,7 @@ Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
   blkrep::GuestRecord before;
   Status recorded = here_.ledger.Promote(Origin::kPromoted, before);
   if (!recorded.ok()) {
-    recorded = recorded.With("not promoted yet: nothing would say that the copy here is newer");
+    recorded = recorded.With("not promoted: nothing would say that the copy here is newer");
     return NotPromoted(recorded, ask, pending, Pending::kRecord);
   }
   here_.store->ReleaseReplicas();  // the guest locks its disks itself
@@ -106,6 +112,7 @@ Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
   here_.failover_ms = static_cast<uint64_t>(took.count());
   here_.state = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
   here_.message = activated.ok() ? "" : "the guest could not be started: " + activated.message();
+  here_.changed.notify_all();
   return activated;
 }
 
@@ -126,18 +133,26 @@ Promotion::Pending Promotion::TryByItself() {
 }
 
 bool Promotion::HeardWithin(milliseconds time) {
-  std::unique_lock lock(here_.mutex);
-  const auto off = [this] {
-    return here_.heard || here_.shutting_down || here_.connection || here_.deciding ||
-           (here_.failovers_wanted == 0 && here_.state != BackupState::kPrimaryLost);
+  const auto in_peace = [this] { return here_.failovers_wanted == 0 && !here_.deciding; };
+  const auto off = [&] {
+    return here_.heard || here_.shutting_down || here_.connection ||
+           (in_peace() && here_.state != BackupState::kPrimaryLost);
   };
-  (void)here_.options.clock->WaitFor(here_.changed, lock, time, off);
-  here_.changed.wait(lock, [this] { return here_.failovers_wanted == 0 || here_.shutting_down; });
-  const bool heard = off();
-  here_.listening = here_.heard = false;
-  if (!heard) here_.state = BackupState::kPromoting;
-  here_.changed.notify_all();
-  return heard;
+  while (true) {
+    StandStillWatch watch(*here_.options.clock, here_.options.deadline);
+    std::unique_lock lock(here_.mutex);
+    (void)here_.options.clock->WaitFor(here_.changed, lock, time, off);
+    here_.changed.wait(lock, [&] { return in_peace() || here_.shutting_down; });
+    const bool heard = off();
+    if (!heard && here_.options.arbiter.empty() && watch.StoodStill()) {
+      time = Patience();  // the primary may have asked meanwhile, had no answer, and gone on
+      continue;
+    }
+    here_.listening = here_.heard = false;
+    if (!heard) here_.state = BackupState::kPromoting;
+    here_.changed.notify_all();
+    return heard;
+  }
 }
 
 milliseconds Promotion::Patience() const { return std::max(3 * here_.options.deadline, kLeastPatience); }

@@ -93,7 +93,6 @@ void SimFiles::Remember(Dirty& dirty, Change change) {
   dirty.changes.push_back(std::move(change));
 }
 
-/// What the file was at its last sync.
 void SimFiles::Dirty::SyncFails() {
   sync_lost = true;
   for (Change& change : changes) {
@@ -108,6 +107,7 @@ bool SimFiles::Dirty::Synced() {
   return !sync_lost;
 }
 
+/// What the file was at its last sync.
 Bytes SimFiles::Synced(int fd, const Dirty& dirty) {
   Bytes octets = Content(fd);
   for (auto change = dirty.changes.rbegin(); change != dirty.changes.rend(); ++change) {
