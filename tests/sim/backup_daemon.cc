@@ -70,7 +70,9 @@ void BackupDaemon::Order(const std::string& order, std::function<Status(session:
     if (ending_ || guest_ == nullptr) return;
     world_.Note(process_.name, "order: " + order);
     Status done;
+    orders_++;
     Use([&](session::BackupGuest& guest) { done = act(guest); });
+    orders_--;
     world_.Note(process_.name, order + (done.ok() ? ": done" : ": " + done.message()));
   });
 }

@@ -25,6 +25,8 @@ class BackupDaemon final : private session::Activator {
   void Order(const std::string& order, std::function<Status(session::BackupGuest& guest)> act);
   /// As by SIGTERM.
   void End();
+  /// Persons who wait for an answer.
+  unsigned orders() const { return orders_; }
   /// What it does, as far as it has told.
   HostState state() const { return state_; }
 
@@ -47,6 +49,7 @@ class BackupDaemon final : private session::Activator {
   bool ending_ = false;
   std::mutex guest_lock_;  ///< who makes the guest comes before those who use it, and they before who ends it
   std::unique_ptr<session::BackupGuest> guest_;
+  unsigned orders_ = 0;
   unsigned busy_ = 0;  ///< threads that use guest_
 };
 

@@ -327,7 +327,13 @@ void Director::AdoptTheCopyAtHome() {
   if (DeviceModel* model = world_.ModelOn(*home_)) model->Post([model] { model->Adopt(); });
 }
 
+bool Director::AllAnswered() const {
+  return std::all_of(world_.daemons.begin(), world_.daemons.end(),
+                     [](const auto& daemon) { return !daemon->process().alive || daemon->orders() == 0; });
+}
+
 void Director::Audit() {
+  if (!Await(kSettle, [this] { return AllAnswered(); })) world_.checker.Broken("hang: a person's order has no answer");
   const uint64_t before = world_.checker.last();
   (void)Await(kSettle, [&] { return world_.checker.last() > before || before >= kMostOperations; });
   // One that asks whether it may go on does not run, but stands by.

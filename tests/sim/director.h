@@ -38,6 +38,7 @@ class Director {
   DeviceModel* TheCopy();
   void Persons();
   void AdoptTheCopyAtHome();
+  bool AllAnswered() const;
   void Audit();
   bool ProtectTheCopy();
 
