@@ -52,7 +52,7 @@ class Lab:
              fresh_disks: bool = True, **client_options: Any) -> None:
         state = None
         if fresh_disks and self._usual and self._usual.is_for(self.spec):
-            state = self._usual.give(self.primary, self.processes)
+            state = self._usual.give(self.primary)
         elif fresh_disks:
             self.primary.make_disks(filled=True)
         self.primary.start_primary(environment, state)

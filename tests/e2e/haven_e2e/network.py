@@ -53,7 +53,7 @@ class Network:
                       "mcast_snooping", "0")
             self._run("switch", "link", "set", f"br-{link}", "up")
         self._attach("client", "lan")
-        # A guest that was saved knows its client's.
+        # The same for each lab: a guest that has gone on from a saved state may know it.
         self._run("client", "link", "set", "lan0", "address", CLIENT_MAC)
         self._run("client", "addr", "add", f"{CLIENT4}/24", "dev", "lan0")
         self._run("client", "addr", "add", f"{CLIENT6}/64", "dev", "lan0", "nodad")

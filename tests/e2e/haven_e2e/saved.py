@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import paths
-from .client import Client
+from .client import BOOT_S
 from .guest import GuestSpec
-from .processes import Failure, Processes, wait_until
+from .processes import Failure, wait_until
 from .qmp import Qmp
 
 if TYPE_CHECKING:
@@ -56,18 +56,19 @@ class UsualGuest:
     def is_for(self, spec: GuestSpec) -> bool:
         return spec == GuestSpec()
 
-    def give(self, host: "Host", processes: Processes) -> Path:
+    def give(self, host: "Host") -> Path:
         """Its disks, to the host. @return its state, for Host.start_primary()."""
         host.make_disks(filled=True)
         if not self._made:
-            self._make(host, processes)
+            self._make(host)
         for name, path in host.disk_paths.items():
             _copy(self._folder / name, path)
         return self._state
 
-    def _make(self, host: "Host", processes: Processes) -> None:
+    def _make(self, host: "Host") -> None:
         host.start_primary()
-        Client(processes).quit()  # it answers, and nobody is connected to it
+        # Nobody has spoken with it: a request of an earlier client would be done when it goes on.
+        wait_until("the usual guest has booted", lambda: "kvd ready" in host.serial.read_text(), BOOT_S, 0.1)
         with host.qmp() as monitor:
             save(monitor, self._state)
         for name, path in host.disk_paths.items():
