@@ -11,7 +11,6 @@
 #include "core/status.h"
 
 using haven::Status;
-using haven::capi::NoXen;
 using haven::capi::Report;
 
 #ifdef HAVE_XEN
@@ -111,6 +110,8 @@ int haven_xen_save_state(haven_xen* x, const void* device_model, size_t bytes, h
 void haven_xen_moved(haven_xen* x, const haven_xen_frames* frames) { x->memory->Moved(frames->first, frames->count); }
 
 #else
+
+using haven::capi::NoXen;
 
 int haven_xen_created(uint32_t) { return 0; }
 int haven_xen_hold(uint32_t, int, haven_error* error) { return NoXen(error); }

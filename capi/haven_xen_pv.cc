@@ -11,7 +11,6 @@
 
 using haven::Result;
 using haven::Status;
-using haven::capi::NoXen;
 using haven::capi::Report;
 
 #ifdef HAVE_XEN
@@ -96,6 +95,8 @@ int haven_plugs_drop(haven_plugs* p, haven_error* error) { return Report(p->plug
 int haven_plugs_cover(haven_plugs* p, const char* device) { return p->plugs->Covers(device); }
 
 #else
+
+using haven::capi::NoXen;
 
 haven_suspend* haven_suspend_open(uint32_t, haven_error* error) {
   NoXen(error);

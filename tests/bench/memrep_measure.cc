@@ -144,9 +144,10 @@ class Bench {
 
   void Limits() {
     memcpy_.Time([&](uint64_t i) { memcpy(xbzrle_cache_.data() + i * kPageBytes, pages_.page(to_, i), kPageBytes); });
-    int sum = 0;
-    memcmp_.Time([&](uint64_t i) { sum |= memcmp(pages_.page(0, i), copy_.data() + i * kPageBytes, kPageBytes); });
-    HAVEN_ASSERT(sum == 0);
+    int differ = 0;
+    memcmp_.Time(
+        [&](uint64_t i) { differ += memcmp(pages_.page(0, i), copy_.data() + i * kPageBytes, kPageBytes) != 0; });
+    HAVEN_ASSERT(differ == 0);
     const memrep::DeltaKernels& kernels = memrep::BestKernels();
     memrep::PageDiff diff;
     auto compare = [&](uint8_t* a, uint8_t* b) {

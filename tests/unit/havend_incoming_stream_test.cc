@@ -14,7 +14,6 @@ using haven::kPageBytes;
 using haven::Result;
 using haven::StatusCode;
 using haven::havend::ComposeIncomingStream;
-using haven::havend::StreamRegion;
 
 namespace {
 

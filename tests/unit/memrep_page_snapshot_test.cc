@@ -43,7 +43,9 @@ TEST(PageSnapshot, CopiesThePagesWhoseBitIsSet) {
   for (int round = 0; round < 20; round++) {
     snapshot.Clear();
     snapshot.Reserve(static_cast<uint64_t>(round) * 10);
-    std::vector<uint64_t> bitmap{random(), random() & random() & random(), random() & 3};
+    uint64_t few = random();
+    for (int i = 0; i < 2; i++) few &= random();
+    std::vector<uint64_t> bitmap{random(), few, random() & 3};
     Bytes then = memory[0];
     snapshot.Copy(0, bitmap);
     std::fill(memory[0].begin(), memory[0].end(), static_cast<uint8_t>(round));  // the guest goes on
