@@ -57,6 +57,10 @@ class Host:
     def serial(self) -> Path:
         return self._processes.log_folder / f"{self.name}.{self.spec.name}.console.log"
 
+    def has_booted(self) -> bool:
+        """By the guest's own word, with no connection to it."""
+        return self.serial.exists() and "kvd ready" in self.serial.read_text()
+
     def qemu_argv(self, environment: dict[str, str]) -> list[str]:
         words = self.spec.argv(self.name, self.disk_paths, self.serial)
         assignments = [f"{key}={value}" for key, value in environment.items()]

@@ -58,17 +58,18 @@ class UsualGuest:
 
     def give(self, host: "Host") -> Path:
         """Its disks, to the host. @return its state, for Host.start_primary()."""
-        host.make_disks(filled=True)
         if not self._made:
             self._make(host)
+        host.make_disks(filled=False)
         for name, path in host.disk_paths.items():
             _copy(self._folder / name, path)
         return self._state
 
     def _make(self, host: "Host") -> None:
+        host.make_disks(filled=True)
         host.start_primary()
         # Nobody has spoken with it: a request of an earlier client would be done when it goes on.
-        wait_until("the usual guest has booted", lambda: "kvd ready" in host.serial.read_text(), BOOT_S, 0.1)
+        wait_until("the usual guest has booted", host.has_booted, BOOT_S, 0.1)
         with host.qmp() as monitor:
             save(monitor, self._state)
         for name, path in host.disk_paths.items():

@@ -17,7 +17,7 @@ def two_guests(lab: Lab, t: Notes) -> None:
     try:
         running.start_primary()
         lab.boot()
-        wait_until("the other guest has booted", lambda: "kvd ready" in running.serial.read_text(), 60, 0.2)
+        wait_until("the other guest has booted", running.has_booted, 60, 0.2)
         lab.prepare_backup(beside=[kept], share="web")
         nothing = _sent(lab)
         running.protect(kept, share=True)
