@@ -57,7 +57,7 @@ class ModelState {
     Bytes data;  ///< zeros, unless it writes
     blkrep::Request::Kind kind = blkrep::Request::Kind::kWrite;
     bool may_unmap = false;
-    /// What was discarded reads as zeros here; else as before.
+    /// What is discarded stays as it was on the guest's own disk; else it reads as zeros there.
     bool leaves_data = false;
   };
   static Write DataOf(const Operation& operation);

@@ -62,6 +62,17 @@ TEST_GROUP(BackupGuest) {
     session->Close();
     return session;
   }
+  /// Where the record is written first: a folder of that name is in the way.
+  std::string InTheWay() { return pair.backup_options.state_dir + "/generation.new"; }
+  /// A backup that may promote itself has lost its primary, and cannot write its record.
+  std::unique_ptr<HandMadeSession> LosePrimaryWithoutARecord() {
+    pair.backup_options.auto_promote = true;
+    pair.StartBackup();
+    auto session = Committed(1);
+    CHECK_EQUAL(0, mkdir(InTheWay().c_str(), 0700));
+    session->Close();
+    return session;
+  }
   /// A backup that may promote itself has lost its primary, and stood still meanwhile.
   std::unique_ptr<HandMadeSession> LostAfterAStandStill() {
     pair.backup_options.deadline = milliseconds(1000);
@@ -403,30 +414,20 @@ TEST(BackupGuest, PromotesItselfAfterAPersonsOrderHasFailed) {
 }
 
 TEST(BackupGuest, PromotesItselfOnceItsRecordCanBeWritten) {
-  pair.backup_options.auto_promote = true;
-  pair.StartBackup();
-  auto session = Committed(1);
-  const std::string in_the_way = pair.backup_options.state_dir + "/generation.new";
-  CHECK_EQUAL(0, mkdir(in_the_way.c_str(), 0700));
-  session->Close();
+  auto session = LosePrimaryWithoutARecord();
   for (int i = 0; i < 2; i++) CHECK(pair.WaitsOut(milliseconds(1000)));
   CHECK(pair.clock.IsAwaited(milliseconds(1000)));
   CHECK(pair.backup->Query().state == BackupState::kPrimaryLost);
   STRCMP_CONTAINS("not promoted: nothing would say that the copy here is newer", pair.backup->Query().message.c_str());
-  CHECK_EQUAL(0, rmdir(in_the_way.c_str()));
+  CHECK_EQUAL(0, rmdir(InTheWay().c_str()));
   CHECK(pair.AsTimePasses([&] { return pair.backup->Query().state == BackupState::kPromoted; }));
   CHECK_EQUAL(1, pair.activator.activations());
 }
 
 TEST(BackupGuest, ThatCannotWriteItsRecordTakesThePrimaryAgain) {
-  pair.backup_options.auto_promote = true;
-  pair.StartBackup();
-  auto session = Committed(1);
-  const std::string in_the_way = pair.backup_options.state_dir + "/generation.new";
-  CHECK_EQUAL(0, mkdir(in_the_way.c_str(), 0700));
-  session->Close();
+  auto session = LosePrimaryWithoutARecord();
   CHECK(pair.clock.IsAwaited(milliseconds(1000)));
-  CHECK_EQUAL(0, rmdir(in_the_way.c_str()));
+  CHECK_EQUAL(0, rmdir(InTheWay().c_str()));
   auto again = Committed(1);
   CHECK_EQUAL(0, pair.activator.activations());
 }
