@@ -36,8 +36,14 @@ haven_status ToC(const session::PrimaryStatus& from) {
   CopyText(to.message, sizeof(to.message), from.message);
   CopyText(to.newer, sizeof(to.newer), from.newer);
   CopyText(to.reason, sizeof(to.reason), from.message);
+  CopyText(to.mode, sizeof(to.mode), from.mode);
+  CopyText(to.mode_settings, sizeof(to.mode_settings), from.mode_settings);
   return to;
 }
+
+static_assert(HAVEN_MODE_REMUS - 1 == static_cast<int>(session::Mode::kRemus));
+static_assert(HAVEN_MODE_KEMARI - 1 == static_cast<int>(session::Mode::kKemari));
+static_assert(HAVEN_MODE_ADAPTIVE - 1 == static_cast<int>(session::Mode::kAdaptive));
 
 static_assert(HAVEN_CONNECTING == static_cast<int>(session::PrimaryState::kConnecting));
 static_assert(HAVEN_SYNCING == static_cast<int>(session::PrimaryState::kSyncing));
@@ -169,6 +175,23 @@ Status ReadPlace(const haven_options& from, const haven_disk* disks, size_t disk
   return Status::Ok();
 }
 
+/// @param to  what is not given stays as it is there.
+Status ReadMode(const haven_mode& given, session::ModeSettings& to) {
+  haven_mode from{};  // what an older caller does not know is 0
+  memcpy(&from, &given, std::min(given.size, sizeof(from)));
+  if (from.mode < HAVEN_MODE_AS_IT_IS || from.mode > HAVEN_MODE_ADAPTIVE)
+    return Invalid("there is no mode " + std::to_string(from.mode));
+  if (from.mode != HAVEN_MODE_AS_IT_IS) to.mode = static_cast<session::Mode>(from.mode - HAVEN_MODE_REMUS);
+  if (from.interval_ms != 0) to.interval = haven::milliseconds(from.interval_ms);
+  if (from.window_us != 0) to.window = haven::microseconds(from.window_us);
+  if (from.max_age_ms != 0) to.max_age = haven::milliseconds(from.max_age_ms);
+  if (from.latency_us != 0) to.latency = haven::microseconds(from.latency_us);
+  if (from.pause_us != 0) to.pause = haven::microseconds(from.pause_us);
+  if (from.overhead_percent != 0) to.overhead_percent = from.overhead_percent;
+  if (from.in_flight != 0) to.in_flight = from.in_flight;
+  return Status::Ok();
+}
+
 haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, uint64_t memory_bytes,
                                                    const haven_disk* disks, size_t disk_count) {
   haven_options from{};  // what an older caller does not know is 0
@@ -177,11 +200,13 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
   if (strlen(from.guest) > haven::wire::kMaxNameBytes) return Invalid("the guest name is too long");
   if (from.host == nullptr || *from.host == '\0') return Invalid("the backup's host is required");
   if (from.port == nullptr || *from.port == '\0') return Invalid("the backup's port is required");
-  if (from.interval_ms < 1 || from.interval_ms > 60000) return Invalid("the interval must be 1 to 60000 ms");
   if (from.deadline_ms < 50 || from.deadline_ms > 60000) return Invalid("the deadline must be 50 to 60000 ms");
   session::PrimaryOptions to;
   to.connect = {from.guest, from.host, from.port, haven::milliseconds(from.deadline_ms)};
-  to.interval = haven::milliseconds(from.interval_ms);
+  to.mode.interval = haven::milliseconds(from.interval_ms);
+  to.output_elsewhere = from.output_elsewhere != 0;
+  if (from.mode != nullptr) HAVEN_RETURN_IF_ERROR(ReadMode(*from.mode, to.mode));
+  HAVEN_RETURN_IF_ERROR(CheckMode(to.mode, to.output_elsewhere));
   to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
   if (from.arbiter != nullptr) to.arbiter = from.arbiter;
   if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
@@ -252,6 +277,15 @@ void haven_session_free(haven_session* s) { delete s; }
 int haven_session_ready(haven_session* s, int result) {
   auto ready = StopResult(result);
   return s->primary.GuestReady(ready.ok() ? Status::Ok() : ready.status()) ? 1 : 0;
+}
+
+int haven_session_set_mode(haven_session* s, const haven_mode* mode, haven_error* error) {
+  session::ModeSettings settings = s->primary.mode();
+  Status status = ReadMode(*mode, settings);
+  if (status.ok()) status = s->primary.SetMode(settings);
+  if (status.ok()) return 0;
+  CopyText(error->message, sizeof(error->message), status.message());
+  return -1;
 }
 
 void haven_session_query(haven_session* s, haven_status* status) {

@@ -180,6 +180,32 @@ struct haven_options {
   uint32_t start_wait_s;                  /* when this guest is started again: how long its backup
                                              is asked whether that copy is newer, before: */
   int on_start;                           /* enum haven_on_start */
+  const struct haven_mode *mode;          /* NULL: HAVEN_MODE_REMUS; the interval is interval_ms,
+                                             unless it is given here */
+  int output_elsewhere;                   /* not 0: some output never passes haven_net_output(),
+                                             but is held by cut_output() */
+};
+
+/* What ends an epoch. */
+enum haven_mode_name {
+  HAVEN_MODE_AS_IT_IS = 0,
+  HAVEN_MODE_REMUS = 1,    /* the interval is over */
+  HAVEN_MODE_KEMARI = 2,   /* output waits */
+  HAVEN_MODE_ADAPTIVE = 3, /* output waits, as often as the targets allow */
+};
+
+/* A mode and its settings; docs/modes.md. 0 leaves each as it is, at first at its default. Those of other
+ * modes are kept until one of these is chosen. */
+struct haven_mode {
+  size_t size;
+  int mode;                  /* enum haven_mode_name */
+  uint32_t interval_ms;      /* remus: that the guest runs between checkpoints, 1 .. 60000 (50) */
+  uint32_t window_us;        /* kemari: from an epoch's first output to its end, 1 .. 100000 (500) */
+  uint32_t max_age_ms;       /* kemari, adaptive: an epoch lasts no longer, 10 .. 60000 (1000) */
+  uint32_t latency_us;       /* adaptive, target: how long output is held, 100 .. 10000000 (10000) */
+  uint32_t pause_us;         /* adaptive, target: the longest pause, 100 .. 10000000 (5000) */
+  uint32_t overhead_percent; /* adaptive, limit: of the time, that the guest stands still, 1 .. 90 (20) */
+  uint32_t in_flight;        /* epochs that are sent and not committed, 1 .. 8 (4) */
 };
 
 /* What becomes of a guest that is started while its backup does not answer. */
@@ -246,6 +272,10 @@ HAVEN_EXPORT void haven_session_stop(haven_session *, int reason);
 /* Main thread, when no filter uses it any more: ends the library's threads
  * and frees it. Calls haven_session_stop(UNPROTECT) if that was not done. */
 HAVEN_EXPORT void haven_session_free(haven_session *);
+
+/* Any thread. From now on epochs end so; the guest stays protected.
+ * @return 0, or -1 with `error` filled: nothing has changed. */
+HAVEN_EXPORT int haven_session_set_mode(haven_session *, const struct haven_mode *mode, struct haven_error *error);
 
 /* Main thread: after make_ready() has returned 0. `result` is 1 when the guest is
  * ready: the checkpoint is taken before this returns. -EAGAIN: this was no

@@ -93,6 +93,7 @@ void haven_plugs_release(haven_plugs* p) { p->plugs->Release(); }
 int haven_plugs_release_all(haven_plugs* p, haven_error* error) { return Report(p->plugs->ReleaseAll(), error); }
 int haven_plugs_drop(haven_plugs* p, haven_error* error) { return Report(p->plugs->Drop(), error); }
 int haven_plugs_cover(haven_plugs* p, const char* device) { return p->plugs->Covers(device); }
+size_t haven_plugs_count(haven_plugs* p) { return p->plugs->count(); }
 
 #else
 
@@ -119,5 +120,6 @@ void haven_plugs_release(haven_plugs*) {}
 int haven_plugs_release_all(haven_plugs*, haven_error* error) { return NoXen(error); }
 int haven_plugs_drop(haven_plugs*, haven_error* error) { return NoXen(error); }
 int haven_plugs_cover(haven_plugs*, const char*) { return 0; }
+size_t haven_plugs_count(haven_plugs*) { return 0; }
 
 #endif

@@ -67,6 +67,7 @@ HAVEN_EXPORT int haven_plugs_release_all(haven_plugs *, struct haven_error *erro
 HAVEN_EXPORT int haven_plugs_drop(haven_plugs *, struct haven_error *error);
 /* Whether the output of that device is held. */
 HAVEN_EXPORT int haven_plugs_cover(haven_plugs *, const char *device);
+HAVEN_EXPORT size_t haven_plugs_count(haven_plugs *);
 
 #ifdef __cplusplus
 }

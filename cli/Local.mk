@@ -9,7 +9,10 @@ libhavencli_la_SOURCES = \
 	cli/format.cc cli/format.h \
 	cli/guest_query.cc cli/guest_query.h \
 	cli/help.cc \
+	cli/mode_arguments.cc cli/mode_arguments.h \
+	cli/numbers.h \
 	cli/protect.cc \
+	cli/set.cc \
 	cli/status.cc
 
 bin_PROGRAMS += cli/haven

@@ -2,29 +2,17 @@
 #include "cli/arguments.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
+
+#include "cli/numbers.h"
 
 namespace haven::cli {
 
 namespace {
 
 Status Invalid(const std::string& message) { return Status(StatusCode::kInvalid, message); }
-
-Status SetNumber(uint32_t& out, const std::string& value, uint32_t least, uint32_t most) {
-  errno = 0;
-  bool digits = !value.empty() && value.find_first_not_of("0123456789") == std::string::npos;
-  unsigned long number = strtoul(value.c_str(), nullptr, 10);
-  if (!digits || errno != 0 || number < least || number > most) {
-    return Invalid("must be a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", not '" +
-                   value + "'");
-  }
-  out = static_cast<uint32_t>(number);
-  return Status::Ok();
-}
 
 /// HOST, HOST:PORT, [IPV6] or [IPV6]:PORT.
 Status SetPeer(Arguments& arguments, const std::string& value) {
@@ -128,10 +116,21 @@ SetOption NumberOption(uint32_t Arguments::*member, uint32_t least, uint32_t mos
   return [=](Arguments& a, const std::string& v) { return SetNumber(a.*member, v, least, most); };
 }
 
+SetOption ModeOption(const char* name) {
+  return [=](Arguments& a, const std::string& v) { return a.mode.Set(name, v); };
+}
+
 const std::map<std::string, Option>& Options() {
   static const std::map<std::string, Option> options = {
       {"--to", {"protect ", true, SetPeer}},
-      {"--interval", {"protect ", true, NumberOption(&Arguments::interval_ms, 1, 60000)}},
+      {"--mode", {"protect ", true, ModeOption("mode")}},
+      {"--interval", {"protect ", true, ModeOption("interval")}},
+      {"--window", {"protect ", true, ModeOption("window")}},
+      {"--max-age", {"protect ", true, ModeOption("max-age")}},
+      {"--latency", {"protect ", true, ModeOption("latency")}},
+      {"--pause", {"protect ", true, ModeOption("pause")}},
+      {"--overhead", {"protect ", true, ModeOption("overhead")}},
+      {"--in-flight", {"protect ", true, ModeOption("in-flight")}},
       {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
       {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
       {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},
@@ -151,15 +150,29 @@ const std::map<std::string, Option>& Options() {
       {"--planned", {"failover ", false, Flag(&Arguments::planned, true)}},
       {"--cold", {"failover ", false, Flag(&Arguments::cold, true)}},
       {"--yes", {"failover discard adopt ", false, Flag(&Arguments::yes, true)}},
-      {"--qmp", {"protect status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
-      {"--run-dir", {"protect status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
+      {"--qmp", {"protect set status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
+      {"--run-dir", {"protect set status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
   };
   return options;
 }
 
 bool IsCommand(const std::string& word) {
-  return word == "protect" || word == "status" || word == "failover" || word == "unprotect" || word == "discard" ||
-         word == "adopt";
+  return word == "protect" || word == "set" || word == "status" || word == "failover" || word == "unprotect" ||
+         word == "discard" || word == "adopt";
+}
+
+/// KEY=VALUE of haven set.
+Status ParseSetting(const std::string& word, Arguments& arguments) {
+  const size_t equals = word.find('=');
+  const std::string name = word.substr(0, equals);
+  const auto& names = ModeArguments::Names();
+  if (std::find(names.begin(), names.end(), name) == names.end()) {
+    std::string list;
+    for (const std::string& one : names) list += (list.empty() ? "" : ", ") + one;
+    return Invalid("'" + word + "' is no SETTING=VALUE; settings are " + list);
+  }
+  arguments.settings = true;
+  return arguments.mode.Set(name, word.substr(equals + 1)).With(name);
 }
 
 /// Handles the option at words[at], and moves `at` to its last word.
@@ -194,6 +207,9 @@ Status CheckGuest(const Arguments& arguments) {
   if (arguments.command == "protect" && arguments.host.empty()) {
     return Invalid("haven protect needs --to HOST[:PORT], the host that runs havend");
   }
+  if (arguments.command == "set" && !arguments.settings) {
+    return Invalid("haven set needs what is to be set, such as mode=adaptive");
+  }
   if (arguments.cold && arguments.planned) return Invalid("--cold and --planned exclude each other");
   if (arguments.planned && arguments.force) return Invalid("--planned and --force exclude each other");
   return Status::Ok();
@@ -214,7 +230,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
   Arguments arguments;
   bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
   arguments.run_dir = given ? environment_run_dir : "/run/haven";
-  if (words.empty()) return Invalid("no command is given (protect, status, failover, unprotect, discard, adopt)");
+  if (words.empty()) return Invalid("no command is given (protect, set, status, failover, unprotect, discard, adopt)");
   bool options_end = false;
   for (size_t at = 0; at < words.size(); at++) {
     const std::string& word = words[at];
@@ -228,13 +244,15 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
         return arguments;
       }
       if (!IsCommand(word)) {
-        return Invalid("'" + word + "' is no command (protect, status, failover, unprotect, discard, adopt)");
+        return Invalid("'" + word + "' is no command (protect, set, status, failover, unprotect, discard, adopt)");
       }
       arguments.command = word;
     } else if (!options_end && word == "--") {
       options_end = true;
     } else if (!options_end && word.size() > 1 && word[0] == '-') {
       HAVEN_RETURN_IF_ERROR(ParseOption(words, at, arguments));
+    } else if (arguments.command == "set" && !options_end && word.find('=') != std::string::npos) {
+      HAVEN_RETURN_IF_ERROR(ParseSetting(word, arguments));
     } else if (arguments.guest.empty() && !word.empty()) {
       arguments.guest = word;
     } else {

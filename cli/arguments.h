@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/mode_arguments.h"
 #include "core/status.h"
 
 namespace haven::cli {
@@ -14,14 +15,15 @@ constexpr char kDefaultPort[] = "7789";
 
 /// What the command line says.
 struct Arguments {
-  std::string command;  ///< protect, status, failover, unprotect, discard, adopt; empty with help or version
+  std::string command;  ///< protect, set, status, failover, unprotect, discard, adopt; empty with help or version
   bool help = false;
   bool version = false;
   std::string guest;  ///< empty: all (status only)
   std::string run_dir;
   std::string qmp;  ///< empty: in run_dir
   std::string host, port;
-  uint32_t interval_ms = 50;
+  ModeArguments mode;
+  bool settings = false;  ///< set: there are some
   uint32_t deadline_ms = 1000;
   std::string on_backup_loss = "continue";
   std::string arbiter;  ///< empty: none

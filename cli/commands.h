@@ -11,6 +11,7 @@ namespace haven::cli {
 // sentence for standard error.
 
 Status Protect(const Arguments& arguments);
+Status SetMode(const Arguments& arguments);
 Status Unprotect(const Arguments& arguments);
 Status ShowStatus(const Arguments& arguments);
 Status Failover(const Arguments& arguments);

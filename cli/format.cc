@@ -109,6 +109,12 @@ std::string FormatNewer(const Json& guest) {
   return text + "\n";
 }
 
+std::string FormatMode(const Json& guest) {
+  const std::string mode = Printable(guest["mode"].String());
+  if (mode.empty()) return "";
+  return "mode " + mode + ": " + Printable(guest["mode_settings"].String()) + "\n";
+}
+
 std::string FormatLastEpoch(const Json& guest) {
   if (!guest.Has("encoder_bytes") || Number(guest, "epochs") == 0) return "";
   const uint64_t pages = Number(guest, "dirty_pages_last");

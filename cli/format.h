@@ -31,6 +31,9 @@ std::string FormatGuests(const std::vector<qmp::Json>& guests);
 /// Whose copy is newer, as of the last comparison of both sides, on one line; empty when there was none.
 std::string FormatNewer(const qmp::Json& guest);
 
+/// When checkpoints of a primary are taken, on one line; empty when it does not say.
+std::string FormatMode(const qmp::Json& guest);
+
 /// What became of the memory of a primary's last epoch, on some lines; empty
 /// before there was one.
 std::string FormatLastEpoch(const qmp::Json& guest);

@@ -11,6 +11,7 @@ constexpr char kAll[] =
     "\n"
     "On the host that runs the guest:\n"
     "  haven protect GUEST --to HOST    begin to replicate the guest to HOST\n"
+    "  haven set GUEST SETTING=VALUE... when its checkpoints are taken, while it is protected\n"
     "  haven unprotect GUEST            end that\n"
     "On the host that keeps the copy:\n"
     "  haven failover GUEST             run the guest here (--planned: hand it over;\n"
@@ -34,7 +35,8 @@ constexpr char kProtect[] =
     "returns when it is protected. When the backup refuses, says why and undoes it.\n"
     "\n"
     "      --to HOST[:PORT]       the backup; [IPV6]:PORT for an IPv6 address\n"
-    "      --interval MS          between checkpoints, 1 to 60000 (default 50)\n"
+    "      --mode, --interval, --window, --max-age, --latency, --pause, --overhead,\n"
+    "      --in-flight            when checkpoints are taken: see haven set --help\n"
     "      --deadline MS          of silence until the backup counts as lost, 50 to 60000\n"
     "                             (default 1000)\n"
     "      --on-backup-loss continue|pause\n"
@@ -63,6 +65,25 @@ constexpr char kProtect[] =
     "      --timeout S            give up when no backup answers for S seconds\n"
     "                             (default 10)\n"
     "      --no-wait              return at once; haven status shows how it goes on\n";
+
+constexpr char kSet[] =
+    "Usage: haven set GUEST SETTING=VALUE... [OPTIONS]\n"
+    "Changes when checkpoints are taken of a guest that is protected, which it stays. What is\n"
+    "not said stays as it is. Times are in ms, or with us behind them in us.\n"
+    "\n"
+    "  mode=remus                 whenever the guest has run for the interval (default)\n"
+    "      interval=MS            1 to 60000 (default 50)\n"
+    "  mode=kemari                when output waits\n"
+    "      window=TIME            from the first output to the checkpoint, to 100 (default 0.5)\n"
+    "  mode=adaptive              when output waits, as often as the targets allow\n"
+    "      latency=TIME           for how long output may be held, 0.1 to 10000 (default 10)\n"
+    "      pause=TIME             the longest pause, 0.1 to 10000 (default 5)\n"
+    "      overhead=PERCENT       of the time that the guest may stand still, 1 to 90\n"
+    "                             (default 20); this comes before the latency\n"
+    "  max-age=MS                 kemari and adaptive: an epoch lasts no longer, 10 to 60000\n"
+    "                             (default 1000)\n"
+    "  in-flight=N                all: epochs that are sent and not committed, 1 to 8 (default 4)\n"
+    "\n";
 
 constexpr char kStatus[] =
     "Usage: haven status [GUEST] [OPTIONS]\n"
@@ -109,6 +130,7 @@ constexpr char kUnprotect[] =
 
 std::string HelpText(const std::string& command) {
   if (command == "protect") return std::string(kProtect) + kQmp + kRunDir;
+  if (command == "set") return std::string(kSet) + kQmp + kRunDir;
   if (command == "status") return std::string(kStatus) + kQmp + kRunDir;
   if (command == "discard") return std::string(kDiscard) + kQmp + kRunDir;
   if (command == "adopt") return std::string(kAdopt) + kQmp + kRunDir;

@@ -131,7 +131,8 @@ Json EncoderOptions(const Arguments::Encoder& given) {
 
 Status Protect(const Arguments& arguments) {
   Json start = Json::Object().Set("guest", arguments.guest).Set("host", arguments.host);
-  start.Set("port", arguments.port).Set("interval-ms", arguments.interval_ms);
+  start.Set("port", arguments.port);
+  arguments.mode.AddTo(start);
   start.Set("deadline-ms", arguments.deadline_ms).Set("on-backup-loss", arguments.on_backup_loss);
   start.Set("start-wait", arguments.start_wait_s);
   if (!arguments.on_start.empty()) start.Set("on-start", arguments.on_start);

@@ -74,7 +74,7 @@ void Print(const std::vector<Json>& guests, bool as_json, bool one) {
   } else {
     fputs(FormatGuests(guests).c_str(), stdout);
     for (const Json& guest : guests) {
-      if (one) fputs((FormatNewer(guest) + FormatLastEpoch(guest)).c_str(), stdout);
+      if (one) fputs((FormatNewer(guest) + FormatMode(guest) + FormatLastEpoch(guest)).c_str(), stdout);
     }
   }
 }

@@ -11,6 +11,8 @@ namespace haven {
 using Epoch = uint64_t;
 
 constexpr Epoch kSyncEpoch = 0;
+/// So many epochs may be cut at the primary and not be committed; another one runs then.
+constexpr unsigned kMostEpochsInFlight = 8;
 constexpr uint32_t kPageBytes = 4096;
 
 }  // namespace haven

@@ -53,9 +53,7 @@ Status Link::Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts)
   head.reserve(wire::kHeaderBytes);
   wire::EncodeHeader(header, head);
   iov[0] = {head.data(), head.size()};
-  HAVEN_RETURN_IF_ERROR(WriteAll(iov));
-  sent_bytes_.fetch_add(wire::kHeaderBytes + body_bytes, std::memory_order_relaxed);
-  return Status::Ok();
+  return WriteAll(iov);
 }
 
 Status Link::WriteAll(std::vector<iovec>& parts) {

@@ -73,7 +73,6 @@ class Link : public RecordSender {
   void Close();
 
   Clock& clock() const { return clock_; }
-  uint64_t sent_bytes() const { return sent_bytes_.load(std::memory_order_relaxed); }
   /// "address:port" of the peer, for people.
   std::string PeerName() const { return transport_->PeerName(); }
 
@@ -85,7 +84,6 @@ class Link : public RecordSender {
   Clock& clock_;
   std::atomic<bool> closed_{false};
   std::atomic<int> send_timeout_ms_{-1};
-  std::atomic<uint64_t> sent_bytes_{0};
   Mutex send_mutex_;  ///< keeps records whole; held across the write of one record
   uint32_t send_sequence_ = 0;
   uint32_t receive_sequence_ = 0;

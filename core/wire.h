@@ -68,9 +68,10 @@ constexpr uint64_t kFeatureHandOver = 1u << 4;
 constexpr uint64_t kFeatureEpochFigures = 1u << 5;
 constexpr uint64_t kFeatureAssembledPages = 1u << 6;
 constexpr uint64_t kFeatureSharedPages = 1u << 7;
+constexpr uint64_t kFeatureEpochsInFlight = 1u << 8;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
-                                    kFeatureAssembledPages | kFeatureSharedPages;
+                                    kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {

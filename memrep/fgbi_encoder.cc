@@ -70,14 +70,20 @@ void FgbiEncoder::Reset() {
   index_.Clear();
   block_index_.Clear();
   published_.clear();
+  ended_.clear();
   committed_.clear();
 }
 
-void FgbiEncoder::Committed() {
+void FgbiEncoder::EndEpoch() {
   compression_.Tick();
+  ended_.push_back(std::exchange(published_, {}));
+}
+
+void FgbiEncoder::Committed() {
+  HAVEN_ASSERT(!ended_.empty());
   for (const Published& page : committed_) options_.shared->MakeKnown(page.slot, page.hash);
-  committed_.clear();
-  std::swap(committed_, published_);
+  committed_ = std::move(ended_.front());
+  ended_.pop_front();
 }
 
 EncoderFigures FgbiEncoder::TakeFigures() { return std::exchange(figures_, {}); }

@@ -2,6 +2,7 @@
 #ifndef HAVEN_MEMREP_FGBI_ENCODER_H
 #define HAVEN_MEMREP_FGBI_ENCODER_H
 
+#include <deque>
 #include <functional>
 
 #include "memrep/block_references.h"
@@ -34,6 +35,7 @@ class FgbiEncoder : public PageEncoder {
   ~FgbiEncoder() override;
 
   void Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) override;
+  void EndEpoch() override;
   void Committed() override;
   void Reset() override;
 
@@ -136,9 +138,11 @@ class FgbiEncoder : public PageEncoder {
   SearchPace equal_pace_{256, 16};      ///< of searches for an equal page
   SearchPace others_pace_{256, 16};     ///< the same among other guests' pages
   SearchPace block_pace_{128, 64};      ///< of searches for a page's blocks
-  /// Since the last commit, and between the two before it: those the backup has for
-  /// certain at the next one, since it applies an epoch before it looks at another.
-  std::vector<Published> published_, committed_;
+  /// In the epoch that is encoded; in each that has ended; in the last that was committed: those the backup has
+  /// for certain at the next commit, since it applies an epoch before it looks at another.
+  std::vector<Published> published_;
+  std::deque<std::vector<Published>> ended_;
+  std::vector<Published> committed_;
   EncoderFigures figures_;
 };
 

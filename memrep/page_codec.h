@@ -30,14 +30,16 @@ struct EncodedPages {
 };
 
 /// Turns pages into PAGES records. One thread; may keep state between epochs
-/// (a cache of what the backup has), hence the two notifications.
+/// (a cache of what the backup has), hence the notifications.
 class PageEncoder {
  public:
   virtual ~PageEncoder() = default;
   /// @param pages  1 .. wire::kMaxPagesPerRecord pages of one region, by index.
   /// @param out    overwritten; its memory is used again.
   virtual void Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) = 0;
-  /// The backup has committed everything encoded so far.
+  /// What was encoded since the last call, or before the first, is one epoch.
+  virtual void EndEpoch() = 0;
+  /// The backup has committed the oldest epoch that has ended and of which this was not said.
   virtual void Committed() = 0;
   /// The backup is gone, what it has is unknown: forget all.
   virtual void Reset() = 0;
@@ -51,6 +53,7 @@ class PageEncoder {
 class RawPageEncoder : public PageEncoder {
  public:
   void Encode(uint32_t region, std::span<const PageRef> pages, EncodedPages& out) override;
+  void EndEpoch() override {}
   void Committed() override {}
   void Reset() override {}
 };

@@ -51,6 +51,8 @@ class OutputBuffer {
   void Restart(Epoch current);
 
   bool empty() const { return frames_.empty(); }
+  /// Whether a frame of the current epoch is held.
+  bool waits() const { return !frames_.empty() && frames_.back().epoch == current_; }
   Epoch current() const { return current_; }
   uint64_t held() const { return held_; }
   uint64_t released() const { return released_; }

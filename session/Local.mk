@@ -26,13 +26,17 @@ libhavenengine_la_SOURCES += \
 	session/harvest_policy.h \
 	session/haven_figures.h \
 	session/heartbeat.cc session/heartbeat.h \
-	session/link_rate.h \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_sender.cc session/memory_sender.h \
+	session/mode_switch.h \
 	session/newer_wins.cc session/newer_wins.h \
 	session/output_gate.cc session/output_gate.h \
 	session/page_encoding.cc session/page_encoding.h \
+	session/policy/adaptive.cc session/policy/adaptive.h \
 	session/policy/epoch_policy.h \
+	session/policy/kemari.h \
+	session/policy/mode.cc session/policy/mode.h \
+	session/policy/remus.h \
 	session/primary_agreement.cc session/primary_agreement.h \
 	session/primary_connection.cc session/primary_connection.h \
 	session/primary_handshake.cc session/primary_handshake.h \
@@ -42,6 +46,7 @@ libhavenengine_la_SOURCES += \
 	session/primary_report.h \
 	session/primary_status.h \
 	session/promotion.cc session/promotion.h \
+	session/recent_median.h \
 	session/replica_rules.cc session/replica_rules.h \
 	session/stand_still_watch.cc session/stand_still_watch.h \
 	session/start_gate.cc session/start_gate.h \

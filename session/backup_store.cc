@@ -174,8 +174,8 @@ Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& 
   }
   std::lock_guard lock(journal_mutex_);
   committed = committed_.load();  // may have moved until the lock was had
-  // The primary runs one epoch ahead of what it knows to be committed.
-  if (epoch != committed + 1 && epoch != committed + 2) {
+  // Those in flight, and the one in which the guest runs.
+  if (epoch <= committed || epoch > committed + kMostEpochsInFlight + 1) {
     return {StatusCode::kProtocol,
             "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
   }

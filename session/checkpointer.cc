@@ -13,8 +13,9 @@ constexpr uint64_t kWarmPages = 16384;
 
 }  // namespace
 
-Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, memrep::WorkerPool* workers)
-    : guest_(guest), output_(output), disks_(disks), snapshot_(guest.regions(), workers) {
+Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
+                           memrep::WorkerPool* workers)
+    : guest_(guest), output_(output), disks_(disks), clock_(clock), snapshot_(guest.regions(), workers) {
   for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
 }
 
@@ -39,15 +40,15 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   // Saved first: saving may still write to guest memory.
   HAVEN_RETURN_IF_ERROR(guest_.SaveDeviceState(out.device_state));
   FailPoint("after-device");
-  Instant saved = SteadyClock::now();
+  Instant saved = clock_.Now();
   HAVEN_RETURN_IF_ERROR(Harvest());
-  Instant harvested = SteadyClock::now();
+  Instant harvested = clock_.Now();
   FailPoint("before-copy");
   for (uint32_t i = 0; i < bitmaps_.size(); i++) snapshot_.Copy(i, bitmaps_[i]);
   FailPoint("after-copy");
   out.figures.device = MicrosSince(stopped, saved);
   out.figures.harvest = MicrosSince(saved, harvested);
-  out.figures.copy = MicrosSince(harvested, SteadyClock::now());
+  out.figures.copy = MicrosSince(harvested, clock_.Now());
   out.figures.pages = snapshot_.page_count();
   most_device_bytes_ = std::max(most_device_bytes_, out.device_state.size());
   return Status::Ok();
@@ -55,13 +56,13 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
 
 Status Checkpointer::Take(Checkpoint& out, Then then) {
   FailPoint("before-stop");
-  Instant settling = SteadyClock::now();
+  Instant settling = clock_.Now();
   guest_.Settle();
-  Instant start = SteadyClock::now();
+  Instant start = clock_.Now();
   auto was_running = guest_.Stop();
   if (!was_running.ok()) return was_running.status();
   FailPoint("after-stop");
-  Instant stopped = SteadyClock::now();
+  Instant stopped = clock_.Now();
   out.figures = {};
   out.figures.settle = MicrosSince(settling, start);
   out.guest_paused = !was_running.value();
@@ -75,11 +76,11 @@ Status Checkpointer::Take(Checkpoint& out, Then then) {
       out.disk_records = disks_.Cut();
     }
   }
-  out.cut = SteadyClock::now();
+  out.cut = clock_.Now();
   FailPoint("before-resume");
   if (was_running.value() && (then == Then::kResume || !saved.ok())) guest_.Resume();
   FailPoint("after-resume");
-  Instant resumed = SteadyClock::now();
+  Instant resumed = clock_.Now();
   out.figures.stop = MicrosSince(start, stopped);
   out.figures.resume = MicrosSince(out.cut, resumed);
   out.figures.pause = MicrosSince(start, resumed);

@@ -2,6 +2,7 @@
 #ifndef HAVEN_SESSION_CHECKPOINTER_H
 #define HAVEN_SESSION_CHECKPOINTER_H
 
+#include <optional>
 #include <vector>
 
 #include "blkrep/disk_replicator.h"
@@ -18,6 +19,7 @@ struct Checkpoint {
   uint64_t disk_records = 0;
   bool guest_paused = false;  ///< by an administrator, not by us
   Instant cut;
+  std::optional<Instant> output_since;  ///< when the epoch's first output came
   EpochFigures figures;
 };
 
@@ -25,8 +27,10 @@ struct Checkpoint {
 /// nothing else.
 class Checkpointer {
  public:
+  /// @param clock  of its figures, by which epochs are planned.
   /// @param workers  outlives it; nullptr: the main thread copies alone.
-  Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, memrep::WorkerPool* workers = nullptr);
+  Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
+               memrep::WorkerPool* workers = nullptr);
 
   /// Makes ready for the next pause: clears bitmaps, warms memory. Before
   /// each Take() or Harvest(), outside of the pause, not while one runs.
@@ -52,6 +56,7 @@ class Checkpointer {
   Guest& guest_;
   OutputGate& output_;
   blkrep::DiskReplicator& disks_;
+  Clock& clock_;
   memrep::PageSnapshot snapshot_;
   std::vector<std::vector<uint64_t>> bitmaps_;
   AfterHarvest after_harvest_ = AfterHarvest::kForget;

@@ -14,13 +14,16 @@ constexpr milliseconds kLastEpochRetry{100};
 Status EpochLoop::HandOver(Way& way) {
   PrimaryConnection& c = *way.connection;
   // The guest runs during this epoch, so that little is left for the last.
-  HAVEN_RETURN_IF_ERROR(OneEpoch(way, Checkpointer::Then::kResume));
+  const Status before = OneEpoch(way, Checkpointer::Then::kResume);
+  if (!before.ok() && before.code() != StatusCode::kTryAgain) return before;
+  HAVEN_RETURN_IF_ERROR(AwaitCommits(way));
   Status last(StatusCode::kTryAgain, "");
   for (int i = 0; i < kLastEpochTries && last.code() == StatusCode::kTryAgain; i++) {
     last = OneEpoch(way, Checkpointer::Then::kStayStopped);
     if (last.code() == StatusCode::kTryAgain) (void)c.Sleep(kLastEpochRetry);
   }
   HAVEN_RETURN_IF_ERROR(last);
+  HAVEN_RETURN_IF_ERROR(AwaitCommits(way));
   // Whatever is committed is out: the release was posted before this.
   HAVEN_RETURN_IF_ERROR(CallMain(parts_.main, c, [&] {
     // Here, so that a Stop() comes before or after it.

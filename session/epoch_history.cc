@@ -22,7 +22,10 @@ EpochHistory::Quantiles EpochHistory::Of(microseconds EpochFigures::*figure) con
   if (ring_.empty()) return {};
   std::vector<uint64_t> values;
   values.reserve(ring_.size());
-  for (const EpochFigures& one : ring_) values.push_back(static_cast<uint64_t>((one.*figure).count()));
+  for (const EpochFigures& one : ring_) {
+    if (one.*figure >= microseconds(0)) values.push_back(static_cast<uint64_t>((one.*figure).count()));
+  }
+  if (values.empty()) return {};
   std::sort(values.begin(), values.end());
   return {values[values.size() / 2], values[values.size() * 99 / 100], values.back()};
 }

@@ -2,12 +2,13 @@
 #ifndef HAVEN_SESSION_EPOCH_LOOP_H
 #define HAVEN_SESSION_EPOCH_LOOP_H
 
+#include <deque>
 #include <memory>
 
 #include "session/checkpointer.h"
 #include "session/memory_sender.h"
+#include "session/mode_switch.h"
 #include "session/page_encoding.h"
-#include "session/policy/epoch_policy.h"
 #include "session/primary_connection.h"
 #include "session/primary_report.h"
 
@@ -23,16 +24,19 @@ struct PrimaryParts {
   Checkpointer& checkpointer;  ///< main thread during Take() and Harvest(), driver otherwise
   PrimaryReport& report;
   CpuTime& cpu;
+  ModeSwitch& mode;
+  const bool output_elsewhere;
 };
 
-/// Takes one epoch after the other, of one connection after the other. Driver thread, but where it says otherwise.
+/// Takes one epoch after the other, of one connection after the other. The next one need not wait for the commit of
+/// the last: as many as the mode says are in flight. They are encoded, sent and committed in their order.
+/// Driver thread, but where it says otherwise.
 class EpochLoop {
  public:
   explicit EpochLoop(PrimaryParts parts) : parts_(parts) {}
 
   /// Until the connection's end, or until the guest is the backup's.
-  Status Run(const std::shared_ptr<PrimaryConnection>& connection, MemorySender& sender, PageEncoding& encoding,
-             EpochPolicy& policy);
+  Status Run(const std::shared_ptr<PrimaryConnection>& connection, MemorySender& sender, PageEncoding& encoding);
 
   /// Main thread: the answer to Guest::MakeReady(). Takes the checkpoint if the
   /// status is ok. @return whether it was still wanted and the guest runs again;
@@ -52,7 +56,25 @@ class EpochLoop {
     PageEncoding& encoding;
   };
 
+  /// An epoch that was sent, and is not committed.
+  struct InFlight {
+    Epoch epoch;
+    EpochFigures figures;
+    Instant sent, cut;
+    std::optional<Instant> output_since;  ///< its first output, if there was any
+  };
+
+  void Begin();
+  void ReadMode();
+  /// @param taken  kTryAgain: the checkpoint was put off.
+  EpochDue NextDue(const Status& taken);
+  bool HasRoom(const Way& way) const;
+  std::optional<Instant> OldestSent() const;
+  /// @return kTryAgain: put off.
   Status OneEpoch(Way& way, Checkpointer::Then then);
+  void TakeCommit(Way& way);
+  /// Until nothing is in flight.
+  Status AwaitCommits(Way& way);
   Status TakeCheckpoint(Way& way, Checkpointer::Then then);
   /// Main thread.
   Status TakeNow(PrimaryConnection& c);
@@ -61,6 +83,9 @@ class EpochLoop {
   Status HandOver(Way& way);
 
   const PrimaryParts parts_;
+  ModeSettings mode_;
+  std::unique_ptr<EpochPolicy> policy_;
+  std::deque<InFlight> in_flight_;
   Instant resumed_;        ///< since the last checkpoint, taken or put off, the guest runs
   Checkpoint checkpoint_;  ///< main thread while it is taken, driver otherwise
 

@@ -72,7 +72,11 @@
   TEXT(newer, 16,                                                                                                     \
        "whose copy is newer, as of the last comparison: primary, backup, equal, diverged, unknown; "                  \
        "empty: there was none")                                                                                       \
-  TEXT(reason, 1024, "why, for the states that have a reason")
+  TEXT(reason, 1024, "why, for the states that have a reason")                                                        \
+  NUMBER(output_p50_us, us, "median of the time for which the first output of an epoch was held")                     \
+  NUMBER(output_p99_us, us, "99th percentile of the same")                                                            \
+  TEXT(mode, 16, "what ends an epoch: remus, kemari or adaptive")                                                     \
+  TEXT(mode_settings, 128, "the settings by which it does")
 
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)

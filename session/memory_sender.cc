@@ -16,7 +16,7 @@ constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
 }  // namespace
 
 Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages) {
-  rate_.Add(link_.DeliveryRate());
+  if (const uint64_t rate = link_.DeliveryRate(); rate != 0) rate_.Add(rate);
   encoder_.SetLinkRate(rate_.Median());
   encoder_.Encode(region, pages, encoded_);
   if (encoded_.pages == 0) return Status::Ok();  // the backup has them all
@@ -101,6 +101,11 @@ Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const mem
   HAVEN_RETURN_IF_ERROR(link_.Send(wire::Type::kEpochEnd, checkpoint.epoch, wire::Encode(end)));
   FailPoint("after-epoch-end");
   return wire_bytes_;
+}
+
+microseconds MemorySender::TransferTime(uint64_t bytes) const {
+  const uint64_t rate = rate_.Median();
+  return microseconds(rate == 0 ? 0 : bytes * 1'000'000 / rate);
 }
 
 }  // namespace haven::session

@@ -6,7 +6,7 @@
 
 #include "core/link.h"
 #include "session/checkpointer.h"
-#include "session/link_rate.h"
+#include "session/recent_median.h"
 
 namespace haven::session {
 
@@ -25,6 +25,8 @@ class MemorySender {
   /// Sends one epoch up to and including EPOCH_END.
   /// @return the octets of guest memory and device state put on the wire.
   Result<uint64_t> SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot);
+  /// For so many octets, at the rate that was measured; 0: none was.
+  microseconds TransferTime(uint64_t bytes) const;
 
  private:
   Status SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages);
@@ -37,7 +39,7 @@ class MemorySender {
   uint64_t wire_bytes_ = 0;
   uint64_t entries_ = 0;
   uint32_t records_ = 0;
-  LinkRate rate_;
+  RecentMedian<9> rate_;  ///< of the link, octets a second
 };
 
 }  // namespace haven::session

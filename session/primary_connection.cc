@@ -121,29 +121,37 @@ bool PrimaryConnection::SayGoodbye(wire::Goodbye reason) {
 
 // --- what the driver waits for ------------------------------------------------
 
-PrimaryConnection::Wake PrimaryConnection::WaitUntil(Instant next) {
+Result<PrimaryConnection::Wake> PrimaryConnection::AwaitWork(const EpochDue* due, const std::optional<Instant>& sent) {
   std::unique_lock lock(mutex_);
-  auto wanted = [this] { return hand_over_ == HandOverStage::kWanted; };
-  clock_.WaitUntil(changed_, lock, next, [&] { return failed_ || stopping_ || wanted(); });
-  if (failed_ || stopping_) return Wake::kOver;
-  return wanted() ? Wake::kHandOver : Wake::kTime;
+  while (true) {
+    if (failed_ || stopping_) return Ended();
+    if (!commits_.empty()) return Wake::kCommit;
+    if (due != nullptr && hand_over_ == HandOverStage::kWanted) return Wake::kHandOver;
+    if (due != nullptr && std::exchange(mode_changed_, false)) return Wake::kMode;
+    const bool output = output_since_.has_value();
+    const Instant end = due == nullptr ? kNever : due->When(output_since_);
+    const Instant patient_until = sent ? std::max(*sent, last_commit_) + patience() : kNever;
+    const Instant now = clock_.Now();
+    if (now >= end) return Wake::kDue;
+    if (now >= patient_until) return Status(StatusCode::kPeerLost, "the backup answers, but does not commit");
+    clock_.WaitUntil(changed_, lock, std::min(end, patient_until), [&] {
+      if (failed_ || stopping_ || !commits_.empty()) return true;
+      return due != nullptr &&
+             (hand_over_ == HandOverStage::kWanted || mode_changed_ || output_since_.has_value() != output);
+    });
+  }
+}
+
+PrimaryConnection::Commit PrimaryConnection::TakeCommit() {
+  std::lock_guard lock(mutex_);
+  const Commit taken = commits_.front();
+  commits_.pop_front();
+  return taken;
 }
 
 bool PrimaryConnection::Sleep(milliseconds time) {
   std::unique_lock lock(mutex_);
   return !clock_.WaitFor(changed_, lock, time, [this] { return failed_ || stopping_; });
-}
-
-Result<wire::Committed> PrimaryConnection::AwaitCommit(Epoch epoch) {
-  std::unique_lock lock(mutex_);
-  uint64_t sent = links_->memory->sent_bytes();
-  while (!clock_.WaitFor(changed_, lock, patience(), [&] { return committed_ >= epoch || failed_; })) {
-    uint64_t now_sent = links_->memory->sent_bytes();
-    if (now_sent == sent) return Status(StatusCode::kPeerLost, "the backup answers, but does not commit");
-    sent = now_sent;
-  }
-  if (committed_ < epoch) return Ended();
-  return committed_figures_;
 }
 
 bool PrimaryConnection::AwaitDisks() {
@@ -252,9 +260,7 @@ Status PrimaryConnection::OnCommittedRecord(const Record& record) {
   const Epoch epoch = record.header.epoch;
   {
     std::lock_guard lock(mutex_);
-    // Epochs are sent one at a time.
     if (epoch != committed_ + 1 || epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
-    committed_figures_ = figures;
   }
   FailPoint("before-committed");
   disks_.Committed(epoch);
@@ -262,6 +268,8 @@ Status PrimaryConnection::OnCommittedRecord(const Record& record) {
   {
     std::lock_guard lock(mutex_);
     committed_ = epoch;
+    last_commit_ = clock_.Now();
+    commits_.push_back({epoch, figures, last_commit_});
   }
   changed_.notify_all();
   FailPoint("after-committed");
@@ -297,9 +305,27 @@ void PrimaryConnection::SendDisks() {
 
 // --- what is known of it ------------------------------------------------------
 
-void PrimaryConnection::SetCut(Epoch epoch) {
+std::optional<Instant> PrimaryConnection::SetCut(Epoch epoch) {
   std::lock_guard lock(mutex_);
   cut_ = epoch;
+  return std::exchange(output_since_, std::nullopt);
+}
+
+void PrimaryConnection::OutputWaits() {
+  {
+    std::lock_guard lock(mutex_);
+    if (output_since_) return;
+    output_since_ = clock_.Now();
+  }
+  changed_.notify_all();
+}
+
+void PrimaryConnection::ChangeMode() {
+  {
+    std::lock_guard lock(mutex_);
+    mode_changed_ = true;
+  }
+  changed_.notify_all();
 }
 
 bool PrimaryConnection::over() {

@@ -2,6 +2,7 @@
 #ifndef HAVEN_SESSION_PRIMARY_CONNECTION_H
 #define HAVEN_SESSION_PRIMARY_CONNECTION_H
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "session/cpu_time.h"
 #include "session/heartbeat.h"
 #include "session/main_thread.h"
+#include "session/policy/epoch_policy.h"
 #include "session/primary_handshake.h"
 
 namespace haven::session {
@@ -59,12 +61,28 @@ class PrimaryConnection {
   ConnectionEnd Join();
   const PrimaryLinks& links() const { return *links_; }
 
-  enum class Wake { kTime, kHandOver, kOver };
-  Wake WaitUntil(Instant next);
+  /// What the driver is to do next.
+  enum class Wake {
+    kDue,       ///< the epoch is to end
+    kCommit,    ///< TakeCommit() has something
+    kMode,      ///< ChangeMode() was called
+    kHandOver,  ///< a person at the backup has asked for the guest
+  };
+  /// @param due  of the epoch in which the guest runs; nullptr: no other may end before a commit has come, and
+  ///             neither a hand-over nor another mode is wanted.
+  /// @param sent  when the oldest epoch in flight was; none: there is none.
+  /// @return not Ok: it is over, or the backup answers, but does not commit.
+  Result<Wake> AwaitWork(const EpochDue* due, const std::optional<Instant>& sent);
+  /// The backup's word that it has committed an epoch.
+  struct Commit {
+    Epoch epoch;
+    wire::Committed figures;
+    Instant came;  ///< of the connection's clock
+  };
+  /// After Wake::kCommit: in the order of the epochs.
+  Commit TakeCommit();
   /// @return false: it is over.
   bool Sleep(milliseconds time);
-  /// Waits, within the patience for data, for the backup's COMMITTED, and what came with it.
-  Result<wire::Committed> AwaitCommit(Epoch epoch);
   bool AwaitDisks();
   /// Around a checkpoint that the main thread takes when the guest is ready.
   void BeginTake();
@@ -74,8 +92,11 @@ class PrimaryConnection {
 
   // Main thread.
   void Took(const Status& how);
-  /// The backup may commit this epoch next.
-  void SetCut(Epoch epoch);
+  /// The backup may commit the epochs up to this one. @return when its first output came.
+  std::optional<Instant> SetCut(Epoch epoch);
+  /// The guest has sent something in the epoch that is not cut.
+  void OutputWaits();
+  void ChangeMode();
   /// Says that protection ends. @return whether the backup has heard it. Blocks for a deadline at most.
   bool SayGoodbye(wire::Goodbye reason);
 
@@ -121,8 +142,11 @@ class PrimaryConnection {
   ConnectionEnd end_;
   std::vector<std::shared_ptr<Link>> opened_;  ///< the first is the control link
   Epoch committed_ = kSyncEpoch;
-  wire::Committed committed_figures_;  ///< that came with it
-  Epoch cut_ = kSyncEpoch;             ///< the epoch that the backup may commit next
+  Instant last_commit_{};
+  std::deque<Commit> commits_;           ///< that the driver has not taken
+  Epoch cut_ = kSyncEpoch;               ///< the last epoch that the backup may commit
+  std::optional<Instant> output_since_;  ///< when the first output of the epoch that is not cut came
+  bool mode_changed_ = false;
 };
 
 /// Driver: runs fn on the main thread. @return Ended() when that, or the connection, has ended.

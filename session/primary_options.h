@@ -9,13 +9,15 @@
 #include "memrep/page_codec.h"
 #include "memrep/worker_pool.h"
 #include "session/arbiter.h"
+#include "session/policy/mode.h"
 #include "session/primary_handshake.h"
 
 namespace haven::session {
 
 struct PrimaryOptions {
   ConnectOptions connect;
-  milliseconds interval{50};                      ///< from a checkpoint's end to the next one's begin: the guest runs
+  ModeSettings mode;                              ///< to begin with
+  bool output_elsewhere = false;                  ///< some of the guest's output does not pass the session
   bool pause_on_loss = false;                     ///< hold output until a backup is back
   ArbiterChoice arbiter;                          ///< empty: none
   std::string state_dir;                          ///< folder of this guest's record

@@ -41,8 +41,9 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
       disks_(std::move(disks)),
       workers_(options_.threads),
       gate_(guest, options_.output_limit_bytes),
-      checkpointer_(guest, gate_, disks_, &workers_),
-      parts_{guest, clock_, main_, disks_, gate_, checkpointer_, report_, cpu_},
+      checkpointer_(guest, gate_, disks_, clock_, &workers_),
+      mode_(options_.mode),
+      parts_{guest, clock_, main_, disks_, gate_, checkpointer_, report_, cpu_, mode_, options_.output_elsewhere},
       epochs_(parts_),
       going_alone_(options_, main_, gate_, ledger_, stop_,
                    [this](PrimaryState state, const std::string& message) { SetState(state, message); }) {
@@ -125,8 +126,7 @@ Status PrimarySession::Protect(const std::shared_ptr<PrimaryConnection>& c, Page
   MemorySender sender(guest_.regions(), encoding.encoder(), *c->links().memory);
   HAVEN_RETURN_IF_ERROR(CopyFirst(parts_, *c, sender));
   (void)encoding.encoder().TakeFigures();  // the epochs' figures are to be theirs only
-  FixedInterval policy(options_.interval);
-  return epochs_.Run(c, sender, encoding, policy);
+  return epochs_.Run(c, sender, encoding);
 }
 
 // --- the connection's events ------------------------------------------------
@@ -196,7 +196,18 @@ void PrimarySession::HaltGuest() {
 // --- the main thread's calls ----------------------------------------------
 
 bool PrimarySession::Output(void* nic, unsigned flags, const iovec* iov, int iov_count) {
-  return gate_.Hold(nic, flags, iov, iov_count);
+  const bool first = !gate_.buffer().waits();
+  if (!gate_.Hold(nic, flags, iov, iov_count)) return false;
+  if (!first) return true;
+  if (auto c = connection()) c->OutputWaits();
+  return true;
+}
+
+Status PrimarySession::SetMode(const ModeSettings& settings) {
+  HAVEN_RETURN_IF_ERROR(CheckMode(settings, options_.output_elsewhere));
+  mode_.Set(settings);
+  if (auto c = connection()) c->ChangeMode();
+  return Status::Ok();
 }
 
 bool PrimarySession::GuestReady(const Status& status) { return !stopped_ && epochs_.GuestReady(status); }
@@ -268,6 +279,9 @@ PrimaryStatus PrimarySession::Query() {
   status.lag_us = static_cast<uint64_t>(output.Lag(SteadyClock::now()).count());
   status.cpu_us = cpu_.us() + workers_.helpers_cpu_ns() / 1000;
   report_.Fill(status, disks_.SyncLeftBytes());
+  const ModeSettings mode = mode_.Get();
+  status.mode = ModeName(mode.mode);
+  status.mode_settings = DescribeMode(mode);
   if (auto c = connection()) status.epoch = c->committed();
   return status;
 }

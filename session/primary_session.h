@@ -34,6 +34,9 @@ class PrimarySession : private PrimaryConnection::Events {
   PrimaryStatus Query();
   /// Main thread. @return whether the session took the frame.
   bool Output(void* nic, unsigned flags, const iovec* iov, int iov_count);
+  /// Any thread. From now on epochs end so; the guest stays protected. @return kInvalid as CheckMode().
+  Status SetMode(const ModeSettings& settings);
+  ModeSettings mode() { return mode_.Get(); }
   /// Main thread: see EpochLoop::GuestReady().
   bool GuestReady(const Status& status);
   /// Any thread.
@@ -76,6 +79,7 @@ class PrimarySession : private PrimaryConnection::Events {
   PrimaryReport report_;
   CpuTime cpu_;
   StopFlag stop_;
+  ModeSwitch mode_;
   const PrimaryParts parts_;
   EpochLoop epochs_;
   GoingAlone going_alone_;

@@ -22,7 +22,10 @@ enum class PrimaryState { kConnecting, kSyncing, kProtected, kUnprotected, kRefu
   TIME(copy)                                                                                   \
   TIME(resume)                                                                                 \
   TIME(pause)  /* from the order to stop until the guest runs */                               \
-  TIME(commit) /* from the cut until COMMITTED arrived */
+  TIME(commit) /* from the cut until COMMITTED arrived */                                      \
+  TIME(output) /* from the first output until COMMITTED arrived; kNoOutput: there was none */
+
+constexpr microseconds kNoOutput{-1};
 
 /// One epoch's figures: the parts of the pause, in order, and what it cost.
 struct EpochFigures {
@@ -33,6 +36,8 @@ struct EpochFigures {
   microseconds apply{0};   ///< at the backup, of the epoch before
   uint64_t pages = 0;
   uint64_t wire_bytes = 0;
+  microseconds ran{0};       ///< how long the guest ran in it
+  microseconds transfer{0};  ///< of wire_bytes, at the rate that the link was measured to have
   memrep::EncoderFigures encoder;
 };
 
@@ -46,6 +51,7 @@ struct PrimaryFigures {
 struct PrimaryStatus : PrimaryFigures {
   PrimaryState state = PrimaryState::kConnecting;
   std::string message;
+  std::string mode, mode_settings;
   std::string newer;  ///< whose copy is newer, as of the last comparison: see NewerSide(); empty: there was none
 };
 

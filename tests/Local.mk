@@ -59,6 +59,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_fakes.h \
 	tests/unit/session_pair.h \
 	tests/unit/session_parts_test.cc \
+	tests/unit/session_policy_test.cc \
 	tests/unit/session_harvest_policy_test.cc \
 	tests/unit/session_primary_test.cc \
 	tests/unit/session_outside_test.cc \

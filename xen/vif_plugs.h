@@ -46,6 +46,7 @@ class VifPlugs {
   Status Drop();
 
   bool Covers(const std::string& device) const;
+  size_t count() const { return plugs_.size(); }
 
   /// The ifb of a vif: "haven5.0" for number 0 of domain 5.
   static std::string IfbName(uint32_t domid, uint32_t number);

@@ -29,7 +29,9 @@ struct HavenProtect {
     char *guest, *host, *port;
     char *on_backup_loss, *arbiter;
     char *on_start;
-    uint32_t interval_ms, deadline_ms, start_wait;
+    uint32_t deadline_ms, start_wait;
+    char *mode_name;
+    struct haven_mode mode;     /* but for its name */
     char *encoder, *compression;
     uint64_t cache_bytes;
     uint32_t block_bytes, cache_percent, encoder_cpu, encoder_threads;
@@ -82,7 +84,8 @@ static bool start(const HavenProtect *h, Error **errp)
 {
     const char *guest = h->guest ? h->guest : qemu_get_vm_name();
     int on_backup_loss = HAVEN_LOSS_CONTINUE, on_start = -1;
-    int stages = 0, compression = 0;
+    int stages = 0, compression = 0, mode_name = -1;
+    struct haven_mode mode = h->mode;
     struct haven_options options;
 
     if (!require("guest", guest, errp) ||
@@ -90,6 +93,8 @@ static bool start(const HavenProtect *h, Error **errp)
         !require("port", h->port, errp) ||
         !read_enum("on-backup-loss", h->on_backup_loss,
                    &HavenBackupLoss_lookup, &on_backup_loss, errp) ||
+        !read_enum("mode", h->mode_name, &HavenModeName_lookup, &mode_name,
+                   errp) ||
         !read_enum("on-start", h->on_start, &HavenOnStart_lookup, &on_start,
                    errp) ||
         !read_enum("stages", h->encoder, &HavenEncoderStages_lookup, &stages,
@@ -100,7 +105,9 @@ static bool start(const HavenProtect *h, Error **errp)
                             given(h->arbiter), on_start, errp)) {
         return false;
     }
-    options.interval_ms = h->interval_ms ?: options.interval_ms;
+    mode.size = sizeof(mode);
+    mode.mode = mode_name + HAVEN_MODE_REMUS;
+    options.mode = &mode;
     options.deadline_ms = h->deadline_ms ?: options.deadline_ms;
     options.start_wait_s = h->start_wait ?: options.start_wait_s;
     options.on_backup_loss = on_backup_loss;
@@ -180,7 +187,15 @@ static Property haven_protect_properties[] = {
     DEFINE_PROP_STRING("guest", HavenProtect, guest),
     DEFINE_PROP_STRING("host", HavenProtect, host),
     DEFINE_PROP_STRING("port", HavenProtect, port),
-    DEFINE_PROP_UINT32("interval-ms", HavenProtect, interval_ms, 0),
+    DEFINE_PROP_STRING("mode", HavenProtect, mode_name),
+    DEFINE_PROP_UINT32("interval-ms", HavenProtect, mode.interval_ms, 0),
+    DEFINE_PROP_UINT32("window-us", HavenProtect, mode.window_us, 0),
+    DEFINE_PROP_UINT32("max-age-ms", HavenProtect, mode.max_age_ms, 0),
+    DEFINE_PROP_UINT32("latency-us", HavenProtect, mode.latency_us, 0),
+    DEFINE_PROP_UINT32("pause-us", HavenProtect, mode.pause_us, 0),
+    DEFINE_PROP_UINT32("overhead-percent", HavenProtect,
+                       mode.overhead_percent, 0),
+    DEFINE_PROP_UINT32("in-flight", HavenProtect, mode.in_flight, 0),
     DEFINE_PROP_UINT32("deadline-ms", HavenProtect, deadline_ms, 0),
     DEFINE_PROP_STRING("on-backup-loss", HavenProtect, on_backup_loss),
     DEFINE_PROP_STRING("arbiter", HavenProtect, arbiter),

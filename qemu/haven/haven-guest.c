@@ -185,6 +185,7 @@ static bool start_session(HavenGuest *g, const struct haven_options *given,
         paths[i] = g->disks.disk[i]->path;
     }
     options.disk_paths = paths;
+    options.output_elsewhere = g->plugs && haven_plugs_count(g->plugs);
     options.state_dir = getenv("HAVEN_STATE_DIR");
     g->session = haven_session_start(&options, &guest_ops, g, regions,
                                      region_count, disks, g->disks.count,
@@ -234,6 +235,21 @@ bool haven_guest_start(const struct haven_options *options, Error **errp)
 fail:
     guest_free(g);
     return false;
+}
+
+bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp)
+{
+    struct haven_error error = { "" };
+
+    if (!the_guest) {
+        error_setg(errp, "haven: the guest is not protected");
+        return false;
+    }
+    if (haven_session_set_mode(the_guest->session, mode, &error) < 0) {
+        error_setg(errp, "haven: %s", error.message);
+        return false;
+    }
+    return true;
 }
 
 static void set_reason(struct haven_status *status, const char *why)

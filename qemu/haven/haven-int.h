@@ -150,6 +150,7 @@ typedef struct HavenGuest {
 
 bool haven_guest_start(const struct haven_options *options, Error **errp);
 bool haven_guest_stop(int reason, Error **errp);
+bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp);
 /* Main thread, also from a callback: ends the session soon, with the reason. */
 void haven_guest_give_up(const char *why);
 /* False: a session with the backup is under way, which decides by itself. */

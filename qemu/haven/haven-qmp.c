@@ -20,6 +20,13 @@ QEMU_BUILD_BUG_ON((int)HAVEN_ON_START_START != (int)HAVEN_START_ANYWAY);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_CONTINUE != (int)HAVEN_LOSS_CONTINUE);
 QEMU_BUILD_BUG_ON((int)HAVEN_BACKUP_LOSS_PAUSE != (int)HAVEN_LOSS_PAUSE);
 
+QEMU_BUILD_BUG_ON((int)HAVEN_MODE_NAME_REMUS + HAVEN_MODE_REMUS !=
+                  (int)HAVEN_MODE_REMUS);
+QEMU_BUILD_BUG_ON((int)HAVEN_MODE_NAME_KEMARI + HAVEN_MODE_REMUS !=
+                  (int)HAVEN_MODE_KEMARI);
+QEMU_BUILD_BUG_ON((int)HAVEN_MODE_NAME_ADAPTIVE + HAVEN_MODE_REMUS !=
+                  (int)HAVEN_MODE_ADAPTIVE);
+
 QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_ALL != (int)HAVEN_ENCODER_ALL);
 QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_NONE != (int)HAVEN_ENCODER_NONE);
 QEMU_BUILD_BUG_ON((int)HAVEN_ENCODER_STAGES_BLOCKS !=
@@ -64,38 +71,68 @@ static bool read_encoder(const HavenEncoder *from, struct haven_options *to,
     return true;
 }
 
-void qmp_haven_start(const char *guest, const char *host, const char *port,
-                     bool has_interval_ms, uint32_t interval_ms,
-                     bool has_deadline_ms, uint32_t deadline_ms,
-                     bool has_on_backup_loss, HavenBackupLoss on_backup_loss,
-                     bool has_arbiter, const char *arbiter,
-                     bool has_start_wait, uint32_t start_wait,
-                     bool has_on_start, HavenOnStart on_start,
-                     bool has_encoder, HavenEncoder *encoder, Error **errp)
+/* What was not given stays 0: as it is. */
+static bool read_mode(const HavenMode *from, struct haven_mode *to,
+                      Error **errp)
+{
+    if ((from->has_interval_ms && !from->interval_ms) ||
+        (from->has_window_us && !from->window_us) ||
+        (from->has_max_age_ms && !from->max_age_ms) ||
+        (from->has_latency_us && !from->latency_us) ||
+        (from->has_pause_us && !from->pause_us) ||
+        (from->has_overhead_percent && !from->overhead_percent) ||
+        (from->has_in_flight && !from->in_flight)) {
+        error_setg(errp, "haven: a setting of the mode is 0; leave it out to "
+                   "keep it as it is");
+        return false;
+    }
+    *to = (struct haven_mode) {
+        .size = sizeof(*to),
+        .mode = from->has_mode ? (int)from->mode + HAVEN_MODE_REMUS
+                               : HAVEN_MODE_AS_IT_IS,
+        .interval_ms = from->interval_ms,
+        .window_us = from->window_us,
+        .max_age_ms = from->max_age_ms,
+        .latency_us = from->latency_us,
+        .pause_us = from->pause_us,
+        .overhead_percent = from->overhead_percent,
+        .in_flight = from->in_flight,
+    };
+    return true;
+}
+
+void qmp_haven_start(HavenStart *s, Error **errp)
 {
     struct haven_options options;
+    struct haven_mode mode;
 
-    if (!haven_options_init(&options, guest, host, port,
-                            has_arbiter ? arbiter : NULL,
-                            has_on_start ? (int)on_start : -1, errp)) {
+    if (!haven_options_init(&options, s->guest, s->host, s->port,
+                            s->has_arbiter ? s->arbiter : NULL,
+                            s->has_on_start ? (int)s->on_start : -1, errp) ||
+        !read_mode(qapi_HavenStart_base(s), &mode, errp) ||
+        (s->has_encoder && !read_encoder(s->encoder, &options, errp))) {
         return;
     }
-    if (has_interval_ms) {
-        options.interval_ms = interval_ms;
+    options.mode = &mode;
+    if (s->has_deadline_ms) {
+        options.deadline_ms = s->deadline_ms;
     }
-    if (has_deadline_ms) {
-        options.deadline_ms = deadline_ms;
+    if (s->has_on_backup_loss) {
+        options.on_backup_loss = (int)s->on_backup_loss;
     }
-    if (has_on_backup_loss) {
-        options.on_backup_loss = (int)on_backup_loss;
-    }
-    if (has_start_wait) {
-        options.start_wait_s = start_wait;
-    }
-    if (has_encoder && !read_encoder(encoder, &options, errp)) {
-        return;
+    if (s->has_start_wait) {
+        options.start_wait_s = s->start_wait;
     }
     haven_guest_start(&options, errp);
+}
+
+void qmp_haven_set(HavenMode *settings, Error **errp)
+{
+    struct haven_mode mode;
+
+    if (read_mode(settings, &mode, errp)) {
+        haven_guest_set_mode(&mode, errp);
+    }
 }
 
 void qmp_haven_stop(Error **errp)
@@ -124,6 +161,10 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->message = r->has_message ? g_strdup(s.reason) : NULL;
     r->has_newer = s.newer[0];
     r->newer = r->has_newer ? g_strdup(s.newer) : NULL;
+    r->has_mode = s.mode[0];
+    r->mode = r->has_mode ? g_strdup(s.mode) : NULL;
+    r->has_mode_settings = s.mode_settings[0];
+    r->mode_settings = r->has_mode_settings ? g_strdup(s.mode_settings) : NULL;
 #define COPY_FIGURE(name, unit, meaning) r->name = s.name;
     HAVEN_STATUS_FIGURES(COPY_FIGURE)
 #undef COPY_FIGURE

@@ -2,27 +2,35 @@
 #ifndef HAVEN_SESSION_POLICY_EPOCH_POLICY_H
 #define HAVEN_SESSION_POLICY_EPOCH_POLICY_H
 
+#include <algorithm>
+#include <optional>
+
 #include "core/clock.h"
+#include "session/primary_status.h"
 
 namespace haven::session {
 
-/// When an epoch ends. Driver thread.
+/// When an epoch is to end.
+struct EpochDue {
+  Instant earliest;                          ///< not before
+  Instant latest;                            ///< whatever happens
+  std::optional<microseconds> after_output;  ///< after the epoch's first output; none: output ends no epoch
+
+  /// @param output_since  when the epoch's first output began to wait.
+  Instant When(const std::optional<Instant>& output_since) const {
+    if (!after_output || !output_since) return latest;
+    return std::max(earliest, std::min(latest, *output_since + *after_output));
+  }
+};
+
+/// Decides when epochs end. One class for each mode. Driver thread.
 class EpochPolicy {
  public:
   virtual ~EpochPolicy() = default;
   /// @param resumed  since when the guest runs, after a checkpoint that was taken or put off.
-  /// @return when the next one begins.
-  virtual Instant NextAfter(Instant resumed) = 0;
-};
-
-/// After the same time each: however long the guest stood still or made itself ready, it runs in between.
-class FixedInterval : public EpochPolicy {
- public:
-  explicit FixedInterval(milliseconds interval) : interval_(interval) {}
-  Instant NextAfter(Instant resumed) override { return resumed + interval_; }
-
- private:
-  const milliseconds interval_;
+  virtual EpochDue Next(Instant resumed) = 0;
+  /// What an epoch has cost; in their order, each some time after it was taken.
+  virtual void Note(const EpochFigures& /*committed*/) {}
 };
 
 }  // namespace haven::session

@@ -190,6 +190,7 @@ class Bench {
       encode_.Keep(first, memrep::SteadyNanoseconds() - start);
       if (encoded_.pages != 0) bytes += wire::kHeaderBytes + encoded_.bytes;
     });
+    encoder_->EndEpoch();
     encoder_->Committed();
     out_.bytes = bytes;
     out_.figures = encoder_->TakeFigures();
@@ -201,6 +202,7 @@ class Bench {
       two_encoder_->Encode(0, batch, encoded_);
       encode_two_.Keep(first, memrep::SteadyNanoseconds() - start);
     });
+    two_encoder_->EndEpoch();
     two_encoder_->Committed();
   }
 
@@ -239,6 +241,7 @@ class Bench {
       encode_before_decode_.Keep(first, encoded - start);
       send_.Keep(first, sent - start);
     });
+    send_encoder_->EndEpoch();
     send_encoder_->Committed();
     for (uint64_t i = 0; i < count(); i++) {
       HAVEN_ASSERT(memcmp(image_.data() + i * kPageBytes, pages_.page(to_, i), kPageBytes) == 0);

@@ -22,12 +22,23 @@ constexpr wire::Type kFromBackup[] = {wire::Type::kHelloReply, wire::Type::kIden
                                       wire::Type::kDiskAck,    wire::Type::kCommitted, wire::Type::kCommitted,
                                       wire::Type::kCommitted,  wire::Type::kHeartbeat};
 
+session::ModeSettings MakeMode(Random& random) {
+  session::ModeSettings mode;
+  mode.mode = static_cast<session::Mode>(random.Below(3));
+  mode.interval = milliseconds(random.Between(10, 120));
+  mode.window = microseconds(random.Between(200, 8000));
+  mode.max_age = milliseconds(random.Between(20, 400));
+  mode.latency = milliseconds(random.Between(5, 80));
+  mode.in_flight =
+      static_cast<unsigned>(random.Percent(30) ? 1 : random.Between(2, session::ModeSettings::kMostInFlight));
+  return mode;
+}
+
 Settings MakeSettings(Random& random) {
   Settings settings;
   settings.arbiter = random.Percent(80);
   settings.auto_promote = settings.arbiter;
   settings.durable = random.Percent(40);
-  settings.interval = milliseconds(random.Between(10, 120));
   settings.deadline = milliseconds(random.Between(3, 12) * 100);
   if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
@@ -37,6 +48,7 @@ Settings MakeSettings(Random& random) {
     settings.ahead = random.Between(1, 6);
     settings.longest_pause_us = 40'000 * (1 + settings.ahead);
   }
+  settings.mode = MakeMode(random);
   return settings;
 }
 

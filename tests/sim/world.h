@@ -10,6 +10,7 @@
 
 #include "blkrep/guest_record.h"
 #include "session/arbiter.h"
+#include "session/policy/mode.h"
 #include "tests/sim/checker.h"
 #include "tests/sim/network.h"
 #include "tests/sim/scheduler.h"
@@ -27,7 +28,8 @@ constexpr char kPort[] = "7780";
 /// How the two hosts of a run are configured.
 struct Settings {
   bool arbiter = true, auto_promote = true, durable = false, pause_on_loss = false;
-  milliseconds interval{25}, deadline{1000};
+  session::ModeSettings mode;
+  milliseconds deadline{1000};
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;
   Duration delay{std::chrono::microseconds(100)};
   uint64_t longest_pause_us = 10000;  ///< of the client, between two operations

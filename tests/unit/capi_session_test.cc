@@ -121,9 +121,9 @@ TEST(CInterface, RefusesWhatCannotBeWithASentence) {
   CheckRefused("the backup's port is required");
   options.port = "1";
   options.interval_ms = 0;
-  CheckRefused("the interval must be 1 to 60000 ms");
+  CheckRefused("the interval must be 1 to 60000 ms, not 0");
   options.interval_ms = 60001;
-  CheckRefused("the interval must be 1 to 60000 ms");
+  CheckRefused("the interval must be 1 to 60000 ms, not 60001");
   options.interval_ms = 1;
   options.deadline_ms = 49;
   CheckRefused("the deadline must be 50 to 60000 ms");

@@ -47,7 +47,7 @@ TEST(CliArguments, ProtectTakesAllItsOptions) {
   STRCMP_EQUAL("web1", a.guest.c_str());
   STRCMP_EQUAL("10.0.0.2", a.host.c_str());
   STRCMP_EQUAL("7001", a.port.c_str());
-  CHECK_EQUAL(20u, a.interval_ms);
+  CHECK_EQUAL(20u, a.mode.interval_ms);
   CHECK_EQUAL(300u, a.deadline_ms);
   STRCMP_EQUAL("pause", a.on_backup_loss.c_str());
   STRCMP_EQUAL("/bin/a", a.arbiter.c_str());
@@ -85,11 +85,37 @@ TEST(CliArguments, ProtectTakesOptionsOfTheEncoder) {
 TEST(CliArguments, ProtectHasTheDocumentedDefaults) {
   Arguments a = Parsed("protect --to backup web1");
   STRCMP_EQUAL("7789", a.port.c_str());
-  CHECK_EQUAL(50u, a.interval_ms);
+  CHECK_EQUAL(0u, a.mode.interval_ms);  // the device model's
   CHECK_EQUAL(1000u, a.deadline_ms);
   STRCMP_EQUAL("continue", a.on_backup_loss.c_str());
   STRCMP_EQUAL("/run/haven/web1.qmp", a.QmpPath().c_str());
   CHECK_TRUE(a.wait);
+}
+
+TEST(CliArguments, SetTakesSettingsAndProtectTheSameAsOptions) {
+  Arguments a = Parsed("set g mode=adaptive latency=2.5 pause=800us overhead=30% max-age=500ms in-flight=2");
+  STRCMP_EQUAL("adaptive", a.mode.mode.c_str());
+  CHECK_EQUAL(2500u, a.mode.latency_us);
+  CHECK_EQUAL(800u, a.mode.pause_us);
+  CHECK_EQUAL(30u, a.mode.overhead_percent);
+  CHECK_EQUAL(500u, a.mode.max_age_ms);
+  CHECK_EQUAL(2u, a.mode.in_flight);
+  a = Parsed("protect g --to h --mode kemari --window 0.3 --interval=20ms --latency 7ms");
+  STRCMP_EQUAL("kemari", a.mode.mode.c_str());
+  CHECK_EQUAL(300u, a.mode.window_us);
+  CHECK_EQUAL(20u, a.mode.interval_ms);
+  CHECK_EQUAL(7000u, a.mode.latency_us);
+  ExpectError("mode: must be remus, kemari or adaptive, not 'fast'", "set g mode=fast");
+  ExpectError("latency: must be 0.1 to 10000 ms (or with us behind it), not '0'", "set g latency=0");
+  ExpectError("latency: must be 0.1 to 10000 ms (or with us behind it), not '1.2.3'", "set g latency=1.2.3");
+  ExpectError("--pause: must be 0.1 to 10000 ms (or with us behind it), not 'ms'", "protect g --to h --pause ms");
+  ExpectError("overhead: must be a whole number from 1 to 90, not '95'", "set g overhead=95%");
+  ExpectError(
+      "'speed=3' is no SETTING=VALUE; settings are mode, interval, window, max-age, latency, pause, overhead, "
+      "in-flight",
+      "set g speed=3");
+  ExpectError("haven set needs what is to be set, such as mode=adaptive", "set g");
+  ExpectError("haven set needs the name of a guest", "set mode=remus");
 }
 
 TEST(CliArguments, TheRunFolderComesFromTheOptionThenTheEnvironment) {
@@ -144,8 +170,8 @@ TEST(CliArguments, AFailoverIsPlannedOrForced) {
 }
 
 TEST(CliArguments, SaysInOneSentenceWhatIsWrong) {
-  ExpectError("no command is given (protect, status, failover, unprotect, discard, adopt)", "");
-  ExpectError("'start' is no command (protect, status, failover, unprotect, discard, adopt)", "start web1");
+  ExpectError("no command is given (protect, set, status, failover, unprotect, discard, adopt)", "");
+  ExpectError("'start' is no command (protect, set, status, failover, unprotect, discard, adopt)", "start web1");
   ExpectError("haven protect needs the name of a guest", "protect --to h");
   ExpectError("haven protect needs --to HOST[:PORT], the host that runs havend", "protect web1");
   ExpectError("haven status has no option --force", "status --force");

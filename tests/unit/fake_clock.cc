@@ -59,7 +59,7 @@ void FakeClock::Pass(milliseconds time) {
   now_ += time;
 }
 
-bool FakeClock::IsAwaited(milliseconds time, size_t waiters) {
+bool FakeClock::IsAwaited(microseconds time, size_t waiters) {
   std::unique_lock lock(mutex_);
   return waits_changed_.wait_for(lock, std::chrono::seconds(30), [&] {
     auto found = waits_.find(now_ + time);

@@ -24,7 +24,7 @@ class FakeClock : public Clock {
   /// Before Pass() it makes sure that the deadline is set; after a Pass() that ended
   /// before the deadline, that the wait has not ended.
   /// @return false after 30 s of the machine's time.
-  bool IsAwaited(milliseconds time, size_t waiters = 1);
+  bool IsAwaited(microseconds time, size_t waiters = 1);
 
  private:
   class Waiter;

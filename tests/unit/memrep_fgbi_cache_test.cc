@@ -134,7 +134,9 @@ TEST(FgbiCache, CompressesAgainSoonAfterTheProcessorWasBusy) {
   auto compressed = [&](uint64_t epochs) {
     for (uint64_t i = 0; i < epochs * 100; i++) {
       (void)EncodeOne(encoder, i, TextPage());
-      if (i % 100 == 99) encoder.Committed();
+      if (i % 100 != 99) continue;
+      encoder.EndEpoch();
+      encoder.Committed();
     }
     return encoder.TakeFigures().compressed;
   };

@@ -88,6 +88,7 @@ class RandomGuest {
     end.device_state_bytes = 1;
     HAVEN_RETURN_IF_ERROR(staging_->Check(epoch_, end));
     staging_->Apply(epoch_, end);
+    encoder.EndEpoch();
     encoder.Committed();
     return Status::Ok();
   }

@@ -52,7 +52,7 @@ TEST(GuestsOwnStop, AsksAgainAfterAMomentThatWasNoneForACheckpoint) {
 
 TEST(GuestsOwnStop, RunsForAnIntervalHoweverLongItTookToMakeItselfReady) {
   pair.UseFakeClock();
-  pair.primary_options.interval = milliseconds(100);
+  pair.primary_options.mode.interval = milliseconds(100);
   pair.guest.ready_at_once = false;
   pair.StartBackup();
   pair.StartPrimary();

@@ -28,7 +28,7 @@ struct Pair {
     primary_options.connect = {"vm", "127.0.0.1", listener.port(), milliseconds(10000)};
     primary_options.state_dir = folder.File("primary-state");
     primary_options.life[0] = 1;
-    primary_options.interval = milliseconds(5);
+    primary_options.mode.interval = milliseconds(5);
   }
   ~Pair() {
     EndPrimary();
@@ -46,7 +46,7 @@ struct Pair {
   bool AsTimePasses(const std::function<bool()>& condition) {
     return Eventually([&] {
       if (condition()) return true;
-      clock.Pass(primary_options.interval);
+      clock.Pass(primary_options.mode.interval);
       return false;
     });
   }

@@ -49,6 +49,7 @@ class PlayedBackup {
     wire::HelloReply reply;
     reply.token[0] = 7;
     reply.deadline_ms = 60000;
+    reply.features = features;
     Status ignored = link.Send(wire::Type::kHelloReply, 0, wire::Encode(reply));
     (void)ignored;
   }
@@ -128,6 +129,7 @@ class PlayedBackup {
   }
 
   Record hello;
+  uint64_t features = 0;
   std::unique_ptr<Link> control, disk, memory;
   std::atomic<uint64_t> disk_records{0};
 
@@ -313,7 +315,7 @@ TEST(PrimarySession, HoldsOutputUntilTheCommitAndNotLonger) {
   StartWithPlayedBackup();
   CommitFirst();
   pair.Frame("of epoch 2");
-  CHECK(pair.WaitsOut(pair.primary_options.interval));
+  CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
   Record end = played.Expect(*played.memory, wire::Type::kEpochEnd);
   CHECK_EQUAL(2, end.header.epoch);
   CHECK_FALSE(pair.FrameIsOut("of epoch 2"));
@@ -336,7 +338,7 @@ TEST(PrimarySession, WritesDownThatItIsAheadBeforeOutputLeavesWithoutTheBackup) 
 }
 
 TEST(PrimarySession, TakesACheckpointEachIntervalAndNoneBeforeTheCommitOfTheLast) {
-  pair.primary_options.interval = milliseconds(50);
+  pair.primary_options.mode.interval = milliseconds(50);
   StartWithPlayedBackup();
   CommitFirst();
   CHECK(pair.WaitsOut(milliseconds(50)));
@@ -356,8 +358,156 @@ TEST(PrimarySession, TakesACheckpointEachIntervalAndNoneBeforeTheCommitOfTheLast
   CHECK_EQUAL(4, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
 }
 
+TEST(PrimarySession, SendsAsManyEpochsAsMayBeInFlightAndLetsTheirOutputGoInOrder) {
+  played.features = wire::kFeatureEpochsInFlight;
+  pair.primary_options.mode.interval = milliseconds(50);
+  pair.primary_options.mode.in_flight = 3;
+  StartWithPlayedBackup();
+  CommitFirst();
+  for (Epoch epoch = 2; epoch <= 4; epoch++) {
+    pair.Frame("of epoch " + std::to_string(epoch));
+    CHECK(pair.WaitsOut(milliseconds(50)));
+    CHECK_EQUAL(epoch, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  }
+  // A fourth has to wait, however late it is.
+  const milliseconds patience = pair.primary_options.connect.deadline * kDataDeadlines;
+  CHECK(pair.clock.IsAwaited(patience - milliseconds(100)));  // since the oldest was sent
+  pair.clock.Pass(milliseconds(120));
+  CHECK(pair.clock.IsAwaited(patience - milliseconds(220)));
+  CHECK_FALSE(pair.FrameIsOut("of epoch 2"));
+  auto commit = [&](Epoch epoch) {
+    HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, epoch, ByteSpan{}));
+    CHECK(Eventually([&] { return pair.FrameIsOut("of epoch " + std::to_string(epoch)); }));
+  };
+  commit(2);
+  CHECK_FALSE(pair.FrameIsOut("of epoch 3"));
+  CHECK_EQUAL(5, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  commit(3);
+  commit(4);
+  CHECK_EQUAL(0, pair.Query().losses);
+}
+
+TEST(PrimarySession, LosesABackupThatDoesNotCommitTheOldestEpochWhateverElseIsSent) {
+  played.features = wire::kFeatureEpochsInFlight;
+  pair.primary_options.mode.interval = milliseconds(50);
+  StartWithPlayedBackup(milliseconds(1000));
+  CommitFirst();
+  for (Epoch epoch = 2; epoch <= 5; epoch++) {
+    CHECK(pair.WaitsOut(milliseconds(50)));
+    CHECK_EQUAL(epoch, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  }
+  // 150 ms of it are over since the second was sent.
+  BeatFor(milliseconds(1000) * kDataDeadlines - milliseconds(160));
+  CHECK(pair.clock.IsAwaited(milliseconds(10)));
+  CHECK(pair.Query().state == PrimaryState::kProtected);
+  pair.clock.Pass(milliseconds(10));
+  CHECK(pair.WaitsOut(milliseconds(200)));  // for a better explanation
+  STRCMP_EQUAL("the primary goes on without this backup: the backup answers, but does not commit",
+               wire::DecodeError(played.Expect(*played.control, wire::Type::kError).body).value().message.c_str());
+}
+
+TEST(PrimarySession, RefusesTheCommitOfAnEpochThatWasNotCut) {
+  played.features = wire::kFeatureEpochsInFlight;
+  StartWithPlayedBackup();
+  CommitFirst();
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  STRCMP_EQUAL("COMMITTED of a wrong epoch",
+               wire::DecodeError(played.Expect(*played.control, wire::Type::kError).body).value().message.c_str());
+}
+
+// --- modes ----------------------------------------------------------------------------------
+
+TEST(PrimarySession, TakesACheckpointSoonAfterOutputInModeKemariAndElseWhenTheEpochIsOld) {
+  pair.primary_options.mode.mode = Mode::kKemari;
+  pair.primary_options.mode.window = milliseconds(2);
+  pair.primary_options.mode.max_age = milliseconds(700);
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK(pair.WaitsOut(milliseconds(700)));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  CHECK(pair.clock.IsAwaited(milliseconds(700)));
+  pair.clock.Pass(milliseconds(100));
+  pair.Frame("a");
+  CHECK(pair.clock.IsAwaited(milliseconds(2)));
+  pair.clock.Pass(milliseconds(1));
+  pair.Frame("b");  // the window is the first one's
+  CHECK(pair.clock.IsAwaited(milliseconds(1)));
+  pair.clock.Pass(milliseconds(1));
+  CHECK_EQUAL(3, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 3, ByteSpan{}));
+  CHECK(Eventually([&] { return pair.FrameIsOut("b"); }));
+  CHECK(pair.clock.IsAwaited(milliseconds(700)));  // what is out asks for nothing
+  CHECK_EQUAL(2000, pair.Query().output_p50_us);
+}
+
+TEST(PrimarySession, TakesUpAnotherModeWhileItWaitsForTheNextCheckpoint) {
+  pair.primary_options.mode.interval = milliseconds(50'000);
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK(pair.clock.IsAwaited(milliseconds(50'000)));
+  ModeSettings mode = pair.primary->mode();
+  mode.mode = Mode::kKemari;
+  mode.window = milliseconds(1);
+  HAVEN_CHECK_OK(pair.primary->SetMode(mode));
+  CHECK(pair.clock.IsAwaited(mode.max_age));
+  STRCMP_EQUAL("kemari", pair.Query().mode.c_str());
+  pair.Frame("a");
+  CHECK(pair.clock.IsAwaited(milliseconds(1)));
+  // Output that waits already counts in the new mode, too.
+  mode.window = milliseconds(3);
+  HAVEN_CHECK_OK(pair.primary->SetMode(mode));
+  CHECK(pair.WaitsOut(milliseconds(3)));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  mode.window = microseconds(0);
+  STRCMP_EQUAL("the window must be 1 to 100000 us, not 0", pair.primary->SetMode(mode).message().c_str());
+  CHECK(pair.Query().state == PrimaryState::kProtected);
+}
+
+TEST(PrimarySession, TakesTheFirstCheckpointAtOnceWhateverModeIsChosenMeanwhile) {
+  StartTowardsPlayedBackup();
+  played.AcceptLinks();
+  played.ExpectLayout();
+  ModeSettings mode = pair.primary->mode();
+  mode.interval = milliseconds(60'000);
+  HAVEN_CHECK_OK(pair.primary->SetMode(mode));
+  wire::LayoutReply reply{{wire::LayoutReply::Copy::kAll, wire::LayoutReply::Copy::kAll}};
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kLayoutReply, 0, wire::Encode(reply)));
+  CommitFirst();
+  CHECK(pair.clock.IsAwaited(milliseconds(60'000)));
+}
+
+TEST(PrimarySession, DoesNotHurryACheckpointThatIsPutOffBecauseOutputWaits) {
+  pair.primary_options.mode.mode = Mode::kKemari;
+  Protect();
+  pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kTryAgain, "being reset"); });
+  pair.Frame("held");
+  pair.clock.Pass(milliseconds(1));
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  pair.loop.Run([&] { pair.guest.stop_fails = Status::Ok(); });
+  pair.clock.Pass(milliseconds(20));
+  CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
+}
+
+TEST(PrimarySession, AsksForOutputThatItCannotSeeOneEpochAtATime) {
+  played.features = wire::kFeatureEpochsInFlight;
+  pair.primary_options.output_elsewhere = true;
+  pair.primary_options.mode.mode = Mode::kAdaptive;
+  pair.primary_options.mode.latency = milliseconds(30);
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK(pair.clock.IsAwaited(microseconds(29'700)));
+  pair.clock.Pass(milliseconds(30));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  CHECK(pair.clock.IsAwaited(pair.primary_options.connect.deadline * kDataDeadlines));
+  ModeSettings kemari = pair.primary->mode();
+  kemari.mode = Mode::kKemari;
+  STRCMP_CONTAINS("mode kemari has to see what the guest sends", pair.primary->SetMode(kemari).message().c_str());
+}
+
 TEST(PrimarySession, LetsTheGuestRunForAnIntervalHoweverLongItStoodStill) {
-  pair.primary_options.interval = milliseconds(50);
+  pair.primary_options.mode.interval = milliseconds(50);
   pair.guest.on_stop = [&] { pair.clock.Pass(milliseconds(40)); };
   StartWithPlayedBackup();
   CommitFirst();
@@ -477,7 +627,7 @@ TEST(PrimarySession, IsNotTakenForDeadWhenItEndsASessionByItself) {
   pair.backup_options.auto_promote = true;
   Protect();
   pair.loop.Run([&] { pair.guest.stop_fails = {StatusCode::kEnvironment, "the guest cannot be stopped"}; });
-  CHECK(pair.WaitsOut(pair.primary_options.interval));
+  CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
   CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
   STRCMP_CONTAINS("the guest cannot be stopped", pair.backup->Query().message.c_str());
   CHECK_EQUAL(0, pair.activator.activations());
@@ -835,8 +985,8 @@ TEST(PrimarySession, PutsACheckpointOffWhenTheGuestAsksForIt) {
   pair.loop.Run([&] { saved = pair.guest.saved.size(); });
   pair.Frame("held");
   CHECK(pair.Query().state == PrimaryState::kProtected);
-  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(pair.primary_options.interval));
-  CHECK(pair.clock.IsAwaited(pair.primary_options.interval));
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
+  CHECK(pair.clock.IsAwaited(pair.primary_options.mode.interval));
   CHECK_FALSE(pair.FrameIsOut("held"));
   pair.loop.Run([&] {
     CHECK_EQUAL(saved, pair.guest.saved.size());
@@ -849,7 +999,7 @@ TEST(PrimarySession, PutsACheckpointOffWhenTheGuestAsksForIt) {
 TEST(PrimarySession, EndsTheSessionAndTriesAgainWhenTheGuestCannotBeSaved) {
   Protect();
   pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kEnvironment, "stuck"); });
-  CHECK(pair.WaitsOut(pair.primary_options.interval));
+  CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
   CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));
   CHECK(pair.AsTimePasses([&] { return Message() == "stuck"; }));
   pair.loop.Run([&] { pair.guest.stop_fails = Status::Ok(); });

@@ -143,7 +143,7 @@ class Recorder {
   OutputGate output_{guest_, 1 << 20};
   memrep::RawPageEncoder encoder_;
   MemorySender sender_{guest_.regions(), encoder_, memory_};
-  Checkpointer checkpointer_{guest_, output_, replicator_};
+  Checkpointer checkpointer_{guest_, output_, replicator_, MonotonicClock()};
   Checkpoint checkpoint_;
 };
 

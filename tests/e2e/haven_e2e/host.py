@@ -190,16 +190,21 @@ class Host:
                                    [paths.HAVEN, verb, *rest, "--run-dir", self.run_dir],
                                    netns=self.name, seconds=seconds, answer=answer)
 
-    def protect(self, other: "Host", *, interval_ms: int = 50, deadline_ms: int = 1000,
+    def protect(self, other: "Host", *, mode: str = "remus", interval_ms: int = 50, deadline_ms: int = 1000,
                 arbiter: str = "none", on_backup_loss: str = "continue", encoder: str = "all",
                 share: bool = False, seconds: float = 60) -> None:
         done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
-                          "--interval", interval_ms, "--deadline", deadline_ms,
+                          "--mode", mode, "--interval", interval_ms, "--deadline", deadline_ms,
                           "--on-backup-loss", on_backup_loss, "--encoder", encoder,
                           *(["--arbiter", arbiter] if arbiter != "none" else []),
                           *(["--share"] if share else []), seconds=seconds)
         if done.returncode != 0:
             raise Failure(f"haven protect: {(done.stderr or done.stdout).strip()[-400:]}")
+
+    def set_mode(self, *settings: str) -> None:
+        done = self.haven("set", self.spec.name, *settings)
+        if done.returncode != 0:
+            raise Failure(f"haven set {' '.join(settings)}: {(done.stderr or done.stdout).strip()[-400:]}")
 
     def status(self) -> Optional[dict[str, Any]]:
         """This guest's entry of `haven status --json` here, or None."""

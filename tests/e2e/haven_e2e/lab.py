@@ -85,6 +85,10 @@ class Lab:
     def protect(self, **options: Any) -> None:
         self.primary.protect(self.backup, deadline_ms=DEADLINE_MS, **options)
 
+    def set_mode(self, *settings: str) -> None:
+        """Of the guest on the primary, as haven set takes them: mode=kemari."""
+        self.primary.set_mode(*settings)
+
     def wait_for_state(self, host: Host, wanted: str, seconds: float) -> None:
         seen: list[str] = []
 
@@ -127,7 +131,16 @@ class Lab:
 
     def survive_the_kill(self) -> dict[str, int]:
         """The primary's QEMU is killed, and everything checked on the other host. @return the figures."""
-        failover_ms = self.expect_failover(self.primary.kill_qemu())
+        return self._checked(self.expect_failover(self.primary.kill_qemu()))
+
+    def survive_the_death_of(self, qemu: int, seconds: float) -> dict[str, int]:
+        """The same when the primary's QEMU kills itself, within `seconds`."""
+        killed_at = self.primary.wait_for_qemu_death(qemu, seconds)
+        failover_ms = self.expect_failover(killed_at, exact=False)
+        self.the_client().wait_for_progress(50, 20)
+        return self._checked(failover_ms)
+
+    def _checked(self, failover_ms: float) -> dict[str, int]:
         report = self.check_everything()
         return {"failover_ms": round(failover_ms), "acked": report["acked"], "lost": report["lost"]}
 

@@ -28,17 +28,12 @@ class KillPrimary(Chain):
         lab.boot(kill_at(first))
 
     def step(self, lab: Lab, name: str, following: Optional[str], t: Notes) -> None:
-        client = lab.the_client()
-        client.load()
+        lab.the_client().load()
         lab.prepare_backup(guest_environment=kill_at(following))
         doomed = lab.primary.qemu_pid()
         assert doomed
         lab.protect()
-        killed_at = lab.primary.wait_for_qemu_death(doomed, 30)
-        failover_ms = lab.expect_failover(killed_at, exact=False)
-        client.wait_for_progress(50, 20)
-        report = lab.check_everything()
-        t(failover_ms=round(failover_ms), acked=report["acked"], lost=report["lost"])
+        t(**lab.survive_the_death_of(doomed, 30))
 
     def end(self, lab: Lab) -> None:
         lab.shut_down_and_fsck()

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#ifndef HAVEN_SESSION_LINK_RATE_H
-#define HAVEN_SESSION_LINK_RATE_H
+#ifndef HAVEN_SESSION_RECENT_MEDIAN_H
+#define HAVEN_SESSION_RECENT_MEDIAN_H
 
 #include <algorithm>
 #include <array>
@@ -9,14 +9,13 @@
 
 namespace haven::session {
 
-/// What a link carries, from samples of which a few are far off. Thread: one at a time.
-class LinkRate {
+/// What is measured again and again, as samples of which a few are far off: of the last `kSamples` less than half.
+/// Thread: one at a time.
+template <size_t kSamples>
+class RecentMedian {
  public:
-  /// @param bytes_per_second  0, unknown, is passed over.
-  void Add(uint64_t bytes_per_second) {
-    if (bytes_per_second != 0) samples_[added_++ % samples_.size()] = bytes_per_second;
-  }
-  /// The median of the last samples, octets a second; 0: there is none yet.
+  void Add(uint64_t sample) { samples_[added_++ % samples_.size()] = sample; }
+  /// 0: there is none yet.
   uint64_t Median() const {
     auto sorted = samples_;
     auto end = sorted.begin() + static_cast<std::ptrdiff_t>(std::min(added_, sorted.size()));
@@ -26,7 +25,7 @@ class LinkRate {
   }
 
  private:
-  std::array<uint64_t, 9> samples_{};
+  std::array<uint64_t, kSamples> samples_{};
   size_t added_ = 0;
 };
 

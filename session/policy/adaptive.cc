@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/policy/adaptive.h"
+
+namespace haven::session {
+namespace {
+
+/// What belongs to the first frame of a reply comes with it.
+constexpr microseconds kWindow{300};
+/// Fewer pages say nothing of what one costs.
+constexpr uint64_t kManyPages = 64;
+constexpr double kLongestRunUs = 1e9;
+/// The link is left this much, in percent, for what is beside memory.
+constexpr uint64_t kLinkShare = 90;
+
+template <typename Recent>
+microseconds Micros(const Recent& of) {
+  return microseconds(of.Median());
+}
+
+}  // namespace
+
+void Adaptive::Note(const EpochFigures& epoch) {
+  pause_us_.Add(static_cast<uint64_t>(epoch.pause.count()));
+  commit_us_.Add(static_cast<uint64_t>(epoch.commit.count()));
+  transfer_us_.Add(static_cast<uint64_t>(epoch.transfer.count()));
+  const microseconds for_pages = epoch.harvest + epoch.copy;
+  fixed_us_.Add(static_cast<uint64_t>((epoch.pause - for_pages).count()));
+  if (epoch.pages >= kManyPages) {
+    ns_per_page_.Add(static_cast<uint64_t>(for_pages.count()) * 1000 / epoch.pages);
+  }
+  NotePages(epoch);
+}
+
+/// The pages of an epoch grow with its time, and the more slowly the longer it is: what is too long is shortened by
+/// more than in proportion.
+void Adaptive::NotePages(const EpochFigures& epoch) {
+  const uint64_t cost = ns_per_page_.Median();
+  if (cost == 0 || epoch.pages == 0) return;
+  const microseconds left = std::max(microseconds(0), settings_.pause - Micros(fixed_us_));
+  const double share = static_cast<double>(left.count()) * 1000 / static_cast<double>(cost * epoch.pages);
+  const double run = static_cast<double>(epoch.ran.count()) * (share < 0.95 ? share * share : share);
+  last_run_us_ = static_cast<uint64_t>(std::min(run, kLongestRunUs));
+  run_us_.Add(last_run_us_);
+}
+
+microseconds Adaptive::RunBeforeOutput() const {
+  const microseconds pause = Micros(pause_us_);
+  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - pause);
+  const microseconds for_latency = settings_.latency - pause - Micros(commit_us_) - kWindow;
+  const microseconds for_overhead = pause * (100 - settings_.overhead_percent) / settings_.overhead_percent;
+  const microseconds for_link = Micros(transfer_us_) * 100 / kLinkShare;
+  return std::min(longest, std::max({microseconds(0), for_latency, for_overhead, for_link}));
+}
+
+microseconds Adaptive::RunAtMost() const {
+  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - Micros(pause_us_));
+  const uint64_t run = std::min(run_us_.Median(), last_run_us_);
+  return run == 0 ? longest : std::min(longest, microseconds(run));
+}
+
+EpochDue Adaptive::Next(Instant resumed) {
+  const microseconds before_output = RunBeforeOutput();
+  return {resumed + before_output, resumed + std::max(before_output, RunAtMost()), kWindow};
+}
+
+}  // namespace haven::session
