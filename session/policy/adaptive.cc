@@ -9,7 +9,7 @@ constexpr microseconds kWindow{300};
 /// Fewer pages say nothing of what one costs.
 constexpr uint64_t kManyPages = 64;
 constexpr double kLongestRunUs = 1e9;
-/// The link is left this much, in percent, for what is beside memory.
+/// What memory may take of the time of the link, in percent: the rest is for what is beside it.
 constexpr uint64_t kLinkShare = 90;
 
 template <typename Recent>
@@ -40,27 +40,20 @@ void Adaptive::NotePages(const EpochFigures& epoch) {
   const double share = static_cast<double>(left.count()) * 1000 / static_cast<double>(cost * epoch.pages);
   const double run = static_cast<double>(epoch.ran.count()) * (share < 0.95 ? share * share : share);
   last_run_us_ = static_cast<uint64_t>(std::min(run, kLongestRunUs));
-  run_us_.Add(last_run_us_);
-}
-
-microseconds Adaptive::RunBeforeOutput() const {
-  const microseconds pause = Micros(pause_us_);
-  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - pause);
-  const microseconds for_latency = settings_.latency - pause - Micros(commit_us_) - kWindow;
-  const microseconds for_overhead = pause * (100 - settings_.overhead_percent) / settings_.overhead_percent;
-  const microseconds for_link = Micros(transfer_us_) * 100 / kLinkShare;
-  return std::min(longest, std::max({microseconds(0), for_latency, for_overhead, for_link}));
-}
-
-microseconds Adaptive::RunAtMost() const {
-  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - Micros(pause_us_));
-  const uint64_t run = std::min(run_us_.Median(), last_run_us_);
-  return run == 0 ? longest : std::min(longest, microseconds(run));
+  run_us_.Add(*last_run_us_);
 }
 
 EpochDue Adaptive::Next(Instant resumed) {
-  const microseconds before_output = RunBeforeOutput();
-  return {resumed + before_output, resumed + std::max(before_output, RunAtMost()), kWindow};
+  const microseconds pause = Micros(pause_us_);
+  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - pause);
+  const microseconds for_overhead = pause * (100 - settings_.overhead_percent) / settings_.overhead_percent;
+  const microseconds for_link = Micros(transfer_us_) * 100 / kLinkShare;
+  const microseconds at_least = std::min(longest, std::max(for_overhead, for_link));
+  const microseconds for_latency = settings_.latency - pause - Micros(commit_us_) - kWindow;
+  microseconds for_pause = longest;
+  if (last_run_us_) for_pause = microseconds(std::min(run_us_.Median(), *last_run_us_));
+  const microseconds at_most = std::clamp(for_pause, at_least, longest);
+  return {resumed + std::clamp(for_latency, at_least, at_most), resumed + at_most, kWindow};
 }
 
 }  // namespace haven::session

@@ -2,6 +2,8 @@
 #ifndef HAVEN_SESSION_POLICY_ADAPTIVE_H
 #define HAVEN_SESSION_POLICY_ADAPTIVE_H
 
+#include <optional>
+
 #include "session/policy/epoch_policy.h"
 #include "session/policy/mode.h"
 #include "session/recent_median.h"
@@ -26,17 +28,16 @@ class Adaptive : public EpochPolicy {
 
  private:
   void NotePages(const EpochFigures& epoch);
-  microseconds RunBeforeOutput() const;
-  microseconds RunAtMost() const;
 
   const ModeSettings settings_;
   using Recent = RecentMedian<5>;
 
   Recent pause_us_, commit_us_, transfer_us_;
-  Recent fixed_us_;           ///< of the pause: what does not depend on the pages
-  Recent ns_per_page_;        ///< of the pause
-  Recent run_us_;             ///< for which an epoch's pages would have made the pause that is wanted ...
-  uint64_t last_run_us_ = 0;  ///< ... in the last epoch: a burst is followed at once, its end when it has lasted
+  Recent fixed_us_;     ///< of the pause: what does not depend on the pages
+  Recent ns_per_page_;  ///< of the pause
+  Recent run_us_;       ///< for which an epoch's pages would have made the pause that is wanted ...
+  /// ... in the last epoch: a burst is followed at once, its end when it has lasted. None: not known yet.
+  std::optional<uint64_t> last_run_us_;
 };
 
 }  // namespace haven::session

@@ -210,6 +210,18 @@ TEST(EpochPolicy, AdaptiveBoundsThePauseOfAGuestThatSendsNothing) {
   CHECK(trace.After(8, burst).pause_us < 6'000);
 }
 
+TEST(EpochPolicy, AdaptiveTakesAPauseThatCannotBeForALimitOnPagesAsFarAsTheOverheadAllows) {
+  ModeSettings settings = Adaptively(10);
+  settings.pause = microseconds(500);
+  Trace trace(settings);
+  const Load load{.output = false};
+  (void)trace.After(12, load);
+  for (int i = 0; i < 50; i++) {
+    const Seen epoch = trace.Next(load);
+    CHECK(epoch.bad || epoch.overhead() > 0.15);
+  }
+}
+
 TEST(EpochPolicy, AdaptiveTakesACheckpointASecondAtLeast) {
   for (bool output : {false, true}) {
     for (double fixed_us : {100.0, 50'000.0, 500'000.0, 3'000'000.0}) {
