@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 
+#include "capi/report.h"
 #include "capi/state_dir.h"
 #include "core/random_token.h"
 #include "session/primary_session.h"
@@ -258,7 +259,7 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
   for (size_t i = 0; status.ok() && i < disk_count; i++) list.push_back({disks[i].name, disks[i].bytes});
   if (status.ok()) status = session::PrimarySession::CheckState(parsed.value(), list);
   if (!status.ok()) {
-    CopyText(error->message, sizeof(error->message), status.message());
+    haven::capi::Report(status, error);
     return nullptr;
   }
   return new haven_session(std::move(parsed.value()), *ops, opaque, regions, region_count, std::move(list));
@@ -283,9 +284,7 @@ int haven_session_set_mode(haven_session* s, const haven_mode* mode, haven_error
   session::ModeSettings settings = s->primary.mode();
   Status status = ReadMode(*mode, settings);
   if (status.ok()) status = s->primary.SetMode(settings);
-  if (status.ok()) return 0;
-  CopyText(error->message, sizeof(error->message), status.message());
-  return -1;
+  return haven::capi::Report(status, error);
 }
 
 void haven_session_query(haven_session* s, haven_status* status) {

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "core/assert.h"
+#include "core/epoch.h"
 #include "session/policy/adaptive.h"
 #include "session/policy/kemari.h"
 #include "session/policy/remus.h"
@@ -40,7 +41,7 @@ Status CheckMode(const ModeSettings& s, bool output_elsewhere) {
   HAVEN_RETURN_IF_ERROR(Between("the latency", s.latency.count(), 100, 10'000'000, " us"));
   HAVEN_RETURN_IF_ERROR(Between("the pause", s.pause.count(), 100, 10'000'000, " us"));
   HAVEN_RETURN_IF_ERROR(Between("the overhead", s.overhead_percent, 1, 90, " percent"));
-  return Between("the number of epochs in flight", s.in_flight, 1, ModeSettings::kMostInFlight, "");
+  return Between("the number of epochs in flight", s.in_flight, 1, kMostEpochsInFlight, "");
 }
 
 std::string DescribeMode(const ModeSettings& s) {

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 
-#include "core/epoch.h"
 #include "core/status.h"
 #include "session/policy/epoch_policy.h"
 
@@ -20,8 +19,6 @@ enum class Mode {
 
 /// A mode and its settings; those of the others are kept for when they are chosen.
 struct ModeSettings {
-  static constexpr unsigned kMostInFlight = kMostEpochsInFlight;
-
   Mode mode = Mode::kRemus;
   milliseconds interval{50};       ///< remus: that the guest runs between two checkpoints
   microseconds window{500};        ///< kemari: from an epoch's first output to its end
@@ -29,7 +26,7 @@ struct ModeSettings {
   microseconds latency{10'000};    ///< adaptive, target: how long output is held, median
   microseconds pause{5000};        ///< adaptive, target: the longest pause
   unsigned overhead_percent = 20;  ///< adaptive, limit: share of the time in which the guest stands still
-  unsigned in_flight = 4;          ///< all: epochs that are sent and not committed, at most
+  unsigned in_flight = 4;          ///< all: epochs that are sent and not committed, at most; to kMostEpochsInFlight
 };
 
 /// @param output_elsewhere  nobody sees when some of the guest's output comes.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import load
-from report import Report, median, percentile
+from report import Report, median, medians, percentile
 from setting import (BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab,
                      unprotect)
 
@@ -36,10 +36,6 @@ class Samples:
     rounds: list[dict[str, float]] = field(default_factory=list)
     memcpy_us: list[float] = field(default_factory=list)
     pages: list[float] = field(default_factory=list)
-
-    def merged(self) -> dict[str, Any]:
-        keys = self.rounds[0].keys() if self.rounds else []
-        return {key: round(median(one[key] for one in self.rounds), 3) for key in keys}
 
 
 def figures_of(paced: load.Figures, saturated: load.Figures) -> dict[str, float]:
@@ -149,7 +145,7 @@ class Embedded:
 
     def _print_rows(self) -> None:
         for name, samples in self._rows.items():
-            merged = samples.merged()
+            merged: dict[str, Any] = medians(samples.rounds)
             if samples.memcpy_us:
                 for q, fraction in (("p50", 0.5), ("p99", 0.99)):
                     merged[f"memcpy_{q}_us"] = round(percentile(samples.memcpy_us, fraction), 1)

@@ -8,11 +8,11 @@ other. Saturated: 64 requests in flight. Each request is an fsync in the guest. 
 is above the unprotected row of the same round."""
 import argparse
 import sys
-from dataclasses import dataclass, field
-from typing import Any, Optional
+import time
+from typing import Optional
 
 import load
-from report import Report, median
+from report import Report, median, medians
 from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
@@ -38,20 +38,12 @@ COLUMNS = ("row", "light_p50_ms", "light_p99_ms", "paced_p50_ms", "paced_p99_ms"
            "saturated_requests_s", "pages_s", "epochs_s", "pause_p50_us", "pause_p99_us", "output_p50_us")
 
 
-@dataclass
-class Row:
-    rounds: list[dict[str, float]] = field(default_factory=list)
-
-    def merged(self) -> dict[str, Any]:
-        return {key: round(median(one[key] for one in self.rounds), 3) for key in self.rounds[0]}
-
-
 class Modes:
     def __init__(self, options: argparse.Namespace, lab: Lab, report: Report) -> None:
         self._options = options
         self._lab = lab
         self._report = report
-        self._rows = {name: Row() for name in MODES}
+        self._rows: dict[str, list[dict[str, float]]] = {name: [] for name in MODES}
 
     def run(self) -> None:
         self._report.progress("the guest boots")
@@ -63,37 +55,38 @@ class Modes:
                 names.reverse()
             for name in names:
                 self._report.progress(f"round {number + 1} of {self._options.rounds}: {name}")
-                self._rows[name].rounds.append(self._measure(MODES[name]))
-        for name, row in self._rows.items():
-            self._report.row(row=name, **row.merged())
+                self._rows[name].append(self._measure(MODES[name]))
+        for name, rounds in self._rows.items():
+            self._report.row(row=name, **medians(rounds))
         self._targets()
 
     def _measure(self, settings: Optional[list[str]]) -> dict[str, float]:
         lab = self._lab
         if settings is None:
-            return self._loads()
+            return self._loads(protected=False)
         lab.prepare_backup(promote="manual")
         lab.protect()
         lab.set_mode(*settings)
-        figures = self._loads()
+        figures = self._loads(protected=True)
         unprotect(lab)
         lab.backup.stop_havend()
         return figures
 
-    def _loads(self) -> dict[str, float]:
+    def _loads(self, protected: bool) -> dict[str, float]:
         figures: dict[str, float] = {}
         seconds = self._options.seconds
         for name, client in LOADS.items():
-            before = query_haven(self._lab)
+            begin, before = time.monotonic(), query_haven(self._lab)
             # A light load is one of the guest's own, too.
             measured = load.run(self._lab, client, seconds, beside=IDLE if name in ("light", "closed") else None)
-            after = query_haven(self._lab)
+            after, took = query_haven(self._lab), time.monotonic() - begin
             figures |= {f"{name}_p50_ms": measured.latency_p50_us / 1000,
                         f"{name}_p99_ms": measured.latency_p99_us / 1000,
                         f"{name}_requests_s": measured.requests_s}
             if name == "saturated":
-                figures |= {"pages_s": measured.pages_s,
-                            "epochs_s": (after["epochs"] - before["epochs"]) / measured.seconds}
+                figures["pages_s"] = measured.pages_s
+            if name == "saturated" and protected:
+                figures["epochs_s"] = (after["epochs"] - before["epochs"]) / took
                 figures |= {key.replace("-", "_"): float(after[key])
                             for key in ("pause-p50-us", "pause-p99-us", "output-p50-us", "commit-p50-us")}
         return figures
@@ -103,12 +96,12 @@ class Modes:
     def _added(self, name: str, key: str) -> float:
         """Above unprotected, each round against its own."""
         return median(ours[key] - free[key] for ours, free in
-                      zip(self._rows[name].rounds, self._rows["unprotected"].rounds))
+                      zip(self._rows[name], self._rows["unprotected"]))
 
     def _share(self, name: str, of: str, key: str) -> float:
         """Percent, each round against its own."""
         return 100 * median(ours[key] / max(1e-9, theirs[key]) for ours, theirs in
-                            zip(self._rows[name].rounds, self._rows[of].rounds))
+                            zip(self._rows[name], self._rows[of]))
 
     def _targets(self) -> None:
         at = self._report

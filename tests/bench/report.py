@@ -19,6 +19,11 @@ def median(values: Iterable[float]) -> float:
     return statistics.median(kept) if kept else 0.0
 
 
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Of each figure, over the rounds of a row."""
+    return {key: round(median(one[key] for one in rounds), 3) for key in (rounds[0] if rounds else ())}
+
+
 class Report:
     """Prints each row as it is complete with --json, all of them at the end without."""
 

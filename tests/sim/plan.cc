@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/assert.h"
+#include "core/epoch.h"
 #include "core/records.h"
 
 namespace haven::sim {
@@ -29,8 +30,7 @@ session::ModeSettings MakeMode(Random& random) {
   mode.window = microseconds(random.Between(200, 8000));
   mode.max_age = milliseconds(random.Between(20, 400));
   mode.latency = milliseconds(random.Between(5, 80));
-  mode.in_flight =
-      static_cast<unsigned>(random.Percent(30) ? 1 : random.Between(2, session::ModeSettings::kMostInFlight));
+  mode.in_flight = static_cast<unsigned>(random.Percent(30) ? 1 : random.Between(2, kMostEpochsInFlight));
   return mode;
 }
 
