@@ -3,7 +3,9 @@
 
 namespace haven::blkrep {
 
-void DiskPeer::Enqueue(Outgoing outgoing, const InFlight& waiting, uint64_t request) {
+void DiskPeer::Enqueue(Outgoing outgoing, InFlight waiting, uint64_t request) {
+  waiting.wire_bytes = outgoing.wire_bytes();
+  unacknowledged_bytes_ += waiting.wire_bytes;
   in_flight_.emplace(request, waiting);
   queue_.push_back(std::move(outgoing));
 }
@@ -20,6 +22,7 @@ std::optional<DiskPeer::InFlight> DiskPeer::Acknowledged(uint64_t request) {
   if (found == in_flight_.end()) return std::nullopt;
   const InFlight acknowledged = found->second;
   in_flight_.erase(found);
+  unacknowledged_bytes_ -= acknowledged.wire_bytes;
   if (acknowledged.copy) copies_--;
   acknowledged_++;
   return acknowledged;
@@ -31,6 +34,7 @@ std::vector<DiskPeer::InFlight> DiskPeer::Abandon() {
   for (auto& [request, waiting] : in_flight_) abandoned.push_back(waiting);
   in_flight_.clear();
   queue_.clear();
+  unacknowledged_bytes_ = 0;
   copies_ = 0;
   return abandoned;
 }

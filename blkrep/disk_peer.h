@@ -30,16 +30,17 @@ class DiskPeer {
   };
   /// Who waits for its acknowledgement.
   struct InFlight {
-    Done done;
+    Done done;  ///< nullptr: nobody
     void* arg;
     bool copy = false;  ///< then this piece of this disk
     uint32_t disk = 0;
     DirtyMap::Piece piece{0, 0};
+    size_t wire_bytes = 0;  ///< set by Enqueue()
   };
 
   /// @return a number that no request of this guest has had.
   uint64_t NewRequest() { return next_request_++; }
-  void Enqueue(Outgoing outgoing, const InFlight& waiting, uint64_t request);
+  void Enqueue(Outgoing outgoing, InFlight waiting, uint64_t request);
   /// @return what is to be sent next.
   Outgoing TakeNext();
   bool idle() const { return queue_.empty(); }
@@ -51,6 +52,8 @@ class DiskPeer {
 
   uint64_t acknowledged() const { return acknowledged_; }  ///< since the beginning
   uint64_t sent_bytes() const { return sent_bytes_; }
+  /// Of the requests that it has not acknowledged, sent or not.
+  uint64_t unacknowledged_bytes() const { return unacknowledged_bytes_; }
   bool waiting() const { return !in_flight_.empty(); }
   /// A copy was handed out, and may still be read from the disk.
   void CopyBegins() { copies_++; }
@@ -62,6 +65,7 @@ class DiskPeer {
   uint64_t next_request_ = 1;
   uint64_t copies_ = 0;  ///< handed out and not acknowledged
   uint64_t sent_bytes_ = 0;
+  uint64_t unacknowledged_bytes_ = 0;
   uint64_t acknowledged_ = 0;
 };
 

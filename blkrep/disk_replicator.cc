@@ -80,8 +80,9 @@ bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_co
     return false;
   }
   const Epoch epoch = log_.Written(request.disk, request.offset, request.bytes, records);
-  DiskPeer::InFlight waiting{done, arg};
-  if (records > 1) waiting = {Split::OneDone, new Split{{static_cast<int>(records)}, done, arg}};
+  const bool ahead = Ahead();
+  DiskPeer::InFlight waiting{ahead ? nullptr : done, arg};
+  if (records > 1 && !ahead) waiting = {Split::OneDone, new Split{{static_cast<int>(records)}, done, arg}};
   for (uint64_t i = 0; i < records; i++) {
     wire::DiskRequest head{peer_.NewRequest(), request.disk, 0, request.offset + i * step,
                            std::min(step, request.bytes - i * step)};
@@ -91,12 +92,17 @@ bool DiskReplicator::Submit(const Request& request, const iovec* iov, int iov_co
                   waiting, head.request);
   }
   wake_sender_.notify_one();
-  return true;
+  return !ahead;
+}
+
+bool DiskReplicator::Ahead() const {
+  return ack_ == Ack::kEpoch && log_.current() != kSyncEpoch && peer_.unacknowledged_bytes() < kMostUnacknowledgedBytes;
 }
 
 bool DiskReplicator::Flush(uint32_t disk, Done done, void* arg) {
   std::lock_guard lock(mutex_);
-  if (!connected_) return false;
+  // What a flush has to survive is a commit's matter then.
+  if (!connected_ || ack_ == Ack::kEpoch) return false;
   wire::DiskFlush flush{peer_.NewRequest(), disk};
   peer_.Enqueue({wire::Type::kDiskFlush, log_.current(), wire::Encode(flush), nullptr}, {done, arg}, flush.request);
   wake_sender_.notify_one();
@@ -136,12 +142,13 @@ bool DiskReplicator::SendCopy(uint32_t disk, const DirtyMap::Piece& piece, const
   return true;
 }
 
-void DiskReplicator::Connected(const std::vector<bool>& copy_all) {
+void DiskReplicator::Connected(const std::vector<bool>& copy_all, Ack ack) {
   std::lock_guard lock(mutex_);
   HAVEN_ASSERT(!connected_ && copy_all.size() == disks_.size());
   log_.Begin(copy_all);
   connection_++;
   connected_ = true;
+  ack_ = ack;
 }
 
 Status DiskReplicator::RunSender(RecordSender& link) {
@@ -210,6 +217,11 @@ void DiskReplicator::Committed(Epoch epoch) {
 DiskReplicator::Acks DiskReplicator::acks() {
   std::lock_guard lock(mutex_);
   return {peer_.acknowledged(), peer_.waiting()};
+}
+
+DiskReplicator::Ack DiskReplicator::ack() {
+  std::lock_guard lock(mutex_);
+  return ack_;
 }
 
 uint64_t DiskReplicator::sent_bytes() {

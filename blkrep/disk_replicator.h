@@ -34,8 +34,8 @@ class DiskReplicator {
   ~DiskReplicator();
 
   /// @return false if nobody needs to wait: the backup is away (the change is
-  ///         remembered for its return). True: done(arg) will be called once,
-  ///         when the backup has it or is lost.
+  ///         remembered for its return), or Ack::kEpoch. True: done(arg) will be
+  ///         called once, when the backup has it or is lost.
   /// @param iov  data of a kWrite, from octet `skip` on; copied.
   bool Submit(const Request& request, const iovec* iov, int iov_count, size_t skip, Done done, void* arg);
   bool Flush(uint32_t disk, Done done, void* arg);
@@ -45,11 +45,19 @@ class DiskReplicator {
   /// @param data  piece.bytes octets, or nullptr for zeros.
   bool SendCopy(uint32_t disk, const DirtyMap::Piece& piece, const void* data, Done done, void* arg);
 
+  /// When the guest's request is done, besides at the local disk.
+  enum class Ack {
+    kBackup,  ///< when the backup has it
+    kEpoch,   ///< at once: what it has led to waits for the commit of its epoch. Not before the first Cut(), and not
+              ///< while more than kMostUnacknowledgedBytes are on the way.
+  };
+  static constexpr uint64_t kMostUnacknowledgedBytes = 64ull << 20;
+
   /// A backup is there. From now on requests are sent.
   /// @param copy_all  for each disk: everything, else only what it may not have.
   /// Any request not in flight yet is part of the synchronisation until the
   /// first Cut().
-  void Connected(const std::vector<bool>& copy_all);
+  void Connected(const std::vector<bool>& copy_all, Ack ack = Ack::kBackup);
   /// Sends what is queued until Disconnected(); the calling thread is the sender.
   Status RunSender(RecordSender& link);
   /// @return kProtocol if no such request is in flight.
@@ -75,15 +83,20 @@ class DiskReplicator {
   };
   Acks acks();
   uint64_t sent_bytes();
+  Ack ack();
   const std::vector<Disk>& disks() const { return disks_; }
 
  private:
+  /// Whether the guest goes on at once. Locked.
+  bool Ahead() const;
+
   const std::vector<Disk> disks_;
   Mutex mutex_;  ///< guards what follows; held for memory operations only
   Condition wake_sender_;
   RequestLog log_;
   DiskPeer peer_;
   bool connected_ = false;
+  Ack ack_ = Ack::kBackup;
   uint64_t connection_ = 0;           ///< counts Connected()
   std::vector<uint64_t> handed_out_;  ///< for each disk: the connection of its last NextCopy()
 };

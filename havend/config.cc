@@ -58,6 +58,18 @@ Status SetChoice(bool& out, const std::string& value, const char* if_false, cons
   return Status::Ok();
 }
 
+Status SetDiskAck(session::DiskAck& out, const std::string& value) {
+  using session::DiskAck;
+  constexpr std::pair<const char*, DiskAck> kKnown[] = {
+      {"received", DiskAck::kReceived}, {"durable", DiskAck::kDurable}, {"epoch", DiskAck::kEpoch}};
+  for (const auto& [name, ack] : kKnown) {
+    if (value != name) continue;
+    out = ack;
+    return Status::Ok();
+  }
+  return Invalid("must be received, durable or epoch, not '" + value + "'");
+}
+
 Result<uint64_t> Number(const std::string& value, uint64_t least, uint64_t most) {
   errno = 0;
   char* end = nullptr;
@@ -142,7 +154,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
   if (key == "xl-config") return SetPath(guest.xl_config, value);
   if (key == "share") return SetShare(guest, value);
   if (key == "arbiter") return SetArbiter(guest, value);
-  if (key == "disk-ack") return SetChoice(guest.durable, value, "received", "durable");
+  if (key == "disk-ack") return SetDiskAck(guest.disk_ack, value);
   if (key == "create") return SetChoice(guest.create, value, "no", "yes");
   if (key == "on-new-life") return SetChoice(guest.discard_on_new_life, value, "ask", "discard");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");

@@ -8,6 +8,7 @@
 
 #include "core/clock.h"
 #include "core/status.h"
+#include "session/backup_options.h"
 
 namespace haven::havend {
 
@@ -17,7 +18,7 @@ struct GuestConfig {
   std::string xl_config;             ///< a guest of Xen: its xl.cfg on this host; else empty
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
-  bool durable = false;
+  session::DiskAck disk_ack = session::DiskAck::kReceived;
   bool create = false;               ///< replicas that are missing are made
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest
   bool auto_promote = false;

@@ -58,7 +58,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.state_dir = config.GuestStateDir(guest);
   options.ram_region = guest.ram_region;
   options.disks = guest.disks;
-  options.durable = guest.durable;
+  options.disk_ack = guest.disk_ack;
   options.create = guest.create;
   options.auto_promote = guest.auto_promote;
   options.discard_on_new_life = guest.discard_on_new_life;

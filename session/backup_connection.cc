@@ -127,6 +127,7 @@ bool BackupConnection::BeginEnd(const Status& status) {
 }
 
 void BackupConnection::CloseData() {
+  session_.End();
   std::lock_guard lock(mutex_);
   if (disk_) disk_->Close();
   if (memory_) memory_->Close();

@@ -30,7 +30,7 @@ BackupGuest::~BackupGuest() {
 
 StoreOptions BackupGuest::MakeStoreOptions() const {
   const BackupGuestOptions& options = here_.options;
-  return {options.state_dir, options.ram_region, options.disks, options.durable, options.memory_limit_bytes};
+  return {options.state_dir, options.ram_region, options.disks, options.durable(), options.memory_limit_bytes};
 }
 
 Status BackupGuest::Recover() {
@@ -50,7 +50,8 @@ Status BackupGuest::Recover() {
   if (ours && usable.ok()) {
     auto epoch = BackupStore::Recover(MakeStoreOptions());
     usable = epoch.status();
-    if (epoch.ok() && epoch.value() != kSyncEpoch && BackupLedger::SurelyWhole(record.value(), here_.options.durable)) {
+    if (epoch.ok() && epoch.value() != kSyncEpoch &&
+        BackupLedger::SurelyWhole(record.value(), here_.options.durable())) {
       usable = here_.ledger.SessionEnded(epoch.value(), record.value().committed_s, record.value().life_ended);
     }
   }
@@ -77,8 +78,9 @@ void BackupGuest::Attach(std::unique_ptr<Link> link, const wire::Hello& hello) {
 }
 
 wire::HelloReply BackupGuest::ReplyTo(const wire::Hello& hello, const wire::Token& token) const {
-  const uint64_t mine =
-      here_.options.share_group.empty() ? wire::kFeaturesKnown & ~wire::kFeatureSharedPages : wire::kFeaturesKnown;
+  uint64_t mine = wire::kFeaturesKnown;
+  if (here_.options.share_group.empty()) mine &= ~wire::kFeatureSharedPages;
+  if (here_.options.disk_ack != DiskAck::kEpoch) mine &= ~wire::kFeatureDiskAckEpoch;
   wire::HelloReply reply;
   reply.features = hello.features & mine;
   reply.token = token;

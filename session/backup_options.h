@@ -12,6 +12,13 @@
 
 namespace haven::session {
 
+/// When a write of the guest is done, besides at its own disk.
+enum class DiskAck {
+  kReceived,  ///< when this side has it in memory
+  kDurable,   ///< when it is on this side's stable storage
+  kEpoch,     ///< at once; its epoch is not committed before this side has it in memory
+};
+
 /// How a guest is kept on its backup host, as the configuration says.
 struct BackupGuestOptions {
   std::string name;
@@ -19,7 +26,7 @@ struct BackupGuestOptions {
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool create = false;                       ///< replicas that are missing are made
-  bool durable = false;
+  DiskAck disk_ack = DiskAck::kReceived;
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
   bool auto_promote = false;
   ArbiterChoice arbiter;  ///< empty: none
@@ -28,6 +35,8 @@ struct BackupGuestOptions {
   std::string share_group;                    ///< guests of it share pages; empty: it shares none ...
   memrep::PageStores* page_stores = nullptr;  ///< ... in one of these, which outlive the guest
   Clock* clock = &MonotonicClock();           ///< of promotion; a link has its own. Outlives the guest.
+
+  bool durable() const { return disk_ack == DiskAck::kDurable; }
 };
 
 }  // namespace haven::session

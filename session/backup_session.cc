@@ -106,6 +106,11 @@ Status BackupSession::OnDiskChange(const Record& record, RecordSender& disk) {
   auto request = wire::DecodeDiskRequest(record.header.type, record.body);
   if (!request.ok()) return request.status();
   HAVEN_RETURN_IF_ERROR(store_.load()->OnDiskRecord(record, request.value()));
+  if (DiskAckEpoch()) {
+    const std::lock_guard lock(mutex_);
+    disk_records_++;
+    came_.notify_all();
+  }
   return disk.Send(wire::Type::kDiskAck, record.header.epoch, wire::Encode(wire::DiskAck{request.value().request}));
 }
 
@@ -125,6 +130,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   if (!end.ok()) return end.status();
   Epoch epoch = record.header.epoch;
   FailPoint("after-epoch-end");
+  if (DiskAckEpoch()) HAVEN_RETURN_IF_ERROR(AwaitDisk(epoch, end.value().disk_records));
   FailPoint("before-commit");
   HAVEN_RETURN_IF_ERROR(store_.load()->Commit(epoch, end.value()));
   FailPoint("after-commit");
@@ -137,6 +143,25 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   FailPoint("after-apply");
   events_.OnCommitted(epoch);
   return sent;
+}
+
+Status BackupSession::AwaitDisk(Epoch epoch, uint64_t records) {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    const uint64_t seen = disk_records_;
+    lock.unlock();
+    const bool all = store_.load()->DiskRecordsOf(epoch) >= records;
+    lock.lock();
+    if (all) return Status::Ok();
+    if (ended_) return {StatusCode::kPeerLost, "the session ended before all disk records of an epoch came"};
+    came_.wait(lock, [&] { return ended_ || disk_records_ != seen; });
+  }
+}
+
+void BackupSession::End() {
+  const std::lock_guard lock(mutex_);
+  ended_ = true;
+  came_.notify_all();
 }
 
 Status BackupSession::SendCommitted(Epoch epoch) {

@@ -43,8 +43,10 @@ class BackupSession {
   ///         kPeerLost: the primary says so.
   Status OnControl(const Record& record);
   Status OnDisk(const Record& record, RecordSender& disk);
-  /// The record's body is taken over.
+  /// The record's body is taken over. With the feature DISK_ACK_EPOCH, may wait for OnDisk(), until End().
   Status OnMemory(Record& record);
+  /// Any thread: no more records come on the disk connection.
+  void End();
 
  private:
   Status OnIdentity(const Record& record);
@@ -53,6 +55,9 @@ class BackupSession {
   Status OnDiskChange(const Record& record, RecordSender& disk);
   Status OnEpochEnd(const Record& record);
   Status SendCommitted(Epoch epoch);
+  bool DiskAckEpoch() const { return (features_ & wire::kFeatureDiskAckEpoch) != 0; }
+  /// Until the epoch's disk records are there. @return kPeerLost: they do not come any more.
+  Status AwaitDisk(Epoch epoch, uint64_t records);
 
   Events& events_;
   RecordSender& control_;
@@ -61,6 +66,11 @@ class BackupSession {
   bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread
   std::atomic<BackupStore*> store_{nullptr};
+
+  Mutex mutex_;  ///< guards what follows; with DISK_ACK_EPOCH only
+  Condition came_;
+  uint64_t disk_records_ = 0;  ///< that came
+  bool ended_ = false;
 };
 
 }  // namespace haven::session

@@ -189,6 +189,11 @@ Status BackupStore::OnDiskFlush() {
   return journal_->Sync();
 }
 
+uint64_t BackupStore::DiskRecordsOf(Epoch epoch) {
+  std::lock_guard lock(journal_mutex_);
+  return journal_->CountOf(epoch);
+}
+
 Status BackupStore::OnMemoryRecord(Record& record) {
   memory_bytes_ += record.body.size();
   if (record.header.type == wire::Type::kPages) return staging_->AddPages(record.header.epoch, record.body);

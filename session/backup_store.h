@@ -62,6 +62,9 @@ class BackupStore {
   /// Disk thread.
   Status OnDiskFlush();
 
+  /// Memory thread. Of an epoch that is not committed, that came so far.
+  uint64_t DiskRecordsOf(Epoch epoch);
+
   /// Memory thread. PAGES and DEVICE_STATE; the body is taken over.
   Status OnMemoryRecord(Record& record);
 

@@ -16,9 +16,10 @@ Result<std::string> ColdStart::Describe() {
     text += "; the primary had ended its protection, or the guest, and its copy may be newer";
   if (record.value().primary_alone_s != 0)
     text += "; the primary runs it without a backup since " + DescribeTime(record.value().primary_alone_s);
-  if (!BackupLedger::SurelyWhole(record.value(), here_.options.durable)) {
+  if (!BackupLedger::SurelyWhole(record.value(), here_.options.durable())) {
     text +=
-        "; this host has crashed since, and disk-ack was received: a part of the last epochs may be missing in between";
+        "; this host has crashed since, and disk-ack was not durable: a part of the last epochs may be missing in "
+        "between";
   }
   return text;
 }
@@ -52,10 +53,11 @@ Status ColdStart::CheckCopy(const blkrep::GuestRecord& record, bool force) const
                    " has ended its protection, or the guest, so that its copy is as new as this one or newer; " +
                    "if that is lost, say --force");
   }
-  if (!force && !BackupLedger::SurelyWhole(record, here_.options.durable)) {
-    return Refused("this host has crashed since epoch " + std::to_string(record.epoch) +
-                   ", and disk-ack was received: the replicas may lack a part of the last epochs; say --force to boot "
-                   "from them all the same");
+  if (!force && !BackupLedger::SurelyWhole(record, here_.options.durable())) {
+    return Refused(
+        "this host has crashed since epoch " + std::to_string(record.epoch) +
+        ", and disk-ack was not durable: the replicas may lack a part of the last epochs; say --force to boot "
+        "from them all the same");
   }
   return CheckBonds(record);
 }

@@ -43,7 +43,8 @@ Status PrimaryConnection::Open(ConnectionEnd& end) {
 }
 
 void PrimaryConnection::Start(const std::vector<bool>& copy_all) {
-  disks_.Connected(copy_all);
+  using Ack = blkrep::DiskReplicator::Ack;
+  disks_.Connected(copy_all, (links_->features & wire::kFeatureDiskAckEpoch) != 0 ? Ack::kEpoch : Ack::kBackup);
   control_ = Thread([this] { ReceiveControl(); });
   acks_ = Thread([this] { ReceiveDiskAcks(); });
   writes_ = Thread([this] { SendDisks(); });

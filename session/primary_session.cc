@@ -282,6 +282,7 @@ PrimaryStatus PrimarySession::Query() {
   const ModeSettings mode = mode_.Get();
   status.mode = ModeName(mode.mode);
   status.mode_settings = DescribeMode(mode);
+  if (disks_.ack() == blkrep::DiskReplicator::Ack::kEpoch) status.mode_settings += ", disk-ack epoch";
   if (auto c = connection()) status.epoch = c->committed();
   return status;
 }

@@ -84,7 +84,8 @@ class Backup : private BackupSession::Events {
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   Silence silence_;
-  BackupSession session_{*this, silence_, wire::kFeaturesKnown};
+  // Nobody would end its wait for disk records.
+  BackupSession session_{*this, silence_, wire::kFeaturesKnown & ~wire::kFeatureDiskAckEpoch};
 };
 
 struct Folder {

@@ -25,7 +25,10 @@ void BackupDaemon::Start() {
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;
   for (uint32_t i = 0; i < kDisks; i++) options.disks[kDiskNames[i]] = World::DiskPath(process_.host, i);
   options.create = true;
-  options.durable = world_.settings.durable;
+  using session::DiskAck;
+  options.disk_ack = world_.settings.durable        ? DiskAck::kDurable
+                     : world_.settings.ack_by_epoch ? DiskAck::kEpoch
+                                                    : DiskAck::kReceived;
   options.auto_promote = world_.settings.auto_promote;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.deadline = world_.settings.deadline;

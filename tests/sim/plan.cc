@@ -39,6 +39,7 @@ Settings MakeSettings(Random& random) {
   settings.arbiter = random.Percent(80);
   settings.auto_promote = settings.arbiter;
   settings.durable = random.Percent(40);
+  settings.ack_by_epoch = random.Percent(50);
   settings.deadline = milliseconds(random.Between(3, 12) * 100);
   if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));

@@ -27,7 +27,7 @@ constexpr char kPort[] = "7780";
 
 /// How the two hosts of a run are configured.
 struct Settings {
-  bool arbiter = true, auto_promote = true, durable = false, pause_on_loss = false;
+  bool arbiter = true, auto_promote = true, durable = false, ack_by_epoch = false, pause_on_loss = false;
   session::ModeSettings mode;
   milliseconds deadline{1000};
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;

@@ -52,9 +52,9 @@ TEST_GROUP(DiskReplicator) {
 
   void teardown() override { Disconnect(); }
 
-  void Connect(bool copy_all) {
+  void Connect(bool copy_all, DiskReplicator::Ack ack = DiskReplicator::Ack::kBackup) {
     sender = std::make_unique<WaitingSender>();
-    replicator.Connected({copy_all, copy_all});
+    replicator.Connected({copy_all, copy_all}, ack);
     thread = std::thread([this] { HAVEN_CHECK_OK(replicator.RunSender(*sender)); });
   }
   void Disconnect() {
@@ -299,4 +299,50 @@ TEST(DiskReplicator, RefusesAnAcknowledgementOfNothing) {
   CHECK_EQUAL(1, done);
   Disconnect();
   HAVEN_CHECK_OK(replicator.OnAck(request));  // late, of a connection that has ended
+}
+
+TEST(DiskReplicator, LetsTheGuestGoOnAtOnceWhenItsEpochIsWhatIsWaitedFor) {
+  Connect(false, DiskReplicator::Ack::kEpoch);
+  CHECK(Write(0, 512));  // still of the first copy
+  HAVEN_CHECK_OK(replicator.OnAck(Head(sender->Records(1)[0]).request));
+  CHECK_EQUAL(1, done);
+  replicator.Cut();
+  CHECK_FALSE(Write(4096, 512));
+  CHECK_FALSE(replicator.Flush(0, Count, &done));
+  wire::DiskRequest head = Head(sender->Records(2)[1]);
+  CHECK_EQUAL(4096, head.offset);
+  CHECK(replicator.acks().waiting);
+  CHECK_EQUAL(1, replicator.Cut());
+  HAVEN_CHECK_OK(replicator.OnAck(head.request));
+  CHECK_FALSE(replicator.acks().waiting);
+  CHECK_EQUAL(1, done);
+}
+
+TEST(DiskReplicator, LetsTheGuestWaitAgainWhenTooMuchIsOnTheWay) {
+  DiskReplicator large({{"vda", 16 << 20}});
+  large.Connected({false}, DiskReplicator::Ack::kEpoch);
+  large.Cut();
+  Bytes data(4 << 20);
+  iovec iov{data.data(), data.size()};
+  const Request request{Request::Kind::kWrite, false, 0, 0, data.size()};
+  uint64_t ahead = 0;
+  while (!large.Submit(request, &iov, 1, 0, Count, &done)) {
+    ahead += data.size();
+    CHECK(ahead <= DiskReplicator::kMostUnacknowledgedBytes);
+  }
+  CHECK_EQUAL(DiskReplicator::kMostUnacknowledgedBytes, ahead);
+  CHECK_EQUAL(0, done);
+  large.Disconnected();
+  CHECK_EQUAL(1, done);
+}
+
+TEST(DiskReplicator, CopiesAgainWhatWasWrittenAheadOfABackupThatIsLost) {
+  Connect(false, DiskReplicator::Ack::kEpoch);
+  replicator.Cut();
+  CHECK_FALSE(Write(64 << 10, 512));
+  Disconnect();
+  Connect(false, DiskReplicator::Ack::kEpoch);
+  auto piece = replicator.NextCopy(0);
+  CHECK(piece.has_value());
+  CHECK_EQUAL(64 << 10, piece->offset);
 }

@@ -56,7 +56,7 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   STRCMP_EQUAL("mem0", web.ram_region.c_str());
   STRCMP_EQUAL("/dev/vg/d1", web.disks.at("disk1").c_str());
   CHECK_TRUE(web.create);
-  CHECK_TRUE(web.durable);
+  CHECK_TRUE(web.disk_ack == haven::session::DiskAck::kDurable);
   CHECK_TRUE(web.auto_promote);
   CHECK_EQUAL(250, web.deadline.count());
   STRCMP_EQUAL("/bin/arbiter --x 'y z'", web.arbiter.c_str());
@@ -73,7 +73,7 @@ TEST(HavendConfig, HasSafeDefaults) {
   const auto& guest = parsed.value().guests[0];
   CHECK_FALSE(guest.auto_promote);
   CHECK_FALSE(guest.create);
-  CHECK_FALSE(guest.durable);
+  CHECK_TRUE(guest.disk_ack == haven::session::DiskAck::kReceived);
   CHECK_EQUAL(1000, guest.deadline.count());
   STRCMP_EQUAL("pc.ram", guest.ram_region.c_str());
   CHECK_EQUAL(65536ull << 20, guest.memory_limit_bytes);

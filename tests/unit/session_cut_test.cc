@@ -23,7 +23,9 @@ namespace {
 /// A backup that is fed records by hand.
 class PassiveBackup : private BackupSession::Events {
  public:
-  PassiveBackup() {
+  /// Without DISK_ACK_EPOCH it is fed in the order of the recording, else by two threads.
+  explicit PassiveBackup(uint64_t features = wire::kFeaturesKnown & ~wire::kFeatureDiskAckEpoch)
+      : session_(*this, control_, features) {
     options_.state_dir = folder_.File("state");
     options_.ram_region = "pc.ram";
     options_.disks = {{"vda", folder_.File("vda")}, {"vdb", folder_.File("vdb")}};
@@ -54,6 +56,7 @@ class PassiveBackup : private BackupSession::Events {
   void Die() { store_.reset(); }
   const StoreOptions& options() const { return options_; }
   RecordingSender& control() { return control_; }
+  void End() { session_.End(); }
 
  private:
   Status OnIdentity(const wire::Identity&, wire::Identity&) override { return Status::Ok(); }
@@ -78,7 +81,7 @@ class PassiveBackup : private BackupSession::Events {
   StoreOptions options_;
   std::unique_ptr<BackupStore> store_;
   RecordingSender control_, acks_;
-  BackupSession session_{*this, control_, wire::kFeaturesKnown};
+  BackupSession session_;
 };
 
 }  // namespace
@@ -300,4 +303,49 @@ TEST(BackupStore, IsOfNoUseAfterAReplicaFailedToTakeACommittedEpoch) {
     HAVEN_CHECK_OK(backup.Feed(sent));
   }
   FAIL("the recording has no second epoch");
+}
+
+TEST(CutSession, ACommitWaitsForDiskRecordsThatComeLater) {
+  PassiveBackup backup(wire::kFeaturesKnown);
+  const auto feed = [&](wire::Connection connection, bool sync) {
+    for (const auto& sent : recording().sent) {
+      const Record record = PassiveBackup::Parse(sent.octets);
+      if (sent.connection == connection && (record.header.epoch == kSyncEpoch) == sync)
+        HAVEN_CHECK_OK(backup.Feed(sent));
+    }
+  };
+  feed(wire::Connection::kControl, true);
+  feed(wire::Connection::kDisk, true);
+  std::thread memory([&] {
+    feed(wire::Connection::kMemory, true);
+    feed(wire::Connection::kMemory, false);
+  });
+  feed(wire::Connection::kDisk, false);
+  memory.join();
+  HAVEN_CHECK_OK(backup.store()->Finish());
+  CheckLeft(backup, 6);
+}
+
+TEST(CutSession, DiskRecordsThatNeverComeLeaveTheEpochBefore) {
+  PassiveBackup backup(wire::kFeaturesKnown);
+  Status ended;
+  Epoch last = 0;
+  std::thread memory;
+  for (const auto& sent : recording().sent) {
+    const Record record = PassiveBackup::Parse(sent.octets);
+    if (sent.connection == wire::Connection::kDisk && record.header.epoch > 3) continue;
+    if (record.header.type != wire::Type::kEpochEnd || record.header.epoch < 4) {
+      HAVEN_CHECK_OK(backup.Feed(sent));
+      continue;
+    }
+    last = record.header.epoch;
+    memory = std::thread([&] { ended = backup.Feed(sent); });
+    break;
+  }
+  CHECK_EQUAL(4, last);
+  backup.End();
+  memory.join();
+  HAVEN_CHECK_FAILS(StatusCode::kPeerLost, "the session ended before all disk records of an epoch came", ended);
+  HAVEN_CHECK_OK(backup.store()->Finish());
+  CheckLeft(backup, 3);
 }

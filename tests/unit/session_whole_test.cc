@@ -113,7 +113,7 @@ TEST(WholeSession, FramesLeaveInTheOrderInWhichTheyCame) {
 }
 
 TEST(WholeSession, TheGuestSurvivesItsPrimaryUnderThePolicyDurable) {
-  pair.backup_options.durable = true;
+  pair.backup_options.disk_ack = session::DiskAck::kDurable;
   pair.StartBackup();
   pair.StartPrimary();
   CHECK(pair.Protects());

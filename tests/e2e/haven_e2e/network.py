@@ -11,6 +11,7 @@ A cut takes a host's port out of its bridge: both ends keep their carrier and
 every packet is lost without a trace, as when a switch dies."""
 import os
 import subprocess
+from pathlib import Path
 
 from . import paths
 from .processes import Failure, Processes, Skip, in_netns
@@ -60,7 +61,7 @@ class Network:
         for host in HOSTS:
             self._attach(host, "lan")
             self._attach(host, "rep")
-            self._run(host, "addr", "add", f"{REPLICATION[host]}/24", "dev", "rep0")
+            self._address_replication(host)
             self._run(host, "link", "add", "br0", "type", "bridge", "forward_delay", "0",
                       "mcast_snooping", "0")
             self._run(host, "link", "set", "br0", "up")
@@ -83,6 +84,18 @@ class Network:
         if done.returncode != 0:
             raise Skip(f"this kernel cannot limit a link's rate: {done.stderr.strip()}")
 
+    def lengthen(self, program: Path, round_trip_ms: float) -> None:
+        """Replaces the replication link by one with this round trip (tests/bench/long_link.c), for good."""
+        for host in HOSTS:
+            self._run(host, "link", "del", "rep0")
+        words = [word for host in HOSTS for word in (host, "rep0")]
+        link = self._processes.start("long_link", [program, *words, round(round_trip_ms * 500)], pipes=True)
+        assert link.stdout
+        if link.stdout.readline() != "ready\n":
+            raise Failure("the long link does not work, see long_link.log")
+        for host in HOSTS:
+            self._address_replication(host)
+
     def bytes_sent(self, host: str, link: str) -> int:
         """By the host on the link, since the network was made."""
         devices = subprocess.run(in_netns(host, ["cat", "/proc/net/dev"]), capture_output=True, text=True,
@@ -93,6 +106,10 @@ class Network:
         for name in ("switch", "client", *HOSTS):
             subprocess.run([paths.tool("ip"), "netns", "del", name], check=False,
                            stderr=subprocess.DEVNULL)
+
+    def _address_replication(self, host: str) -> None:
+        self._run(host, "addr", "add", f"{REPLICATION[host]}/24", "dev", "rep0")
+        self._run(host, "link", "set", "rep0", "up")
 
     def _attach(self, name: str, link: str) -> None:
         port = f"{link}-{name}"
