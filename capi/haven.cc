@@ -190,6 +190,7 @@ Status ReadMode(const haven_mode& given, session::ModeSettings& to) {
   if (from.pause_us != 0) to.pause = haven::microseconds(from.pause_us);
   if (from.overhead_percent != 0) to.overhead_percent = from.overhead_percent;
   if (from.in_flight != 0) to.in_flight = from.in_flight;
+  if (from.predict != HAVEN_PREDICT_AS_IT_IS) to.predict = from.predict == HAVEN_PREDICT_YES;
   return Status::Ok();
 }
 

@@ -194,6 +194,9 @@ enum haven_mode_name {
   HAVEN_MODE_ADAPTIVE = 3, /* output waits, as often as the targets allow */
 };
 
+/* Whether pages of a large epoch that are not expected to be written again soon are sent before its pause. */
+enum haven_predict { HAVEN_PREDICT_AS_IT_IS = 0, HAVEN_PREDICT_YES = 1, HAVEN_PREDICT_NO = 2 };
+
 /* A mode and its settings; docs/modes.md. 0 leaves each as it is, at first at its default. Those of other
  * modes are kept until one of these is chosen. */
 struct haven_mode {
@@ -206,6 +209,7 @@ struct haven_mode {
   uint32_t pause_us;         /* adaptive, target: the longest pause, 100 .. 10000000 (5000) */
   uint32_t overhead_percent; /* adaptive, limit: of the time, that the guest stands still, 1 .. 90 (20) */
   uint32_t in_flight;        /* epochs that are sent and not committed, 1 .. 8 (4) */
+  int predict;               /* enum haven_predict (yes) */
 };
 
 /* What becomes of a guest that is started while its backup does not answer. */

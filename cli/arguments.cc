@@ -131,6 +131,7 @@ const std::map<std::string, Option>& Options() {
       {"--pause", {"protect ", true, ModeOption("pause")}},
       {"--overhead", {"protect ", true, ModeOption("overhead")}},
       {"--in-flight", {"protect ", true, ModeOption("in-flight")}},
+      {"--predict", {"protect ", true, ModeOption("predict")}},
       {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
       {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
       {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},

@@ -32,6 +32,11 @@ Result<Json> AskGuest(const std::string& qmp_path, const std::string& command, c
   }
   Result<Json> answer = client.value()->Execute(command, arguments, kAnswerTimeout);
   if (!answer.ok() && client.value()->error_class() == "CommandNotFound") {
+    if (client.value()->Execute("query-haven", Json::Object(), kAnswerTimeout).ok()) {
+      return Status(StatusCode::kRefused, "the device model behind " + qmp_path +
+                                              " is older than this program and does not know " + command +
+                                              ": restart the guest with the present qemu-dm");
+    }
     return Status(StatusCode::kRefused,
                   "the device model behind " + qmp_path + " has no HAVEN in it: run the guest with HAVEN's qemu-dm");
   }

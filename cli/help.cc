@@ -36,7 +36,7 @@ constexpr char kProtect[] =
     "\n"
     "      --to HOST[:PORT]       the backup; [IPV6]:PORT for an IPv6 address\n"
     "      --mode, --interval, --window, --max-age, --latency, --pause, --overhead,\n"
-    "      --in-flight            when checkpoints are taken: see haven set --help\n"
+    "      --in-flight, --predict when checkpoints are taken: see haven set --help\n"
     "      --deadline MS          of silence until the backup counts as lost, 50 to 60000\n"
     "                             (default 1000)\n"
     "      --on-backup-loss continue|pause\n"
@@ -83,6 +83,8 @@ constexpr char kSet[] =
     "  max-age=MS                 kemari and adaptive: an epoch lasts no longer, 10 to 60000\n"
     "                             (default 1000)\n"
     "  in-flight=N                all: epochs that are sent and not committed, 1 to 8 (default 4)\n"
+    "  predict=yes|no             all: large epochs send pages that are not expected to be written\n"
+    "                             again before the pause (default yes)\n"
     "\n";
 
 constexpr char kStatus[] =

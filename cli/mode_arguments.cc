@@ -45,7 +45,7 @@ Status SetWhole(uint32_t& out, std::string value, const std::string& unit, uint3
 
 const std::vector<std::string>& ModeArguments::Names() {
   static const std::vector<std::string> names = {"mode",    "interval", "window",   "max-age",
-                                                 "latency", "pause",    "overhead", "in-flight"};
+                                                 "latency", "pause",    "overhead", "in-flight", "predict"};
   return names;
 }
 
@@ -57,6 +57,11 @@ Status ModeArguments::Set(const std::string& name, const std::string& value) {
   if (name == "pause") return SetTime(pause_us, value, 100, 10'000'000);
   if (name == "overhead") return SetWhole(overhead_percent, value, "%", 1, 90);
   if (name == "in-flight") return SetNumber(in_flight, value, 1, 8);
+  if (name == "predict") {
+    if (value != "yes" && value != "no") return {StatusCode::kInvalid, "must be yes or no, not '" + value + "'"};
+    predict = value == "yes";
+    return Status::Ok();
+  }
   if (value != "remus" && value != "kemari" && value != "adaptive") {
     return {StatusCode::kInvalid, "must be remus, kemari or adaptive, not '" + value + "'"};
   }
@@ -76,6 +81,7 @@ void ModeArguments::AddTo(qmp::Json& arguments) const {
   number("pause-us", pause_us);
   number("overhead-percent", overhead_percent);
   number("in-flight", in_flight);
+  if (predict) arguments.Set("predict", *predict);
 }
 
 }  // namespace haven::cli

@@ -3,6 +3,7 @@
 #define HAVEN_CLI_MODE_ARGUMENTS_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct ModeArguments {
   std::string mode;
   uint32_t interval_ms = 0, window_us = 0, max_age_ms = 0;
   uint32_t latency_us = 0, pause_us = 0, overhead_percent = 0, in_flight = 0;
+  std::optional<bool> predict;
 
   /// The names of the settings: mode, interval, ...
   static const std::vector<std::string>& Names();

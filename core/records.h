@@ -119,7 +119,7 @@ struct Heartbeat {
 /// COMMITTED, with the feature EPOCH_FIGURES; without it the body is empty.
 struct Committed {
   uint64_t decode_us = 0;  ///< what the backup took to decode this epoch's PAGES
-  uint64_t apply_us = 0;   ///< ... to write the epoch before into the image; 0 in the first
+  uint64_t apply_us = 0;   ///< ... to commit and apply the epoch before; 0 in the first
 };
 
 struct GoodbyeBody {

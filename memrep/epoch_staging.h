@@ -26,7 +26,7 @@ class EpochStaging {
 
   /// @param body  a PAGES body; taken, and one that is not needed any more left
   ///              for its memory. @return kProtocol if it is malformed, or the
-  ///              epoch holds more than the guest has.
+  ///              epoch holds more than twice what the guest has.
   Status AddPages(Epoch epoch, Bytes& body);
   /// @param body  a DEVICE_STATE body: the pieces come in order.
   Status AddDeviceState(Epoch epoch, ByteSpan body);
@@ -37,11 +37,8 @@ class EpochStaging {
   /// Drops what is staged.
   void Clear();
 
-  struct Times {
-    uint64_t decode_ns = 0;  ///< AddPages() of the epoch that is staged
-    uint64_t apply_ns = 0;   ///< of the last Apply()
-  };
-  Times times() const { return times_; }
+  /// What AddPages() took, of the epoch that is staged.
+  uint64_t decode_ns() const { return decode_ns_; }
 
  private:
   struct StagedRecord {
@@ -75,7 +72,7 @@ class EpochStaging {
   uint64_t device_state_total_ = 0;
   uint64_t pages_ = 0;
   uint32_t records_ = 0;
-  Times times_;
+  uint64_t decode_ns_ = 0;
 };
 
 }  // namespace haven::memrep

@@ -19,6 +19,8 @@ libhavenengine_la_SOURCES += \
 	session/cpu_time.h \
 	session/epoch_hand_over.cc \
 	session/epoch_history.cc session/epoch_history.h \
+	session/early_looks.cc session/early_looks.h \
+	session/early_pages.cc session/early_pages.h \
 	session/epoch_loop.cc session/epoch_loop.h \
 	session/first_copy.cc session/first_copy.h \
 	session/going_alone.cc session/going_alone.h \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/backup_session.h"
 
+#include "core/clock.h"
 #include "core/failpoint.h"
 
 namespace haven::session {
@@ -131,6 +132,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   Epoch epoch = record.header.epoch;
   FailPoint("after-epoch-end");
   if (DiskAckEpoch()) HAVEN_RETURN_IF_ERROR(AwaitDisk(epoch, end.value().disk_records));
+  const Instant start = SteadyClock::now();
   FailPoint("before-commit");
   HAVEN_RETURN_IF_ERROR(store_.load()->Commit(epoch, end.value()));
   FailPoint("after-commit");
@@ -141,6 +143,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   FailPoint("before-apply");
   HAVEN_RETURN_IF_ERROR(store_.load()->Apply(epoch, end.value()));
   FailPoint("after-apply");
+  busy_ = MicrosSince(start, SteadyClock::now());
   events_.OnCommitted(epoch);
   return sent;
 }
@@ -167,8 +170,7 @@ void BackupSession::End() {
 Status BackupSession::SendCommitted(Epoch epoch) {
   Bytes body;
   if ((features_ & wire::kFeatureEpochFigures) != 0) {
-    auto times = store_.load()->memory_times();
-    body = wire::Encode(wire::Committed{times.decode_ns / 1000, times.apply_ns / 1000});
+    body = wire::Encode(wire::Committed{store_.load()->decode_ns() / 1000, static_cast<uint64_t>(busy_.count())});
   }
   return control_.Send(wire::Type::kCommitted, epoch, body);
 }

@@ -65,6 +65,7 @@ class BackupSession {
   std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
   bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread
+  microseconds busy_{0};                       ///< memory thread; with the last epoch, from its EPOCH_END on
   std::atomic<BackupStore*> store_{nullptr};
 
   Mutex mutex_;  ///< guards what follows; with DISK_ACK_EPOCH only

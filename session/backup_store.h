@@ -85,7 +85,7 @@ class BackupStore {
   void ReleaseReplicas() { replicas_.clear(); }
 
   /// Memory thread.
-  memrep::EpochStaging::Times memory_times() const { return staging_->times(); }
+  uint64_t decode_ns() const { return staging_->decode_ns(); }
   const memrep::GuestImage& image() const { return *image_; }
   const wire::Layout& layout() const { return layout_; }
   /// Last committed epoch. Any thread.

@@ -15,7 +15,12 @@ constexpr uint64_t kWarmPages = 16384;
 
 Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
                            memrep::WorkerPool* workers)
-    : guest_(guest), output_(output), disks_(disks), clock_(clock), snapshot_(guest.regions(), workers) {
+    : guest_(guest),
+      output_(output),
+      disks_(disks),
+      clock_(clock),
+      snapshot_(guest.regions(), workers),
+      early_(guest.regions()) {
   for (const auto& region : guest.regions()) bitmaps_.emplace_back(region.bitmap_words());
 }
 
@@ -42,6 +47,7 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   FailPoint("after-device");
   Instant saved = clock_.Now();
   HAVEN_RETURN_IF_ERROR(Harvest());
+  early_.End(bitmaps_);
   Instant harvested = clock_.Now();
   FailPoint("before-copy");
   for (uint32_t i = 0; i < bitmaps_.size(); i++) snapshot_.Copy(i, bitmaps_[i]);
@@ -54,7 +60,7 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   return Status::Ok();
 }
 
-Status Checkpointer::Take(Checkpoint& out, Then then) {
+Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()>& cut) {
   FailPoint("before-stop");
   Instant settling = clock_.Now();
   guest_.Settle();
@@ -74,6 +80,9 @@ Status Checkpointer::Take(Checkpoint& out, Then then) {
     if (epoch.ok()) {
       out.epoch = epoch.value();
       out.disk_records = disks_.Cut();
+      // Here: letting the guest run may have it send something, which is of the next epoch.
+      output_.Close();
+      cut();
     }
   }
   out.cut = clock_.Now();

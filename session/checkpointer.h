@@ -2,11 +2,13 @@
 #ifndef HAVEN_SESSION_CHECKPOINTER_H
 #define HAVEN_SESSION_CHECKPOINTER_H
 
+#include <functional>
 #include <optional>
 #include <vector>
 
 #include "blkrep/disk_replicator.h"
 #include "memrep/page_snapshot.h"
+#include "session/early_pages.h"
 #include "session/guest.h"
 #include "session/output_gate.h"
 
@@ -40,15 +42,18 @@ class Checkpointer {
   /// Main thread. Stops the guest, saves its state, cuts the epoch, lets it run
   /// unless it is to stay stopped.
   /// On failure the guest runs again and the epoch is not cut.
-  Status Take(Checkpoint& out, Then then);
+  /// @param cut  called when the epoch is cut, while the guest still stands.
+  Status Take(Checkpoint& out, Then then, const std::function<void()>& cut);
 
   /// Main thread. Harvests the dirty pages without a pause.
   Status Harvest();
+  /// Of the epoch in which the guest runs; driver. What it keeps is copied by the next Take().
+  EarlyPages& early() { return early_; }
 
   /// The pages of the last Take().
   const memrep::PageSnapshot& snapshot() const { return snapshot_; }
   /// The bitmaps of the last Harvest(), by region.
-  const std::vector<std::vector<uint64_t>>& bitmaps() const { return bitmaps_; }
+  PageSets& bitmaps() { return bitmaps_; }
 
  private:
   Status SaveState(Checkpoint& out, Instant stopped);
@@ -58,7 +63,8 @@ class Checkpointer {
   blkrep::DiskReplicator& disks_;
   Clock& clock_;
   memrep::PageSnapshot snapshot_;
-  std::vector<std::vector<uint64_t>> bitmaps_;
+  PageSets bitmaps_;
+  EarlyPages early_;
   AfterHarvest after_harvest_ = AfterHarvest::kForget;
   uint64_t most_pages_ = 0;
   size_t most_device_bytes_ = 0;

@@ -15,6 +15,7 @@ void EpochHistory::Add(const EpochFigures& figures) {
   last_ = figures;
   count_++;
   pages_ += figures.pages;
+  early_pages_ += figures.early_pages;
   wire_bytes_ += figures.wire_bytes;
 }
 
@@ -41,6 +42,7 @@ void EpochHistory::Summarise(PrimaryStatus& status) const {
   status.epochs = count_;
   status.dirty_pages_last = last_.pages;
   status.dirty_pages_total = pages_;
+  status.early_pages_total = early_pages_;
   status.wire_bytes_last = last_.wire_bytes;
   status.memory_wire_bytes += wire_bytes_;
   status.encoder_unchanged_pages = last_.encoder.unchanged;

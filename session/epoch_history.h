@@ -26,7 +26,7 @@ class EpochHistory {
 
   std::vector<EpochFigures> ring_;
   size_t next_ = 0;
-  uint64_t count_ = 0, pages_ = 0, wire_bytes_ = 0;
+  uint64_t count_ = 0, pages_ = 0, early_pages_ = 0, wire_bytes_ = 0;
   EpochFigures last_;
 };
 

@@ -14,24 +14,24 @@ Status EpochLoop::Run(const std::shared_ptr<PrimaryConnection>& connection, Memo
                       PageEncoding& encoding) {
   Way way{connection, sender, encoding};
   microseconds cpu{0};
-  Begin();
-  bool first = true;
-  EpochDue due{resumed_, resumed_, std::nullopt};  // at once
+  Begin(way);
   while (true) {
-    const auto wake = connection->AwaitWork(HasRoom(way) ? &due : nullptr, OldestSent());
+    const auto wake = connection->AwaitWork(HasRoom(way) ? &due_ : nullptr, OldestSent(), looks_.next());
     if (!wake.ok()) return wake.status();
     switch (wake.value()) {
       case PrimaryConnection::Wake::kHandOver: return HandOver(way);
       case PrimaryConnection::Wake::kCommit: TakeCommit(way); break;
       case PrimaryConnection::Wake::kMode:
         ReadMode();
-        if (!first) due = NextDue(Status::Ok());
+        Plan();
+        break;
+      case PrimaryConnection::Wake::kLook:
+        HAVEN_RETURN_IF_ERROR(looks_.Look(*connection, sender, checkpoint_.epoch + 1, due_));
         break;
       case PrimaryConnection::Wake::kDue: {
         const Status taken = OneEpoch(way, Checkpointer::Then::kResume);
         if (!taken.ok() && taken.code() != StatusCode::kTryAgain) return taken;
-        due = NextDue(taken);
-        first = false;
+        Plan();
         parts_.cpu.AddSince(cpu);
         break;
       }
@@ -39,25 +39,37 @@ Status EpochLoop::Run(const std::shared_ptr<PrimaryConnection>& connection, Memo
   }
 }
 
-void EpochLoop::Begin() {
+void EpochLoop::Begin(const Way& way) {
   in_flight_.clear();
+  checkpoint_.epoch = kSyncEpoch;
+  policy_.reset();  // what was measured is of another connection
   ReadMode();
+  looks_.Begin((way.connection->links().features & wire::kFeatureEarlyPages) != 0);
   resumed_ = parts_.clock.Now();
+  put_off_ = resumed_;
+  Plan();  // at once
 }
 
 void EpochLoop::ReadMode() {
-  mode_ = parts_.mode.Get();
-  policy_ = MakePolicy(mode_);
+  const ModeSettings settings = parts_.mode.Get();
+  if (policy_ && settings.mode == mode_.mode) {
+    policy_->Set(settings);
+  } else {
+    policy_ = MakePolicy(settings);
+  }
+  mode_ = settings;
 }
 
-EpochDue EpochLoop::NextDue(const Status& taken) {
-  EpochDue due = policy_->Next(resumed_);
+void EpochLoop::Plan() {
+  // Whatever the mode: a guest that is not protected yet, or whose epoch was to end, does not wait for its next due.
+  due_ = put_off_ ? EpochDue{*put_off_, *put_off_, std::nullopt} : policy_->Next(resumed_);
   // Nobody says when there is some: so there always is.
-  if (parts_.output_elsewhere) due.latest = due.When(resumed_);
-  if (taken.ok()) return due;
-  // The reason lasts for a while, whatever waits.
-  due.earliest = std::max(due.earliest, std::min(due.latest, resumed_ + kPutOff));
-  return due;
+  if (parts_.output_elsewhere) due_.latest = due_.When(resumed_);
+  if (put_off_) {
+    looks_.Cancel();
+  } else {
+    looks_.Plan(due_, resumed_, mode_.predict);
+  }
 }
 
 bool EpochLoop::HasRoom(const Way& way) const {
@@ -70,21 +82,32 @@ std::optional<Instant> EpochLoop::OldestSent() const {
 }
 
 Status EpochLoop::OneEpoch(Way& way, Checkpointer::Then then) {
-  parts_.checkpointer.Prepare(way.encoding.harvest().Next());
+  parts_.checkpointer.Prepare(looks_.After(way.encoding.harvest().Next()));
   const microseconds ran = MicrosSince(resumed_, parts_.clock.Now());
   const Status taken = TakeCheckpoint(way, then);
-  resumed_ = parts_.clock.Now();
+  const Instant now = parts_.clock.Now();
+  put_off_.reset();
+  if (taken.code() == StatusCode::kTryAgain) put_off_ = now + kPutOff;
   HAVEN_RETURN_IF_ERROR(taken);
-  auto sent = way.sender.SendEpoch(checkpoint_, parts_.checkpointer.snapshot());
+  resumed_ = now;
+  return Send(way, ran);
+}
+
+Status EpochLoop::Send(Way& way, microseconds ran) {
+  EpochFigures& figures = checkpoint_.figures;
+  figures.ran = ran;
+  figures.early_pages = looks_.Taken(figures.pages, ran);
+  HAVEN_RETURN_IF_ERROR(way.sender.SendEpoch(checkpoint_, parts_.checkpointer.snapshot()));
+  way.connection->ExpectCommit(checkpoint_.epoch);
+  auto sent = way.sender.SendEnd(checkpoint_);
   if (!sent.ok()) return sent.status();
   memrep::PageEncoder& encoder = way.encoding.encoder();
   encoder.EndEpoch();
-  EpochFigures& figures = checkpoint_.figures;
-  figures.ran = ran;
   figures.wire_bytes = sent.value();
   figures.transfer = way.sender.TransferTime(sent.value());
   figures.encoder = encoder.TakeFigures();
   way.encoding.harvest().Note(figures.encoder);
+  policy_->NoteTaken(figures);
   in_flight_.push_back({checkpoint_.epoch, figures, parts_.clock.Now(), checkpoint_.cut, checkpoint_.output_since});
   return Status::Ok();
 }
@@ -100,7 +123,7 @@ void EpochLoop::TakeCommit(Way& way) {
   figures.apply = microseconds(commit.figures.apply_us);
   in_flight_.pop_front();
   way.encoding.encoder().Committed();
-  policy_->Note(figures);
+  policy_->NoteCommitted(figures);
   parts_.report.Add(figures);
 }
 
@@ -143,11 +166,10 @@ bool EpochLoop::GuestReady(const Status& status) {
 }
 
 Status EpochLoop::TakeNow(PrimaryConnection& c) {
-  HAVEN_RETURN_IF_ERROR(parts_.checkpointer.Take(checkpoint_, then_));
-  if (then_ == Checkpointer::Then::kStayStopped) c.SetHandOver(HandOverStage::kStopped);
-  parts_.gate.Close();
-  checkpoint_.output_since = c.SetCut(checkpoint_.epoch);
-  return Status::Ok();
+  return parts_.checkpointer.Take(checkpoint_, then_, [&] {
+    if (then_ == Checkpointer::Then::kStayStopped) c.SetHandOver(HandOverStage::kStopped);
+    checkpoint_.output_since = c.TakeOutput();
+  });
 }
 
 }  // namespace haven::session

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "session/checkpointer.h"
+#include "session/early_looks.h"
 #include "session/memory_sender.h"
 #include "session/mode_switch.h"
 #include "session/page_encoding.h"
@@ -26,6 +27,7 @@ struct PrimaryParts {
   CpuTime& cpu;
   ModeSwitch& mode;
   const bool output_elsewhere;
+  const uint64_t early_from_pages;
 };
 
 /// Takes one epoch after the other, of one connection after the other. The next one need not wait for the commit of
@@ -33,7 +35,8 @@ struct PrimaryParts {
 /// Driver thread, but where it says otherwise.
 class EpochLoop {
  public:
-  explicit EpochLoop(PrimaryParts parts) : parts_(parts) {}
+  explicit EpochLoop(PrimaryParts parts)
+      : parts_(parts), looks_(parts.checkpointer, parts.main, parts.clock, parts.early_from_pages) {}
 
   /// Until the connection's end, or until the guest is the backup's.
   Status Run(const std::shared_ptr<PrimaryConnection>& connection, MemorySender& sender, PageEncoding& encoding);
@@ -64,14 +67,15 @@ class EpochLoop {
     std::optional<Instant> output_since;  ///< its first output, if there was any
   };
 
-  void Begin();
+  void Begin(const Way& way);
   void ReadMode();
-  /// @param taken  kTryAgain: the checkpoint was put off.
-  EpochDue NextDue(const Status& taken);
+  /// Of the epoch in which the guest runs.
+  void Plan();
   bool HasRoom(const Way& way) const;
   std::optional<Instant> OldestSent() const;
   /// @return kTryAgain: put off.
   Status OneEpoch(Way& way, Checkpointer::Then then);
+  Status Send(Way& way, microseconds ran);
   void TakeCommit(Way& way);
   /// Until nothing is in flight.
   Status AwaitCommits(Way& way);
@@ -85,9 +89,12 @@ class EpochLoop {
   const PrimaryParts parts_;
   ModeSettings mode_;
   std::unique_ptr<EpochPolicy> policy_;
+  EarlyLooks looks_;
   std::deque<InFlight> in_flight_;
-  Instant resumed_;        ///< since the last checkpoint, taken or put off, the guest runs
-  Checkpoint checkpoint_;  ///< main thread while it is taken, driver otherwise
+  Instant resumed_;                 ///< since the last checkpoint that was taken the guest runs
+  std::optional<Instant> put_off_;  ///< until then, for the last one was no moment for it
+  EpochDue due_{};                  ///< of the epoch in which the guest runs
+  Checkpoint checkpoint_;           ///< main thread while it is taken, driver otherwise
 
   // Main thread only.
   std::shared_ptr<PrimaryConnection> awaiting_;  ///< whose checkpoint waits for GuestReady()

@@ -11,7 +11,7 @@ constexpr uint64_t kFewDirtyPages = 1024;
 /// ... or after this many rounds, for a guest that dirties faster than they travel.
 constexpr int kMaxRounds = 8;
 
-uint64_t CountPages(const std::vector<std::vector<uint64_t>>& bitmaps) {
+uint64_t CountPages(const PageSets& bitmaps) {
   uint64_t pages = 0;
   for (const auto& bitmap : bitmaps) {
     for (uint64_t word : bitmap) pages += static_cast<uint64_t>(std::popcount(word));

@@ -66,7 +66,7 @@
   NUMBER(encoder_us, us, "time to encode the last epoch, which is not in the pause")                                  \
   NUMBER(encoder_compress_us, us, "of it, for compression")                                                           \
   NUMBER(decode_us, us, "time in which the backup decoded the last epoch")                                            \
-  NUMBER(apply_us, us, "time in which the backup wrote the epoch before into its image")                              \
+  NUMBER(apply_us, us, "time in which the backup committed and applied the epoch before")                             \
   NUMBER(encoder_shared_pages, pages,                                                                                 \
          "of the last epoch's pages, those that were sent as references to pages of other guests")                    \
   TEXT(newer, 16,                                                                                                     \
@@ -76,7 +76,8 @@
   NUMBER(output_p50_us, us, "median of the time for which the first output of an epoch was held")                     \
   NUMBER(output_p99_us, us, "99th percentile of the same")                                                            \
   TEXT(mode, 16, "what ends an epoch: remus, kemari or adaptive")                                                     \
-  TEXT(mode_settings, 128, "the settings by which it does")
+  TEXT(mode_settings, 128, "the settings by which it does")                                                           \
+  NUMBER(early_pages_total, pages, "pages that were sent while the guest ran on, before the pause of their epoch")
 
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)

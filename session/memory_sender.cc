@@ -12,6 +12,8 @@ namespace haven::session {
 namespace {
 
 constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
+/// Between two questions whether it is enough: 1 MiB.
+constexpr size_t kEarlyPagesAtOnce = 256;
 
 }  // namespace
 
@@ -24,39 +26,61 @@ Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const mem
   parts.reserve(encoded_.payload.size() + 1);
   parts.push_back(encoded_.head);
   parts.insert(parts.end(), encoded_.payload.begin(), encoded_.payload.end());
-  wire_bytes_ += encoded_.bytes;
-  entries_ += encoded_.pages;
-  records_++;
+  if (epoch != kSyncEpoch) {
+    wire_bytes_ += encoded_.bytes;
+    entries_ += encoded_.pages;
+    records_++;
+  }
   return link_.Send(wire::Type::kPages, epoch, parts);
 }
 
-Status MemorySender::SendLive(const std::vector<std::vector<uint64_t>>& bitmaps,
-                              const std::function<void(uint64_t)>& progress) {
-  // Copied before they are sent: a page that changes between its checksum and
-  // its sending would look like a broken connection.
-  const Room copies(wire::kMaxPagesPerRecord * uint64_t{kPageBytes});
+/// Copied before they are sent: a page that changes between its checksum and its sending would look like a broken
+/// connection.
+Status MemorySender::SendCopies(Epoch epoch, PageSets& pages, size_t at_once,
+                                const std::function<bool(uint64_t)>& go_on) {
+  const Room copies(at_once * uint64_t{kPageBytes});
   std::vector<memrep::PageRef> batch;
-  for (uint32_t r = 0; r < regions_.size(); r++) {
+  bool more = true;
+  for (uint32_t r = 0; r < regions_.size() && more; r++) {
     auto flush = [&]() -> Status {
       if (batch.empty()) return Status::Ok();
-      progress(batch.size() * kPageBytes);
-      Status sent = SendPages(kSyncEpoch, r, batch);
+      more = go_on(batch.size());
+      Status sent = SendPages(epoch, r, batch);
       batch.clear();
       return sent;
     };
-    for (uint64_t word = 0; word < bitmaps[r].size(); word++) {
-      for (uint64_t bits = bitmaps[r][word]; bits != 0; bits &= bits - 1) {
+    for (uint64_t word = 0; word < pages[r].size() && more; word++) {
+      for (uint64_t& bits = pages[r][word]; bits != 0 && more; bits &= bits - 1) {
         uint64_t page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
-        if (page >= regions_[r].pages()) break;
+        if (page >= regions_[r].pages()) {
+          bits = 0;
+          break;
+        }
         uint8_t* copy = copies.data() + batch.size() * kPageBytes;
         memcpy(copy, regions_[r].host + page * kPageBytes, kPageBytes);
         batch.push_back({page, copy});
-        if (batch.size() == wire::kMaxPagesPerRecord) HAVEN_RETURN_IF_ERROR(flush());
+        if (batch.size() == at_once) HAVEN_RETURN_IF_ERROR(flush());
       }
     }
     HAVEN_RETURN_IF_ERROR(flush());
   }
   return Status::Ok();
+}
+
+Status MemorySender::SendLive(PageSets& pages, const std::function<void(uint64_t)>& progress) {
+  return SendCopies(kSyncEpoch, pages, wire::kMaxPagesPerRecord, [&](uint64_t count) {
+    progress(count * kPageBytes);
+    return true;
+  });
+}
+
+Result<uint64_t> MemorySender::SendEarly(Epoch epoch, PageSets& pages, const std::function<bool()>& enough) {
+  uint64_t sent = 0;
+  HAVEN_RETURN_IF_ERROR(SendCopies(epoch, pages, kEarlyPagesAtOnce, [&](uint64_t count) {
+    sent += count;
+    return !enough();
+  }));
+  return sent;
 }
 
 Status MemorySender::SendDeviceState(const Checkpoint& checkpoint) {
@@ -74,10 +98,7 @@ Status MemorySender::SendDeviceState(const Checkpoint& checkpoint) {
   return Status::Ok();
 }
 
-Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot) {
-  wire_bytes_ = 0;
-  entries_ = 0;
-  records_ = 0;
+Status MemorySender::SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot) {
   FailPoint("before-first-byte");
   bool first = true;
   for (const auto& group : snapshot.groups()) {
@@ -89,18 +110,20 @@ Result<uint64_t> MemorySender::SendEpoch(const Checkpoint& checkpoint, const mem
       if (std::exchange(first, false)) FailPoint("after-first-byte");
     }
   }
-  HAVEN_RETURN_IF_ERROR(SendDeviceState(checkpoint));
+  return SendDeviceState(checkpoint);
+}
 
+Result<uint64_t> MemorySender::SendEnd(const Checkpoint& checkpoint) {
   wire::EpochEnd end;
-  end.pages = entries_;
+  end.pages = std::exchange(entries_, 0);
   end.disk_records = checkpoint.disk_records;
   end.device_state_bytes = checkpoint.device_state.size();
-  end.memory_records = records_;
+  end.memory_records = std::exchange(records_, 0);
   end.flags = checkpoint.guest_paused ? wire::kGuestPaused : 0;
   FailPoint("before-epoch-end");
   HAVEN_RETURN_IF_ERROR(link_.Send(wire::Type::kEpochEnd, checkpoint.epoch, wire::Encode(end)));
   FailPoint("after-epoch-end");
-  return wire_bytes_;
+  return std::exchange(wire_bytes_, 0);
 }
 
 microseconds MemorySender::TransferTime(uint64_t bytes) const {

@@ -122,7 +122,8 @@ bool PrimaryConnection::SayGoodbye(wire::Goodbye reason) {
 
 // --- what the driver waits for ------------------------------------------------
 
-Result<PrimaryConnection::Wake> PrimaryConnection::AwaitWork(const EpochDue* due, const std::optional<Instant>& sent) {
+Result<PrimaryConnection::Wake> PrimaryConnection::AwaitWork(const EpochDue* due, const std::optional<Instant>& sent,
+                                                             const std::optional<Instant>& look) {
   std::unique_lock lock(mutex_);
   while (true) {
     if (failed_ || stopping_) return Ended();
@@ -131,16 +132,28 @@ Result<PrimaryConnection::Wake> PrimaryConnection::AwaitWork(const EpochDue* due
     if (due != nullptr && std::exchange(mode_changed_, false)) return Wake::kMode;
     const bool output = output_since_.has_value();
     const Instant end = due == nullptr ? kNever : due->When(output_since_);
+    const Instant look_at = due == nullptr ? kNever : look.value_or(kNever);
     const Instant patient_until = sent ? std::max(*sent, last_commit_) + patience() : kNever;
     const Instant now = clock_.Now();
     if (now >= end) return Wake::kDue;
+    if (now >= look_at) return Wake::kLook;
     if (now >= patient_until) return Status(StatusCode::kPeerLost, "the backup answers, but does not commit");
-    clock_.WaitUntil(changed_, lock, std::min(end, patient_until), [&] {
+    clock_.WaitUntil(changed_, lock, std::min({end, look_at, patient_until}), [&] {
       if (failed_ || stopping_ || !commits_.empty()) return true;
       return due != nullptr &&
              (hand_over_ == HandOverStage::kWanted || mode_changed_ || output_since_.has_value() != output);
     });
   }
+}
+
+bool PrimaryConnection::IsDue(const EpochDue& due) {
+  std::lock_guard lock(mutex_);
+  return failed_ || stopping_ || hand_over_ == HandOverStage::kWanted || clock_.Now() >= due.When(output_since_);
+}
+
+void PrimaryConnection::ExpectCommit(Epoch epoch) {
+  std::lock_guard lock(mutex_);
+  expected_ = epoch;
 }
 
 PrimaryConnection::Commit PrimaryConnection::TakeCommit() {
@@ -261,7 +274,7 @@ Status PrimaryConnection::OnCommittedRecord(const Record& record) {
   const Epoch epoch = record.header.epoch;
   {
     std::lock_guard lock(mutex_);
-    if (epoch != committed_ + 1 || epoch > cut_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
+    if (epoch != committed_ + 1 || epoch > expected_) return {StatusCode::kProtocol, "COMMITTED of a wrong epoch"};
   }
   FailPoint("before-committed");
   disks_.Committed(epoch);
@@ -306,9 +319,8 @@ void PrimaryConnection::SendDisks() {
 
 // --- what is known of it ------------------------------------------------------
 
-std::optional<Instant> PrimaryConnection::SetCut(Epoch epoch) {
+std::optional<Instant> PrimaryConnection::TakeOutput() {
   std::lock_guard lock(mutex_);
-  cut_ = epoch;
   return std::exchange(output_since_, std::nullopt);
 }
 

@@ -66,13 +66,20 @@ class PrimaryConnection {
     kDue,       ///< the epoch is to end
     kCommit,    ///< TakeCommit() has something
     kMode,      ///< ChangeMode() was called
+    kLook,      ///< it is time for what was to be done before the epoch ends
     kHandOver,  ///< a person at the backup has asked for the guest
   };
   /// @param due  of the epoch in which the guest runs; nullptr: no other may end before a commit has come, and
   ///             neither a hand-over nor another mode is wanted.
   /// @param sent  when the oldest epoch in flight was; none: there is none.
+  /// @param look  with `due`: when the driver has something to do before it; none: it has not.
   /// @return not Ok: it is over, or the backup answers, but does not commit.
-  Result<Wake> AwaitWork(const EpochDue* due, const std::optional<Instant>& sent);
+  Result<Wake> AwaitWork(const EpochDue* due, const std::optional<Instant>& sent,
+                         const std::optional<Instant>& look = std::nullopt);
+  /// Whether the epoch is to end now, or the connection has ended.
+  bool IsDue(const EpochDue& due);
+  /// All that the backup needs to commit this epoch is about to be sent.
+  void ExpectCommit(Epoch epoch);
   /// The backup's word that it has committed an epoch.
   struct Commit {
     Epoch epoch;
@@ -92,8 +99,8 @@ class PrimaryConnection {
 
   // Main thread.
   void Took(const Status& how);
-  /// The backup may commit the epochs up to this one. @return when its first output came.
-  std::optional<Instant> SetCut(Epoch epoch);
+  /// The epoch is cut. @return when its first output came.
+  std::optional<Instant> TakeOutput();
   /// The guest has sent something in the epoch that is not cut.
   void OutputWaits();
   void ChangeMode();
@@ -144,7 +151,7 @@ class PrimaryConnection {
   Epoch committed_ = kSyncEpoch;
   Instant last_commit_{};
   std::deque<Commit> commits_;           ///< that the driver has not taken
-  Epoch cut_ = kSyncEpoch;               ///< the last epoch that the backup may commit
+  Epoch expected_ = kSyncEpoch;          ///< the last epoch that the backup may commit
   std::optional<Instant> output_since_;  ///< when the first output of the epoch that is not cut came
   bool mode_changed_ = false;
 };

@@ -28,7 +28,10 @@ struct PrimaryOptions {
   uint64_t output_limit_bytes = 64ull << 20;
   memrep::EncoderOptions encoder{.cache_bytes = 0};  ///< cache_bytes 0: in proportion to the guest
   std::string shared_folder = "/dev/shm";            ///< with connect.share: where guests of this host find pages
-  unsigned threads = memrep::UsualThreads();         ///< that encode, and copy large dirty sets in the pause
+  /// From so many pages of an epoch on some travel before its pause: their copy takes a millisecond of it or more, a
+  /// look at the running guest a fraction of one.
+  uint64_t early_from_pages = 2048;
+  unsigned threads = memrep::UsualThreads();  ///< that encode, and copy large dirty sets in the pause
 };
 
 }  // namespace haven::session

@@ -43,7 +43,17 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
       gate_(guest, options_.output_limit_bytes),
       checkpointer_(guest, gate_, disks_, clock_, &workers_),
       mode_(options_.mode),
-      parts_{guest, clock_, main_, disks_, gate_, checkpointer_, report_, cpu_, mode_, options_.output_elsewhere},
+      parts_{guest,
+             clock_,
+             main_,
+             disks_,
+             gate_,
+             checkpointer_,
+             report_,
+             cpu_,
+             mode_,
+             options_.output_elsewhere,
+             options_.early_from_pages},
       epochs_(parts_),
       going_alone_(options_, main_, gate_, ledger_, stop_,
                    [this](PrimaryState state, const std::string& message) { SetState(state, message); }) {
@@ -281,7 +291,7 @@ PrimaryStatus PrimarySession::Query() {
   report_.Fill(status, disks_.SyncLeftBytes());
   const ModeSettings mode = mode_.Get();
   status.mode = ModeName(mode.mode);
-  status.mode_settings = DescribeMode(mode);
+  status.mode_settings = DescribeMode(mode, options_.output_elsewhere);
   if (disks_.ack() == blkrep::DiskReplicator::Ack::kEpoch) status.mode_settings += ", disk-ack epoch";
   if (auto c = connection()) status.epoch = c->committed();
   return status;

@@ -32,9 +32,10 @@ struct EpochFigures {
 #define HAVEN_MEMBER(name) microseconds name{0};
   HAVEN_EPOCH_TIMES(HAVEN_MEMBER)
 #undef HAVEN_MEMBER
-  microseconds decode{0};  ///< at the backup, as it says
-  microseconds apply{0};   ///< at the backup, of the epoch before
-  uint64_t pages = 0;
+  microseconds decode{0};    ///< at the backup, as it says
+  microseconds apply{0};     ///< at the backup, of the epoch before
+  uint64_t pages = 0;        ///< copied in the pause
+  uint64_t early_pages = 0;  ///< sent before it
   uint64_t wire_bytes = 0;
   microseconds ran{0};       ///< how long the guest ran in it
   microseconds transfer{0};  ///< of wire_bytes, at the rate that the link was measured to have

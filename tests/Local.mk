@@ -50,7 +50,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_backup_connection_test.cc \
 	tests/unit/session_after_loss_test.cc \
 	tests/unit/session_backup_guest_test.cc \
-	tests/unit/session_cut_test.cc \
+	tests/unit/session_cut_test.cc tests/unit/session_early_pages_test.cc \
 	tests/unit/session_generations_test.cc \
 	tests/unit/session_hand_over_test.cc \
 	tests/unit/session_newer_wins_test.cc \

@@ -24,6 +24,9 @@
 #define TYPE_HAVEN_PROTECT "haven-protect"
 OBJECT_DECLARE_SIMPLE_TYPE(HavenProtect, HAVEN_PROTECT)
 
+QEMU_BUILD_BUG_ON((int)ON_OFF_AUTO_ON != HAVEN_PREDICT_YES);
+QEMU_BUILD_BUG_ON((int)ON_OFF_AUTO_OFF != HAVEN_PREDICT_NO);
+
 struct HavenProtect {
     DeviceState parent;
     char *guest, *host, *port;
@@ -31,6 +34,7 @@ struct HavenProtect {
     char *on_start;
     uint32_t deadline_ms, start_wait;
     char *mode_name;
+    OnOffAuto predict;
     struct haven_mode mode;     /* but for its name */
     char *encoder, *compression;
     uint64_t cache_bytes;
@@ -107,6 +111,7 @@ static bool start(const HavenProtect *h, Error **errp)
     }
     mode.size = sizeof(mode);
     mode.mode = mode_name + HAVEN_MODE_REMUS;
+    mode.predict = (int)h->predict;
     options.mode = &mode;
     options.deadline_ms = h->deadline_ms ?: options.deadline_ms;
     options.start_wait_s = h->start_wait ?: options.start_wait_s;
@@ -196,6 +201,8 @@ static Property haven_protect_properties[] = {
     DEFINE_PROP_UINT32("overhead-percent", HavenProtect,
                        mode.overhead_percent, 0),
     DEFINE_PROP_UINT32("in-flight", HavenProtect, mode.in_flight, 0),
+    DEFINE_PROP_ON_OFF_AUTO("predict", HavenProtect, predict,
+                            ON_OFF_AUTO_AUTO),
     DEFINE_PROP_UINT32("deadline-ms", HavenProtect, deadline_ms, 0),
     DEFINE_PROP_STRING("on-backup-loss", HavenProtect, on_backup_loss),
     DEFINE_PROP_STRING("arbiter", HavenProtect, arbiter),

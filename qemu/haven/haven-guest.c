@@ -241,7 +241,11 @@ bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp)
 {
     struct haven_error error = { "" };
 
-    if (!the_guest) {
+    struct haven_status status = { .size = sizeof(status) };
+
+    haven_guest_query(&status);
+    if (!the_guest || status.state == HAVEN_REFUSED ||
+        status.state == HAVEN_LOST || status.state == HAVEN_STOPPED) {
         error_setg(errp, "haven: the guest is not protected");
         return false;
     }

@@ -97,6 +97,8 @@ static bool read_mode(const HavenMode *from, struct haven_mode *to,
         .pause_us = from->pause_us,
         .overhead_percent = from->overhead_percent,
         .in_flight = from->in_flight,
+        .predict = !from->has_predict ? HAVEN_PREDICT_AS_IT_IS :
+                   from->predict ? HAVEN_PREDICT_YES : HAVEN_PREDICT_NO,
     };
     return true;
 }

@@ -17,6 +17,8 @@
 
 /* As many deadlines as a backup may take for what it has to do. */
 #define PATIENCE_DEADLINES 10
+/* So often it is seen whether the guest has begun with what would pass us. */
+#define COVERED_MS 50
 /* A kernel that has not suspended so long after it was asked never will. */
 #define FORGET_MS 60000
 
@@ -28,6 +30,8 @@ static struct {
     int64_t patience_ms;
     int64_t asking_since_ms;    /* 0: the last request was followed */
     bool suspended;             /* the domain stands still for us */
+    QEMUTimer *watch;
+    int64_t looked_ms;          /* whether all that the guest uses is covered */
 } state;
 
 static int64_t now_ms(void)
@@ -101,6 +105,40 @@ static void on_timer(void *opaque)
                         "for messages about freezing in its kernel log");
 }
 
+/* The guest has begun with what would pass us: too late to hold it. */
+static bool still_covered(HavenGuest *g)
+{
+    Error *err = NULL;
+
+    state.looked_ms = now_ms();
+
+    if (haven_domain_check(&err) && haven_vifs_covered(g->plugs, &err) &&
+        haven_domain_disks_covered(&err)) {
+        return true;
+    }
+    haven_guest_give_up(error_get_pretty(err));
+    error_free(err);
+    return false;
+}
+
+/* However rare checkpoints are. */
+static void watch_coverage(void *opaque)
+{
+    int64_t due;
+
+    if (!state.guest) {
+        return;
+    }
+    due = state.looked_ms + COVERED_MS;
+    if (now_ms() >= due) {
+        if (!still_covered(state.guest)) {
+            return;
+        }
+        due = state.looked_ms + COVERED_MS;
+    }
+    timer_mod(state.watch, due);
+}
+
 static bool open_suspend(Error **errp)
 {
     struct haven_error error;
@@ -114,6 +152,7 @@ static bool open_suspend(Error **errp)
         return false;
     }
     state.timer = timer_new_ms(QEMU_CLOCK_REALTIME, on_timer, NULL);
+    state.watch = timer_new_ms(QEMU_CLOCK_REALTIME, watch_coverage, NULL);
     /* Not run by a nested event loop, see haven_run_on_main(). */
     qemu_set_fd_handler(haven_suspend_fd(state.suspend), look_whether_arrived,
                         NULL, NULL);
@@ -135,6 +174,8 @@ bool haven_suspend_start(HavenGuest *g, uint32_t deadline_ms, Error **errp)
     state.guest = g;
     state.patience_ms = (int64_t)deadline_ms * PATIENCE_DEADLINES;
     state.asking_since_ms = 0;
+    state.looked_ms = now_ms();
+    timer_mod(state.watch, state.looked_ms + COVERED_MS);
     return true;
 }
 
@@ -142,22 +183,9 @@ void haven_suspend_stop(void)
 {
     if (state.guest) {
         state.guest = NULL;
+        timer_del(state.watch);
         take_back();
     }
-}
-
-/* The guest has begun with what would pass us: too late to hold it. */
-static bool still_covered(HavenGuest *g)
-{
-    Error *err = NULL;
-
-    if (haven_domain_check(&err) && haven_vifs_covered(g->plugs, &err) &&
-        haven_domain_disks_covered(&err)) {
-        return true;
-    }
-    haven_guest_give_up(error_get_pretty(err));
-    error_free(err);
-    return false;
 }
 
 int haven_domain_make_ready(void *opaque)

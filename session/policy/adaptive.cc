@@ -11,6 +11,8 @@ constexpr uint64_t kManyPages = 64;
 constexpr double kLongestRunUs = 1e9;
 /// What memory may take of the time of the link, in percent: the rest is for what is beside it.
 constexpr uint64_t kLinkShare = 90;
+/// For how much of the time the backup may be busy: a queue of epochs that has formed there has to become shorter.
+constexpr uint64_t kBackupShare = 75;
 
 template <typename Recent>
 microseconds Micros(const Recent& of) {
@@ -19,9 +21,14 @@ microseconds Micros(const Recent& of) {
 
 }  // namespace
 
-void Adaptive::Note(const EpochFigures& epoch) {
-  pause_us_.Add(static_cast<uint64_t>(epoch.pause.count()));
+void Adaptive::NoteCommitted(const EpochFigures& epoch) {
   commit_us_.Add(static_cast<uint64_t>(epoch.commit.count()));
+  backup_us_.Add(static_cast<uint64_t>((epoch.decode + epoch.apply).count()));
+}
+
+void Adaptive::NoteTaken(const EpochFigures& epoch) {
+  settle_us_.Add(static_cast<uint64_t>(epoch.settle.count()));
+  pause_us_.Add(static_cast<uint64_t>(epoch.pause.count()));
   transfer_us_.Add(static_cast<uint64_t>(epoch.transfer.count()));
   const microseconds for_pages = epoch.harvest + epoch.copy;
   fixed_us_.Add(static_cast<uint64_t>((epoch.pause - for_pages).count()));
@@ -45,11 +52,13 @@ void Adaptive::NotePages(const EpochFigures& epoch) {
 
 EpochDue Adaptive::Next(Instant resumed) {
   const microseconds pause = Micros(pause_us_);
-  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - pause);
+  const microseconds stop = Micros(settle_us_) + pause;
+  const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - stop);
   const microseconds for_overhead = pause * (100 - settings_.overhead_percent) / settings_.overhead_percent;
   const microseconds for_link = Micros(transfer_us_) * 100 / kLinkShare;
-  const microseconds at_least = std::min(longest, std::max(for_overhead, for_link));
-  const microseconds for_latency = settings_.latency - pause - Micros(commit_us_) - kWindow;
+  const microseconds for_backup = Micros(backup_us_) * 100 / kBackupShare - stop;
+  const microseconds at_least = std::min(longest, std::max({for_overhead, for_link, for_backup}));
+  const microseconds for_latency = settings_.latency - stop - Micros(commit_us_) - kWindow;
   microseconds for_pause = longest;
   if (last_run_us_) for_pause = microseconds(std::min(run_us_.Median(), *last_run_us_));
   const microseconds at_most = std::clamp(for_pause, at_least, longest);

@@ -10,6 +10,8 @@
 
 namespace haven::session {
 
+struct ModeSettings;
+
 /// When an epoch is to end.
 struct EpochDue {
   Instant earliest;                          ///< not before
@@ -27,10 +29,14 @@ struct EpochDue {
 class EpochPolicy {
  public:
   virtual ~EpochPolicy() = default;
-  /// @param resumed  since when the guest runs, after a checkpoint that was taken or put off.
+  /// Other settings of the same mode.
+  virtual void Set(const ModeSettings& settings) = 0;
+  /// @param resumed  since when the guest runs, after a checkpoint that was taken.
   virtual EpochDue Next(Instant resumed) = 0;
-  /// What an epoch has cost; in their order, each some time after it was taken.
-  virtual void Note(const EpochFigures& /*committed*/) {}
+  /// What an epoch has cost; at once, but for what is known at its commit only.
+  virtual void NoteTaken(const EpochFigures& /*epoch*/) {}
+  /// In the order of the epochs, each some time after NoteTaken().
+  virtual void NoteCommitted(const EpochFigures& /*epoch*/) {}
 };
 
 }  // namespace haven::session

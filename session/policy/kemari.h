@@ -3,18 +3,22 @@
 #define HAVEN_SESSION_POLICY_KEMARI_H
 
 #include "session/policy/epoch_policy.h"
+#include "session/policy/mode.h"
 
 namespace haven::session {
 
 /// As soon as output waits. The window lets what belongs to it come, too: a reply has often more than one frame.
 class WhenOutputWaits : public EpochPolicy {
  public:
-  WhenOutputWaits(microseconds window, milliseconds max_age) : window_(window), max_age_(max_age) {}
+  void Set(const ModeSettings& settings) override {
+    window_ = settings.window;
+    max_age_ = settings.max_age;
+  }
   EpochDue Next(Instant resumed) override { return {resumed, resumed + max_age_, window_}; }
 
  private:
-  const microseconds window_;
-  const milliseconds max_age_;
+  microseconds window_{0};
+  milliseconds max_age_{0};
 };
 
 }  // namespace haven::session

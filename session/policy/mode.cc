@@ -44,13 +44,14 @@ Status CheckMode(const ModeSettings& s, bool output_elsewhere) {
   return Between("the number of epochs in flight", s.in_flight, 1, kMostEpochsInFlight, "");
 }
 
-std::string DescribeMode(const ModeSettings& s) {
+std::string DescribeMode(const ModeSettings& s, bool output_elsewhere) {
   const auto ms = [](int64_t us) {
     char text[32];
     snprintf(text, sizeof(text), "%g ms", static_cast<double>(us) / 1000);
     return std::string(text);
   };
-  const std::string tail = ", in flight " + std::to_string(s.in_flight);
+  const std::string tail =
+      ", in flight " + std::to_string(output_elsewhere ? 1 : s.in_flight) + (s.predict ? "" : ", no prediction");
   switch (s.mode) {
     case Mode::kRemus: return "interval " + ms(microseconds(s.interval).count()) + tail;
     case Mode::kKemari:
@@ -63,12 +64,15 @@ std::string DescribeMode(const ModeSettings& s) {
 }
 
 std::unique_ptr<EpochPolicy> MakePolicy(const ModeSettings& settings) {
+  std::unique_ptr<EpochPolicy> policy;
   switch (settings.mode) {
-    case Mode::kRemus: return std::make_unique<FixedInterval>(settings.interval);
-    case Mode::kKemari: return std::make_unique<WhenOutputWaits>(settings.window, settings.max_age);
-    case Mode::kAdaptive: return std::make_unique<Adaptive>(settings);
+    case Mode::kRemus: policy = std::make_unique<FixedInterval>(); break;
+    case Mode::kKemari: policy = std::make_unique<WhenOutputWaits>(); break;
+    case Mode::kAdaptive: policy = std::make_unique<Adaptive>(); break;
   }
-  HAVEN_ASSERT(false);
+  HAVEN_ASSERT(policy != nullptr);
+  policy->Set(settings);
+  return policy;
 }
 
 }  // namespace haven::session

@@ -27,6 +27,7 @@ struct ModeSettings {
   microseconds pause{5000};        ///< adaptive, target: the longest pause
   unsigned overhead_percent = 20;  ///< adaptive, limit: share of the time in which the guest stands still
   unsigned in_flight = 4;          ///< all: epochs that are sent and not committed, at most; to kMostEpochsInFlight
+  bool predict = true;             ///< all: pages of a large epoch may travel before its pause (early_pages.h)
 };
 
 /// @param output_elsewhere  nobody sees when some of the guest's output comes.
@@ -35,7 +36,7 @@ Status CheckMode(const ModeSettings& settings, bool output_elsewhere);
 std::unique_ptr<EpochPolicy> MakePolicy(const ModeSettings& settings);
 const char* ModeName(Mode mode);
 /// For people: the settings that the mode goes by.
-std::string DescribeMode(const ModeSettings& settings);
+std::string DescribeMode(const ModeSettings& settings, bool output_elsewhere);
 
 }  // namespace haven::session
 

@@ -14,7 +14,7 @@ tests_bench_memrep_bench_LDADD = tests/bench/xbzrle.o libhavenengine.la $(GLIB_L
 EXTRA_DIST += tests/bench/servers tests/bench/ablation.py tests/bench/ask_fio.py \
 	tests/bench/ask_servers.py tests/bench/disk.py tests/bench/embedded.py tests/bench/encoder.py \
 	tests/bench/encoder_xen.py tests/bench/kv_client.py tests/bench/load.py tests/bench/page_copy.c \
-	tests/bench/ask_kvd.py tests/bench/long_link.c tests/bench/long_link.py \
+	tests/bench/ask_kvd.py tests/bench/long_link.c tests/bench/long_link.py tests/bench/prediction.py \
 	tests/bench/report.py tests/bench/server_loads.py tests/bench/setting.py tests/bench/stock.py
 CLEANFILES += tests/bench/xbzrle.o tests/bench/memrep_bench
 

@@ -93,10 +93,10 @@ static void Status(const char *arguments, FILE *out) {
   fprintf(out,
           "{\"ok\":true,\"count\":%llu,\"hash\":\"%016llx\",\"stall_max_us\":%llu,"
           "\"stall_p99_us\":%llu,\"memory_writes\":%llu,\"disk_operations\":%llu,"
-          "\"chatter\":%llu,\"boot_id\":\"%s\"}\n",
+          "\"chatter\":%llu,\"skew_writes\":%llu,\"boot_id\":\"%s\"}\n",
           (unsigned long long)count, (unsigned long long)StoreHashAt(count), (unsigned long long)max_us,
           (unsigned long long)p99_us, (unsigned long long)LoadMemoryWrites(), (unsigned long long)LoadDiskOperations(),
-          (unsigned long long)ChatterSent(), boot_id);
+          (unsigned long long)ChatterSent(), (unsigned long long)SkewWrites(), boot_id);
 }
 
 static void HashAt(const char *arguments, FILE *out) {
@@ -119,9 +119,19 @@ static void Load(const char *arguments, FILE *out) {
   Answer(out, NULL);
 }
 
+static void Skew(const char *arguments, FILE *out) {
+  unsigned pages = 0, per_second = 0;
+  if (sscanf(arguments, "%u %u", &pages, &per_second) < 1) {
+    Answer(out, "skew: pages and writes a second are needed");
+    return;
+  }
+  Answer(out, SkewStart(pages, per_second));
+}
+
 static void Verify(const char *arguments, FILE *out) {
   (void)arguments;
   LoadStop();
+  SkewStop();
   const char *names[] = {"log", "memory", "disk1"};
   const char *problems[] = {StoreVerify(), NULL, NULL};
   char kept[256] = "";
@@ -130,6 +140,9 @@ static void Verify(const char *arguments, FILE *out) {
     problems[0] = kept;
   }
   problems[1] = LoadVerifyMemory();
+  if (!problems[1]) {
+    problems[1] = SkewVerify();
+  }
   problems[2] = problems[1] ? NULL : LoadVerifyDisk();
   bool ok = !problems[0] && !problems[1] && !problems[2];
   fprintf(out, "{\"ok\":%s,\"count\":%llu", ok ? "true" : "false", (unsigned long long)StoreCount());
@@ -209,8 +222,9 @@ static const struct {
   const char *name;
   void (*run)(const char *arguments, FILE *out);
 } kCommands[] = {
-    {"status", Status}, {"hash", HashAt}, {"load", Load}, {"verify", Verify},     {"stalls", Stalls},
-    {"finish", Finish}, {"disk", Disk},   {"trim", Trim}, {"poweroff", PowerOff}, {"reboot", Reboot},
+    {"status", Status},     {"hash", HashAt},   {"load", Load}, {"verify", Verify},
+    {"stalls", Stalls},     {"finish", Finish}, {"disk", Disk}, {"trim", Trim},
+    {"poweroff", PowerOff}, {"reboot", Reboot}, {"skew", Skew},
 };
 
 static void HandleControl(char *line, FILE *out) {

@@ -56,6 +56,15 @@ const char *LoadVerifyDisk(void);
 uint64_t LoadMemoryWrites(void);
 uint64_t LoadDiskOperations(void);
 
+// --- skew.c: writes to many pages, most of them to few ---
+
+// `pages` of 0 ends them. Returns NULL, or why not.
+const char *SkewStart(unsigned pages, unsigned writes_per_second);
+void SkewStop(void);
+uint64_t SkewWrites(void);
+// Stopped: NULL if each page holds what was last put there.
+const char *SkewVerify(void);
+
 // --- chatter.c: datagrams that show to the client which state sent them ---
 
 bool ChatterOpen(const char *peer4, const char *peer6, const char *interface);

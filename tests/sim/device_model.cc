@@ -65,6 +65,7 @@ void DeviceModel::Protect() {
   options.start_wait_s = 3;
   options.on_start = world_.settings.on_start;
   options.threads = 1;
+  options.early_from_pages = 1;
   options.encoder.cache_bytes = 1 << 20;
   options.encoder.link_bytes_per_second = 10'000'000;
   options.encoder.now_ns = [] { return uint64_t{0}; };

@@ -31,6 +31,7 @@ session::ModeSettings MakeMode(Random& random) {
   mode.max_age = milliseconds(random.Between(20, 400));
   mode.latency = milliseconds(random.Between(5, 80));
   mode.in_flight = static_cast<unsigned>(random.Percent(30) ? 1 : random.Between(2, kMostEpochsInFlight));
+  mode.predict = random.Percent(60);
   return mode;
 }
 

@@ -93,13 +93,14 @@ TEST(CliArguments, ProtectHasTheDocumentedDefaults) {
 }
 
 TEST(CliArguments, SetTakesSettingsAndProtectTheSameAsOptions) {
-  Arguments a = Parsed("set g mode=adaptive latency=2.5 pause=800us overhead=30% max-age=500ms in-flight=2");
+  Arguments a = Parsed("set g mode=adaptive latency=2.5 pause=800us overhead=30% max-age=500ms in-flight=2 predict=no");
   STRCMP_EQUAL("adaptive", a.mode.mode.c_str());
   CHECK_EQUAL(2500u, a.mode.latency_us);
   CHECK_EQUAL(800u, a.mode.pause_us);
   CHECK_EQUAL(30u, a.mode.overhead_percent);
   CHECK_EQUAL(500u, a.mode.max_age_ms);
   CHECK_EQUAL(2u, a.mode.in_flight);
+  CHECK_FALSE(a.mode.predict.value_or(true));
   a = Parsed("protect g --to h --mode kemari --window 0.3 --interval=20ms --latency 7ms");
   STRCMP_EQUAL("kemari", a.mode.mode.c_str());
   CHECK_EQUAL(300u, a.mode.window_us);
@@ -109,10 +110,11 @@ TEST(CliArguments, SetTakesSettingsAndProtectTheSameAsOptions) {
   ExpectError("latency: must be 0.1 to 10000 ms (or with us behind it), not '0'", "set g latency=0");
   ExpectError("latency: must be 0.1 to 10000 ms (or with us behind it), not '1.2.3'", "set g latency=1.2.3");
   ExpectError("--pause: must be 0.1 to 10000 ms (or with us behind it), not 'ms'", "protect g --to h --pause ms");
+  ExpectError("predict: must be yes or no, not 'maybe'", "set g predict=maybe");
   ExpectError("overhead: must be a whole number from 1 to 90, not '95'", "set g overhead=95%");
   ExpectError(
       "'speed=3' is no SETTING=VALUE; settings are mode, interval, window, max-age, latency, pause, overhead, "
-      "in-flight",
+      "in-flight, predict",
       "set g speed=3");
   ExpectError("haven set needs what is to be set, such as mode=adaptive", "set g");
   ExpectError("haven set needs the name of a guest", "set mode=remus");

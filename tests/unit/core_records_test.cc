@@ -46,7 +46,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0200 0200 01 00 0000  ff03000000000000  e8030000"
+    "0200 0200 01 00 0000  ff07000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0200 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kIdentity[] =
@@ -84,7 +84,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(2, decoded.value().version_min);
   CHECK_EQUAL(2, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(1023, decoded.value().features);
+  CHECK_EQUAL(2047, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());

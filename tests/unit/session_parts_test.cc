@@ -265,7 +265,10 @@ TEST(MemorySender, TellsTheEncoderWhatTheConnectionDelivers) {
   Bytes memory(4 * kPageBytes);
   std::vector<memrep::MemoryRegion> regions{{"ram", memory.data(), memory.size()}};
   MemorySender sender(regions, encoder, link);
-  auto send = [&] { return sender.SendLive({{1}}, [](uint64_t) {}); };
+  auto send = [&] {
+    PageSets pages{{1}};
+    return sender.SendLive(pages, [](uint64_t) {});
+  };
   HAVEN_CHECK_OK(send());
   CHECK_EQUAL(0, encoder.rate);  // unknown
   link.rate = 12'000'000;

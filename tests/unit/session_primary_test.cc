@@ -490,6 +490,23 @@ TEST(PrimarySession, DoesNotHurryACheckpointThatIsPutOffBecauseOutputWaits) {
   CHECK(Eventually([&] { return pair.FrameIsOut("held"); }));
 }
 
+TEST(PrimarySession, TriesTheFirstCheckpointAgainSoonWhateverTheMode) {
+  pair.UseFakeClock();
+  pair.primary_options.mode.mode = Mode::kKemari;
+  pair.primary_options.mode.max_age = milliseconds(60'000);
+  pair.loop.Run([&] { pair.guest.stop_fails = Status(StatusCode::kTryAgain, "being reset"); });
+  pair.StartBackup();
+  pair.StartPrimary();
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK(pair.clock.IsAwaited(milliseconds(20)));
+  ModeSettings mode = pair.primary->mode();
+  mode.window = milliseconds(3);
+  HAVEN_CHECK_OK(pair.primary->SetMode(mode));  // which changes nothing about that
+  pair.loop.Run([&] { pair.guest.stop_fails = Status::Ok(); });
+  CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK(pair.Protects());
+}
+
 TEST(PrimarySession, AsksForOutputThatItCannotSeeOneEpochAtATime) {
   played.features = wire::kFeatureEpochsInFlight;
   pair.primary_options.output_elsewhere = true;
@@ -985,8 +1002,9 @@ TEST(PrimarySession, PutsACheckpointOffWhenTheGuestAsksForIt) {
   pair.loop.Run([&] { saved = pair.guest.saved.size(); });
   pair.Frame("held");
   CHECK(pair.Query().state == PrimaryState::kProtected);
-  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
-  CHECK(pair.clock.IsAwaited(pair.primary_options.mode.interval));
+  CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
+  for (int i = 0; i < 3; i++) CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK(pair.clock.IsAwaited(milliseconds(20)));
   CHECK_FALSE(pair.FrameIsOut("held"));
   pair.loop.Run([&] {
     CHECK_EQUAL(saved, pair.guest.saved.size());

@@ -129,9 +129,10 @@ class Recorder {
     guest_.WritePage(0, static_cast<uint64_t>(epoch % 3), static_cast<uint8_t>(epoch * 3));
     if (epoch % 2 == 0) guest_.WritePage(0, 69, 0);
     checkpointer_.Prepare(AfterHarvest::kForget);
-    (void)checkpointer_.Take(checkpoint_, Checkpointer::Then::kResume).ok();
+    (void)checkpointer_.Take(checkpoint_, Checkpointer::Then::kResume, [] {}).ok();
     if (epoch % 2 == 1) DiskChanges(epoch);  // of the next epoch, before this one's EPOCH_END
     (void)sender_.SendEpoch(checkpoint_, checkpointer_.snapshot()).ok();
+    (void)sender_.SendEnd(checkpoint_).ok();
     if (epoch % 2 == 0) DiskChanges(epoch);
   }
 

@@ -71,6 +71,25 @@ TEST(WholeSession, APageThatWasWrittenOnceIsLookedAtAgainWhileTheRecordIsKept) {
   StartAndCompare();
 }
 
+TEST(WholeSession, PagesThatTravelBeforeThePauseAreThoseOfTheCheckpoint) {
+  pair.primary_options.early_from_pages = 1;
+  pair.primary_options.mode.interval = milliseconds(20);
+  pair.Steps(50);
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  for (int round = 0; round < 20; round++) {
+    pair.Steps(20);
+    Epoch now = pair.backup->Query().epoch;
+    CHECK(Eventually([&] {
+      pair.Steps(1);
+      return pair.backup->Query().epoch > now;
+    }));
+  }
+  CHECK(pair.Query().early_pages_total > 0);
+  StartAndCompare();
+}
+
 TEST(WholeSession, NothingIsLookedAtAgainByAnEncoderThatDoesNotCompare) {
   pair.primary_options.encoder.stages = memrep::EncoderStages::kNone;
   pair.StartBackup();
