@@ -2,6 +2,7 @@
 #include "session/primary_session.h"
 
 #include "core/assert.h"
+#include "core/failpoint.h"
 #include "core/random_token.h"
 #include "session/first_copy.h"
 #include "session/primary_agreement.h"
@@ -216,6 +217,7 @@ bool PrimarySession::Output(void* nic, unsigned flags, const iovec* iov, int iov
 Status PrimarySession::SetMode(const ModeSettings& settings) {
   HAVEN_RETURN_IF_ERROR(CheckMode(settings, options_.output_elsewhere));
   mode_.Set(settings);
+  if (BreakRequested("release-at-switch")) main_.Post([this] { gate_.Release(gate_.buffer().current() - 1); });
   if (auto c = connection()) c->ChangeMode();
   return Status::Ok();
 }

@@ -14,11 +14,13 @@ tests_sim_run_SOURCES = \
 	tests/sim/network.cc tests/sim/network.h \
 	tests/sim/one_run.cc tests/sim/one_run.h \
 	tests/sim/plan.cc tests/sim/plan.h \
+	tests/sim/points.cc tests/sim/points.h \
 	tests/sim/random.h \
 	tests/sim/run.cc \
 	tests/sim/scheduler.cc tests/sim/scheduler.h \
 	tests/sim/search.cc tests/sim/search.h \
 	tests/sim/sim_files.cc tests/sim/sim_files.h \
+	tests/sim/switches.cc tests/sim/switches.h \
 	tests/sim/trace.h tests/sim/unseen.h \
 	tests/sim/watch.cc tests/sim/watch.h \
 	tests/sim/world.cc tests/sim/world.h

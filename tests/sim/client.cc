@@ -6,11 +6,6 @@
 #include "tests/sim/device_model.h"
 
 namespace haven::sim {
-namespace {
-
-constexpr Duration kAgain = std::chrono::milliseconds(150);
-
-}  // namespace
 
 void Client::Start() {
   world_.scheduler.Spawn(nullptr, "client", [this] { Run(); });
@@ -25,7 +20,7 @@ void Client::Run() {
         if (model->process().alive && !model->process().frozen)
           model->Request(number, std::min(number + world_.settings.ahead, kMostOperations));
       }
-      const Instant again = scheduler.world_now() + kAgain;
+      const Instant again = scheduler.world_now() + world_.settings.patience;
       while (!world_.checker.Knows(number) && scheduler.world_now() < again) scheduler.Block(&world_.checker, again);
     }
     scheduler.SleepUntil(scheduler.world_now() +

@@ -13,7 +13,7 @@
 namespace haven::sim {
 
 DeviceModel::DeviceModel(World& world, Process& process, bool incoming)
-    : world_(world), process_(process), incoming_(incoming) {}
+    : world_(world), process_(process), incoming_(incoming), mode_(world.settings.mode) {}
 
 DeviceModel::~DeviceModel() = default;
 
@@ -53,7 +53,7 @@ void DeviceModel::Protect() {
   options.connect.clock = &world_.clock;
   options.connect.dialer = &world_.network.DialerOf(process_);
   options.pause_on_loss = world_.settings.pause_on_loss;
-  options.mode = world_.settings.mode;
+  options.mode = mode_;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;
   std::vector<blkrep::DiskReplicator::Disk> disks;
@@ -72,7 +72,15 @@ void DeviceModel::Protect() {
   const Status usable = session::PrimarySession::CheckState(options, disks);
   if (!usable.ok()) return world_.Note(process_.name, usable.message());
   world_.Note(process_.name, "is to be protected");
+  session_state_ = session::PrimaryState::kConnecting;
   AsEngine([&] { session_ = std::make_unique<session::PrimarySession>(std::move(options), *this, disks); });
+}
+
+void DeviceModel::SetMode(const session::ModeSettings& mode) {
+  mode_ = mode;
+  if (session_ == nullptr) return;
+  const Status set = AsEngine([&] { return session_->SetMode(mode); });
+  HAVEN_ASSERT(set.ok());
 }
 
 void DeviceModel::End(wire::Goodbye reason) {

@@ -45,8 +45,10 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void Post(std::function<void()> fn);
   /// A client's request has reached this host. @param last  it is to do all up to this one.
   void Request(uint64_t number, uint64_t last);
+  const session::ModeSettings& mode() const { return mode_; }
   // Main thread: what persons order.
   void Protect();
+  void SetMode(const session::ModeSettings& mode);
   void End(wire::Goodbye reason);
   void Adopt();
   /// Main thread: looks whether all is there that was acknowledged.
@@ -97,6 +99,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   std::unique_ptr<session::StartGate> gate_;
   std::unique_ptr<session::PrimarySession> session_;
   std::optional<session::PrimaryState> session_state_;
+  session::ModeSettings mode_;
   wire::Token life_{};
 
   ModelState state_;

@@ -86,7 +86,8 @@ bool Director::OnRecord(wire::Type type, Network::Moment moment) {
     const Fault hit = fault;
     armed_.erase(armed_.begin() + static_cast<ptrdiff_t>(i));
     Hit(hit, process);
-    return false;
+    if (!hit.SetsMode()) return false;
+    i--;
   }
   return in_two;
 }
@@ -103,10 +104,12 @@ void Director::OnChange(SimFiles::Moment moment, const std::string& path) {
     if (fault.kind != Kind::kAtFile || fault.host != host) continue;
     if (fault.synced != (moment == SimFiles::Moment::kSynced)) continue;
     if ((fault.file != Fault::File::kAny && fault.file != file) || --fault.count > 0) continue;
-    const Fault hit = fault;
+    Fault hit = fault;
+    hit.file = file;
     armed_.erase(armed_.begin() + static_cast<ptrdiff_t>(i));
     Hit(hit, process);
-    return;
+    if (!hit.SetsMode()) return;
+    i--;
   }
 }
 
@@ -121,6 +124,7 @@ void Director::BurnPrimary(const Fault& fault) {
 /// On the thread that it hits, which may go no further.
 void Director::Hit(const Fault& fault, Process& process) {
   watch_.Meet(fault);
+  if (fault.SetsMode()) return SetMode(fault);
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   Host& host = process.host;
@@ -128,7 +132,7 @@ void Director::Hit(const Fault& fault, Process& process) {
     case Fault::Then::kKill: return world_.Kill(process);
     case Fault::Then::kPowerOff: return world_.PowerOff(host);
     case Fault::Then::kFreeze: return world_.Freeze(host, fault.time, fault.both);
-    case Fault::Then::kCut: break;
+    default: break;
   }
   Host& other = world_.other(host);
   world_.network.Cut(host, other, true);
@@ -139,11 +143,17 @@ void Director::Hit(const Fault& fault, Process& process) {
   });
 }
 
+void Director::SetMode(const Fault& fault) {
+  world_.Note("person", Describe(fault));
+  if (DeviceModel* model = world_.Protected()) model->Post([model, mode = fault.mode] { model->SetMode(mode); });
+}
+
 void Director::Begin(const Fault& fault) {
   if (fault.IsArmed() || fault.kind == Kind::kOctet) return;
   Host& host = world_.hosts[fault.host];
   Host& other = world_.other(host);
   watch_.Meet(fault);
+  if (fault.SetsMode()) return SetMode(fault);
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   SimFiles::Trouble& trouble = world_.files.TroubleOf(host);

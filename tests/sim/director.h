@@ -30,6 +30,7 @@ class Director {
   bool OnRecord(wire::Type type, Network::Moment moment);
   void OnChange(SimFiles::Moment moment, const std::string& path);
   void Hit(const Fault& fault, Process& process);
+  void SetMode(const Fault& fault);
   void BurnPrimary(const Fault& fault);
   void Mend();
   void SwitchOnAll();

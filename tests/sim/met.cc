@@ -9,13 +9,14 @@
 namespace haven::sim {
 namespace {
 
-constexpr uint32_t kThens = 4;
+constexpr uint32_t kThens = Fault::kThens;
 constexpr uint32_t kEvents = Fault::kKinds + 2 * kThens;  ///< each armed kind with what it does
 constexpr uint32_t kByRecords = 1u << 31;
+constexpr uint32_t kAtPoint = 1u << 30;
 
 std::string EventName(uint32_t event) {
   if (event < Fault::kKinds) return KindName(static_cast<Fault::Kind>(event));
-  constexpr const char* kThen[] = {"kill", "power-off", "cut", "freeze"};
+  constexpr const char* kThen[] = {"kill", "power-off", "cut", "freeze", "set-mode"};
   const uint32_t armed = event - Fault::kKinds;
   return std::string(armed < kThens ? "at-record" : "at-file") + ": " + kThen[armed % kThens];
 }
@@ -55,13 +56,16 @@ uint32_t MetRecords(wire::Type a, wire::Type b, uint32_t event) {
   return kByRecords | event << 16 | static_cast<uint32_t>(a) << 8 | static_cast<uint32_t>(b);
 }
 
-uint32_t EventOfMet(uint32_t met) { return (met & ~kByRecords) >> 16; }
+uint32_t MetAtPoint(uint32_t cell, uint32_t event) { return kAtPoint | event << 16 | cell; }
+
+uint32_t EventOfMet(uint32_t met) { return (met & ~(kByRecords | kAtPoint)) >> 16; }
 uint32_t PairOfMet(uint32_t met) { return met & (kByRecords | 0xffff); }
 
 void Coverage::Add(const std::set<uint32_t>& met) {
   std::set<uint32_t> pairs;
   for (uint32_t one : met) {
     counts_[one]++;
+    if ((one & kAtPoint) != 0) continue;
     const uint32_t event = EventOfMet(one);
     if (IsEvent(event)) pairs_[PairOfMet(one)].events.insert(event);
     pairs.insert(PairOfMet(one));

@@ -41,6 +41,8 @@ uint32_t NoEvent();
 /// last.
 uint32_t MetStates(HostState a, HostState b, uint32_t event);
 uint32_t MetRecords(wire::Type a, wire::Type b, uint32_t event);
+/// What came at a point of the protocol. @param cell  of sixteen bits: see points.h.
+uint32_t MetAtPoint(uint32_t cell, uint32_t event);
 uint32_t EventOfMet(uint32_t met);
 /// The pair without the event.
 uint32_t PairOfMet(uint32_t met);

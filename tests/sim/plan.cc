@@ -4,8 +4,9 @@
 #include <algorithm>
 
 #include "core/assert.h"
-#include "core/epoch.h"
 #include "core/records.h"
+#include "tests/sim/points.h"
+#include "tests/sim/switches.h"
 
 namespace haven::sim {
 namespace {
@@ -23,18 +24,6 @@ constexpr wire::Type kFromBackup[] = {wire::Type::kHelloReply, wire::Type::kIden
                                       wire::Type::kDiskAck,    wire::Type::kCommitted, wire::Type::kCommitted,
                                       wire::Type::kCommitted,  wire::Type::kHeartbeat};
 
-session::ModeSettings MakeMode(Random& random) {
-  session::ModeSettings mode;
-  mode.mode = static_cast<session::Mode>(random.Below(3));
-  mode.interval = milliseconds(random.Between(10, 120));
-  mode.window = microseconds(random.Between(200, 8000));
-  mode.max_age = milliseconds(random.Between(20, 400));
-  mode.latency = milliseconds(random.Between(5, 80));
-  mode.in_flight = static_cast<unsigned>(random.Percent(30) ? 1 : random.Between(2, kMostEpochsInFlight));
-  mode.predict = random.Percent(60);
-  return mode;
-}
-
 Settings MakeSettings(Random& random) {
   Settings settings;
   settings.arbiter = random.Percent(80);
@@ -45,12 +34,17 @@ Settings MakeSettings(Random& random) {
   if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
   settings.longest_pause_us = random.Percent(50) ? 4000 : 40000;
+  settings.far = random.Percent(45);
   // Else no epoch would have more than one of them.
-  if (random.Percent(40)) {
+  if (random.Percent(settings.far ? 80 : 40)) {
     settings.ahead = random.Between(1, 6);
     settings.longest_pause_us = 40'000 * (1 + settings.ahead);
   }
-  settings.mode = MakeMode(random);
+  if (settings.far) {
+    settings.delay = microseconds(random.Between(2000, 8000));
+    settings.patience = milliseconds(random.Between(1, 5));
+  }
+  settings.mode = MakeMode(settings.far, random);
   return settings;
 }
 
@@ -92,6 +86,7 @@ Fault MakeFault(Kind kind, Random& random) {
   fault.time = ShortOrLong(random);
   fault.both = random.Percent(50);
   if (fault.IsArmed()) ChooseMoment(fault, random);
+  if (kind == Kind::kSetMode) fault.mode = MakeMode(random.Percent(30), random);
   if (kind == Kind::kFailWrites || kind == Kind::kFailSyncs || kind == Kind::kFailStart)
     fault.count = random.Between(1, 3);
   if (kind == Kind::kOctet) {
@@ -125,6 +120,7 @@ void PlanSilence(Plan& plan) {
     if (fault.IsArmed() && fault.then == Fault::Then::kCut) fault.then = Fault::Then::kFreeze;
   }
   std::erase_if(plan.faults, [](const Fault& fault) {
+    if (fault.kind == Kind::kSetMode) return false;
     return fault.kind >= Kind::kFull || fault.kind == Kind::kCut || fault.kind == Kind::kSlow ||
            fault.kind == Kind::kOctet;
   });
@@ -189,6 +185,10 @@ Plan MakePlan(uint64_t seed) {
   Plan plan;
   plan.settings = MakeSettings(random);
   plan.faults.push_back(MakeLoss(random));
+  if (random.Percent(30)) {
+    plan.faults.front() = MakeFault(Kind::kAtRecord, random);
+    MoveToAnyPoint(plan.faults.front(), random);
+  }
   for (uint64_t more = random.Below(4); more > 0; more--) {
     plan.faults.push_back(MakeFault(static_cast<Kind>(random.Below(Fault::kKinds)), random));
   }
@@ -225,6 +225,7 @@ Plan MakePlan(uint64_t seed) {
   for (unsigned act = 0; act < 2; act++) {
     if (random.Percent(25)) BeginEarly(plan, act, random);
   }
+  PlanSwitches(plan, random);
   if (g_silence_decides) PlanSilence(plan);
   return plan;
 }
@@ -236,7 +237,7 @@ const char* KindName(Kind kind) {
       "kill-guest",     "kill-daemon",    "power-off",      "blackout",      "cut",       "freeze",      "slow",
       "octet",          "at-record",      "at-file",        "full",          "read-only", "fail-writes", "fail-syncs",
       "arbiter-silent", "fail-start",     "restart-daemon", "restart-guest", "switch-on", "protect",     "unprotect",
-      "failover",       "failover-force", "failover-cold",  "discard",       "hand-over"};
+      "failover",       "failover-force", "failover-cold",  "discard",       "hand-over", "set-mode"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -248,7 +249,7 @@ std::string Describe(const Fault& fault) {
   std::string text = std::string(KindName(fault.kind)) + place + " at " + ms(fault.at) + " for " + ms(fault.time) +
                      (fault.both ? " (both)" : "");
   constexpr const char* kMoments[] = {"before", "in", "after"};
-  constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze"};
+  constexpr const char* kThen[] = {"kill", "power off", "cut", "freeze", "set-mode"};
   constexpr const char* kFiles[] = {"a file", "the journal", "the disk", "a record"};
   const std::string which = " the " + std::to_string(fault.count) + ". ";
   if (fault.kind == Kind::kAtRecord) {
@@ -259,6 +260,9 @@ std::string Describe(const Fault& fault) {
             kFiles[static_cast<size_t>(fault.file)];
   }
   if (fault.IsArmed()) text += std::string(": ") + kThen[static_cast<size_t>(fault.then)];
+  if (fault.SetsMode()) {
+    text += std::string(", ") + session::ModeName(fault.mode.mode) + ": " + session::DescribeMode(fault.mode);
+  }
   if (fault.kind == Kind::kOctet) {
     constexpr const char* kWhat[] = {"flip", "end", "stall"};
     text += std::string(", ") + kWhat[static_cast<size_t>(fault.octet.kind)] + " octet " +

@@ -40,8 +40,9 @@ struct Fault {
     kFailoverCold,
     kDiscard,
     kHandOver,
+    kSetMode,  ///< the guest's, wherever it runs, to `mode`
   };
-  static constexpr size_t kKinds = static_cast<size_t>(Kind::kHandOver) + 1;
+  static constexpr size_t kKinds = static_cast<size_t>(Kind::kSetMode) + 1;
 
   Kind kind = Kind::kKillGuest;
   unsigned act = 0;   ///< 1: the copy that has taken over is protected by the other host, which is number 1 then
@@ -55,11 +56,14 @@ struct Fault {
   enum class File : uint8_t { kAny, kJournal, kDisk, kRecord } file = File::kAny;
   bool synced = false;  ///< kAtFile: a sync has been made, not: a change is to be made
   uint64_t count = 0;
-  enum class Then : uint8_t { kKill, kPowerOff, kCut, kFreeze } then = Then::kKill;
+  enum class Then : uint8_t { kKill, kPowerOff, kCut, kFreeze, kSetMode } then = Then::kKill;
+  static constexpr size_t kThens = static_cast<size_t>(Then::kSetMode) + 1;
   Network::Fault octet{};
+  session::ModeSettings mode{};
 
   /// It comes by what a host does, not by time.
   bool IsArmed() const { return kind == Kind::kAtRecord || kind == Kind::kAtFile; }
+  bool SetsMode() const { return IsArmed() ? then == Then::kSetMode : kind == Kind::kSetMode; }
 };
 
 /// All that a seed decides before a run begins.

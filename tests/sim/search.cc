@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "tests/sim/plan.h"
+#include "tests/sim/points.h"
 #include "tests/sim/random.h"
 
 namespace haven::sim {
@@ -19,6 +19,7 @@ std::map<Search::Feature, uint32_t> Search::FeaturesOf(uint64_t seed) {
   const Plan plan = MakePlan(seed);
   // A fault meets another state when others came before it.
   bool first = true;
+  session::ModeSettings mode = plan.settings.mode;
   for (const Fault& fault : plan.faults) {
     const auto time = static_cast<uint64_t>(fault.at / std::chrono::milliseconds(300));
     Feature feature = Mix(EventOf(fault), fault.host << 1 | first);
@@ -31,6 +32,11 @@ std::map<Search::Feature, uint32_t> Search::FeaturesOf(uint64_t seed) {
       feature = Mix(feature, std::min<uint64_t>(time, 5));
     }
     features.emplace(feature, EventOf(fault));
+    if (fault.IsArmed()) features.emplace(PointFeature(fault, mode), EventOf(fault));
+    if (fault.SetsMode()) {
+      mode = fault.mode;
+      continue;
+    }
     first = false;
   }
   return features;

@@ -40,11 +40,34 @@ void Watch::Sent(unsigned host, wire::Type type) {
   // Records of a stream of many are no news.
   if (last_[host] != type) met_.insert(MetStates(StateOf(world_.hosts[0]), StateOf(world_.hosts[1]), NoEvent()));
   last_[host] = type;
+  if (type == wire::Type::kHello) {
+    sent_ = 0;
+    commits_.clear();
+  }
+  if (type == wire::Type::kEpochEnd) sent_++;
+  if (type == wire::Type::kCommitted) commits_.push_back(world_.scheduler.world_now() + world_.settings.delay);
+}
+
+/// As the primary sees it, nearly: a link may be slower than it is configured.
+unsigned Watch::InFlight() {
+  while (!commits_.empty() && commits_.front() <= world_.scheduler.world_now()) {
+    commits_.pop_front();
+    if (sent_ > 0) sent_--;
+  }
+  return sent_;
+}
+
+void Watch::MeetAtPoint(const Fault& fault) {
+  const DeviceModel* model = world_.Protected();
+  if (model == nullptr || !fault.IsArmed()) return;
+  const bool at_primary = &model->process().host == &world_.hosts[fault.host];
+  if (const auto point = MetPoint(fault, at_primary, model->mode(), InFlight())) met_.insert(*point);
 }
 
 void Watch::Meet(const Fault& fault) {
   met_.insert(MetStates(StateOf(world_.hosts[0]), StateOf(world_.hosts[1]), EventOf(fault)));
   met_.insert(MetRecords(last_[0], last_[1], EventOf(fault)));
+  MeetAtPoint(fault);
 }
 
 }  // namespace haven::sim

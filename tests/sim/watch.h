@@ -2,9 +2,10 @@
 #ifndef HAVEN_TESTS_SIM_WATCH_H
 #define HAVEN_TESTS_SIM_WATCH_H
 
+#include <deque>
 #include <set>
 
-#include "tests/sim/met.h"
+#include "tests/sim/points.h"
 #include "tests/sim/world.h"
 
 namespace haven::sim {
@@ -22,10 +23,14 @@ class Watch {
 
  private:
   HostState StateOf(const Host& host) const;
+  void MeetAtPoint(const Fault& fault);
+  unsigned InFlight();
 
   World& world_;
   std::set<uint32_t> met_;
   wire::Type last_[2] = {};
+  unsigned sent_ = 0;            ///< epochs of the last session that no primary knows to be committed
+  std::deque<Instant> commits_;  ///< when the primary will hear of each
 };
 
 }  // namespace haven::sim

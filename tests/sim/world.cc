@@ -174,6 +174,13 @@ DeviceModel* World::ModelOn(const Host& host) const {
   return nullptr;
 }
 
+DeviceModel* World::Protected() const {
+  for (const auto& model : models) {
+    if (model->process().alive && model->session_state()) return model.get();
+  }
+  return nullptr;
+}
+
 BackupDaemon* World::DaemonOn(const Host& host) const {
   for (const auto& daemon : daemons) {
     if (&daemon->process().host == &host && daemon->process().alive) return daemon.get();

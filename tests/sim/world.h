@@ -32,6 +32,8 @@ struct Settings {
   milliseconds deadline{1000};
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;
   Duration delay{std::chrono::microseconds(100)};
+  bool far = false;                   ///< `delay` is longer than epochs are: several are in flight
+  milliseconds patience{150};         ///< of the client, until it asks again
   uint64_t longest_pause_us = 10000;  ///< of the client, between two operations
   uint64_t ahead = 0;                 ///< operations that it orders before the one before is acknowledged
 };
@@ -76,6 +78,7 @@ class World {
   Instant& ArbiterSilentUntil(const Host& host) { return arbiter_silent_[&host]; }
 
   DeviceModel* ModelOn(const Host& host) const;  ///< that lives; nullptr: none
+  DeviceModel* Protected() const;                ///< that lives, and has a session; nullptr: none
   BackupDaemon* DaemonOn(const Host& host) const;
 
   const Settings settings;
