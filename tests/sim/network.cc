@@ -307,6 +307,13 @@ void Network::Cut(const Host& from, const Host& to, bool cut) {
   }
 }
 
+/// What has not left a host's buffers goes with it.
+void Network::LoseSome(Stream& stream) {
+  size_t arrived = 0;
+  while (arrived < stream.chunks.size() && stream.chunks[arrived].at <= scheduler_.world_now()) arrived++;
+  stream.chunks.resize(arrived + random_.Below(stream.chunks.size() - arrived + 1));
+}
+
 void Network::Died(const Process& process, bool host_too) {
   for (const auto& connection : connections_) {
     for (Stream* stream : {&connection->there, &connection->back}) {
@@ -316,6 +323,7 @@ void Network::Died(const Process& process, bool host_too) {
         scheduler_.Wake(&stream->readable);
       }
       if (stream->to == &process && !host_too) stream->refused = true;
+      if (stream->from == &process && host_too) LoseSome(*stream);
     }
   }
 }

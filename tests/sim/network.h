@@ -16,6 +16,7 @@
 namespace haven::sim {
 
 struct Connection;
+struct Stream;
 
 /// The replication network of the hosts, in memory. What TCP promises holds: octets come in order or not at all;
 /// what a cut holds up comes when it is mended; whose process dies is heard of, whose host dies is not.
@@ -59,6 +60,7 @@ class Network {
   friend class Pipe;
   class Caller;
   Duration Latency();
+  void LoseSome(Stream& stream);
 
   SimScheduler& scheduler_;
   Random random_;
