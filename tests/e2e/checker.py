@@ -3,13 +3,14 @@
 """The client that must not notice a failover.
 
 It keeps ONE TCP connection to kvd in the guest and knows, for each operation, the
-chained hash that the guest has to answer. It also listens to the guest's datagrams,
-whose counters only ever grow. What it reports as a violation:
+chained hash that the guest has to answer. It also listens to the guest's datagrams, and to its frames
+of other ethertypes, whose counters only ever grow. What it reports as a violation:
   - a reply whose hash or count does not extend the chain, or an error reply
   - the connection reset, closed, or silent for longer than --stall seconds
   - a datagram whose counter was seen before, or is older than one that has been there for
     a while (output of a state that did not survive)
-  - a guest that does not have an operation which it acknowledged (`reconcile`)
+  - a guest that does not have an operation which it acknowledged, or has not sent yet a datagram
+    that was seen (`reconcile`)
 
 Alone:      checker.py --host 10.77.0.10 --seconds 10        one JSON object at the end
 In a test:  checker.py --host 10.77.0.10 --commands          one JSON object per command
@@ -17,12 +18,14 @@ In a test:  checker.py --host 10.77.0.10 --commands          one JSON object per
 """
 import argparse
 import bisect
+import ctypes
 import errno
 import json
 import os
 import random
 import select
 import socket
+import struct
 import sys
 import threading
 import time
@@ -30,7 +33,10 @@ import zlib
 from collections import deque
 from typing import Any, Optional
 
-DATA_PORT, CONTROL_PORT, CHATTER_PORT, ETHERTYPE = 7000, 7001, 9999, 0x88B5
+DATA_PORT, CONTROL_PORT, CHATTER_PORT = 7000, 7001, 9999
+# As in tests/guest/chatter.c; those with a VLAN tag have a socket of their own.
+ETHERTYPES = {"arp": 0x0806, "lldp": 0x88CC, "unknown": 0x88B5}
+ETH_P_ALL, SO_ATTACH_FILTER = 3, 26
 FNV_START, FNV_PRIME, MASK = 0xCBF29CE484222325, 0x100000001B3, (1 << 64) - 1
 
 
@@ -68,6 +74,22 @@ class Control:
                     raise
 
 
+def vlan_socket() -> socket.socket:
+    """Frames with a VLAN tag, which the kernel takes out of the frame before any socket sees it."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(ETH_P_ALL))
+    # Load whether there was a tag; if not, keep nothing of the frame.
+    program = b"".join(struct.pack("=HBBI", *line) for line in (
+        (0x20, 0, 0, 0xFFFFF000 + 48), (0x15, 0, 1, 0), (0x06, 0, 0, 0), (0x06, 0, 0, 0x40000)))
+    code = ctypes.create_string_buffer(program)
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER,
+                    struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    try:  # what came before
+        while True:
+            sock.recv(1)
+    except BlockingIOError:
+        return sock
+
+
 class Stream:
     """The counters of one kind of datagram, as they arrive.
 
@@ -80,6 +102,7 @@ class Stream:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self.wrong = 0  # how many of them come from a state that did not survive
         self._seen: set[int] = set()
         self._rising: list[int] = []  # each number that was higher than all before it
         self._times: list[float] = []  # and when it came
@@ -87,12 +110,16 @@ class Stream:
     def received(self) -> int:
         return len(self._seen)
 
+    def last(self) -> int:
+        return self._rising[-1] if self._rising else 0
+
     def arrived(self, number: int, now: float) -> Optional[str]:
         """None, or what is wrong with datagram `number`, which came at the time `now`."""
         overtaken = bisect.bisect(self._rising, number)
         again = number in self._seen
         self._seen.add(number)
         if again or (overtaken < len(self._rising) and now - self._times[overtaken] > self.OVERTAKEN_S):
+            self.wrong += 1
             return (f"{self._name} datagram {number} arrived {'again ' if again else ''}after "
                     f"{self._rising[-1]}: it comes from a state that did not survive")
         if overtaken == len(self._rising):
@@ -114,8 +141,10 @@ class Datagrams(threading.Thread):
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         self._open("udp6", six, ("::", CHATTER_PORT))
         try:
-            raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETHERTYPE))
-            self._open("ethertype", raw, None)
+            for name, ethertype in ETHERTYPES.items():
+                raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
+                self._open(name, raw, None)
+            self._open("vlan", vlan_socket(), None)
         except (PermissionError, AttributeError):
             pass  # alone and not root: the two others remain
 
@@ -128,14 +157,22 @@ class Datagrams(threading.Thread):
     def received(self) -> dict[str, int]:
         return {name: stream.received() for name, stream in self._streams.items()}
 
+    def wrong(self) -> dict[str, int]:
+        return {name: stream.wrong for name, stream in self._streams.items()}
+
+    def last(self) -> dict[str, int]:
+        """The highest number of each."""
+        return {name: stream.last() for name, stream in self._streams.items()}
+
     def run(self) -> None:
         while True:
             for fd in select.select(list(self._sockets), [], [])[0]:
                 stream, sock = self._sockets[fd]
-                words = sock.recv(2048).split()
-                if len(words) < 3 or words[0] != b"chatter":
+                data = sock.recv(2048)
+                text = data.find(b"chatter ")  # ARP has its own words before it
+                if text < 0:
                     continue
-                wrong = stream.arrived(int(words[1]), time.monotonic())
+                wrong = stream.arrived(int(data[text:].split()[1]), time.monotonic())
                 if wrong:
                     self._violation(wrong)
 
@@ -271,7 +308,7 @@ class Checker:
                 "latency_p50_us": at(0.5), "latency_p99_us": at(0.99), "last_reply": last,
                 "longest_gap_ms": round(gap * 1000, 1), "gap_begin": begin, "gap_end": end,
                 "connected": self.connected(), "violations": self.violations,
-                "datagrams": self.datagrams.received()}
+                "datagrams": self.datagrams.received(), "datagrams_wrong": self.datagrams.wrong()}
 
     def pause(self) -> bool:
         """Stops sending; true once every operation sent is answered."""
@@ -289,9 +326,12 @@ class Checker:
         quiet = self.pause()
         if not quiet and self.connected():
             self.violation(f"{len(self._sent)} operations were never answered")
-        lost = 0
+        lost, seen = 0, self.datagrams.last()
         try:
             status = self.control("status")
+            for name, number in seen.items():
+                if number > status["chatter"]:
+                    self.violation(f"{name} datagram {number} was seen, and the guest has sent {status['chatter']}")
             have = int(status["count"])
             lost = max(0, self.acked - have)
             if lost:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-// Datagrams of several ethertypes, each with a counter that only grows in the
+// Datagrams and frames of several ethertypes, each with a counter that only grows in the
 // guest's memory. A client that ever receives a counter twice, or a smaller one, has
 // seen output of a state that did not survive.
 
@@ -15,12 +15,30 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { kPort = 9999, kEthertype = 0x88b5 };  // IEEE 802 local experimental
+enum { kPort = 9999, kMostHead = 28 };
+
+// A frame that does not come from the kernel's IP: what is in it before the text.
+typedef struct Raw {
+  uint16_t ethertype;
+  uint8_t to[6];
+  size_t head_bytes;
+  uint8_t head[kMostHead];
+} Raw;
+
+static const Raw kRaw[] = {
+    {0x88b5, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 0, {0}},  // IEEE 802 local experimental
+    {0x88cc, {0x01, 0x80, 0xc2, 0x00, 0x00, 0x0e}, 0, {0}},  // LLDP, to the nearest bridge
+    // VLAN 7, and in it the other local experimental one.
+    {0x8100, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, 4, {0x00, 0x07, 0x88, 0xb6}},
+    // ARP: who has 10.77.0.99? Nobody asks. The text is where Ethernet fills up short frames.
+    {0x0806, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, kMostHead, {0, 1, 8, 0, 6, 4, 0, 1, [24] = 10, 77, 0, 99}},
+};
+enum { kRaws = sizeof kRaw / sizeof kRaw[0] };
 
 static int socket4 = -1, socket6 = -1, socket_raw = -1, socket_icmp = -1;
 static struct sockaddr_in to4;
 static struct sockaddr_in6 to6;
-static struct sockaddr_ll to_raw;
+static int interface_index;
 static volatile uint64_t counter;
 static volatile bool running;
 static unsigned rate;
@@ -29,21 +47,29 @@ static pthread_t thread;
 bool ChatterOpen(const char *peer4, const char *peer6, const char *interface) {
   to4 = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(kPort)};
   to6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(kPort)};
-  to_raw = (struct sockaddr_ll){.sll_family = AF_PACKET,
-                                .sll_protocol = htons(kEthertype),
-                                .sll_ifindex = (int)if_nametoindex(interface),
-                                .sll_halen = 6};
-  memset(to_raw.sll_addr, 0xff, 6);
+  interface_index = (int)if_nametoindex(interface);
   if (inet_pton(AF_INET, peer4, &to4.sin_addr) != 1 || inet_pton(AF_INET6, peer6, &to6.sin6_addr) != 1 ||
-      to_raw.sll_ifindex == 0) {
+      interface_index == 0) {
     fprintf(stderr, "kvd: bad chatter target %s, %s on %s\n", peer4, peer6, interface);
     return false;
   }
   socket4 = socket(AF_INET, SOCK_DGRAM, 0);
   socket6 = socket(AF_INET6, SOCK_DGRAM, 0);
-  socket_raw = socket(AF_PACKET, SOCK_DGRAM, htons(kEthertype));
+  socket_raw = socket(AF_PACKET, SOCK_DGRAM, 0);
   socket_icmp = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
   return socket4 >= 0 && socket6 >= 0 && socket_raw >= 0 && socket_icmp >= 0;
+}
+
+static void SendRaw(const Raw *raw, const char *text, size_t bytes) {
+  struct sockaddr_ll to = {.sll_family = AF_PACKET,
+                           .sll_protocol = htons(raw->ethertype),
+                           .sll_ifindex = interface_index,
+                           .sll_halen = sizeof raw->to};
+  uint8_t frame[kMostHead + 64];
+  memcpy(to.sll_addr, raw->to, sizeof raw->to);
+  memcpy(frame, raw->head, raw->head_bytes);
+  memcpy(frame + raw->head_bytes, text, bytes);
+  sendto(socket_raw, frame, raw->head_bytes + bytes, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof to);
 }
 
 static uint16_t Checksum(const void *bytes, size_t count) {
@@ -80,7 +106,9 @@ static void *Chat(void *unused) {
     // A full queue drops the datagram, as for any sender; the counter goes on.
     sendto(socket4, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to4, sizeof to4);
     sendto(socket6, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to6, sizeof to6);
-    sendto(socket_raw, text, (size_t)bytes, MSG_DONTWAIT, (struct sockaddr *)&to_raw, sizeof to_raw);
+    for (size_t i = 0; i < kRaws; i++) {
+      SendRaw(&kRaw[i], text, (size_t)bytes);
+    }
     Ping(number);
     PaceLoop(&next, rate);
   }

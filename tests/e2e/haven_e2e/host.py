@@ -190,11 +190,12 @@ class Host:
                                    [paths.HAVEN, verb, *rest, "--run-dir", self.run_dir],
                                    netns=self.name, seconds=seconds, answer=answer)
 
-    def protect(self, other: "Host", *, mode: str = "remus", interval_ms: int = 50, deadline_ms: int = 1000,
-                arbiter: str = "none", on_backup_loss: str = "continue", encoder: str = "all",
-                share: bool = False, seconds: float = 60) -> None:
+    def protect(self, other: "Host", *, mode: str = "remus", interval_ms: int = 50, in_flight: int = 4,
+                deadline_ms: int = 1000, arbiter: str = "none", on_backup_loss: str = "continue",
+                encoder: str = "all", share: bool = False, seconds: float = 60) -> None:
         done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
-                          "--mode", mode, "--interval", interval_ms, "--deadline", deadline_ms,
+                          "--mode", mode, "--interval", interval_ms, "--in-flight", in_flight,
+                          "--deadline", deadline_ms,
                           "--on-backup-loss", on_backup_loss, "--encoder", encoder,
                           *(["--arbiter", arbiter] if arbiter != "none" else []),
                           *(["--share"] if share else []), seconds=seconds)

@@ -22,6 +22,7 @@ CLIENT4, CLIENT6 = "10.77.0.1", "fd77::1"
 TAPS = 2  # guests that a host may have
 REPLICATION = {"hostA": "10.78.0.1", "hostB": "10.78.0.2"}
 LINKS = ("lan", "rep")
+LLDP = "0x4000"  # of the frames for the nearest bridge, those that ours pass on
 
 
 def guest4(number: int) -> str:
@@ -51,7 +52,7 @@ class Network:
             self._run(name, "link", "set", "lo", "up")
         for link in LINKS:
             self._run("switch", "link", "add", f"br-{link}", "type", "bridge", "forward_delay", "0",
-                      "mcast_snooping", "0")
+                      "mcast_snooping", "0", "group_fwd_mask", LLDP)
             self._run("switch", "link", "set", f"br-{link}", "up")
         self._attach("client", "lan")
         # The same for each lab: a guest that has gone on from a saved state may know it.
@@ -63,7 +64,7 @@ class Network:
             self._attach(host, "rep")
             self._address_replication(host)
             self._run(host, "link", "add", "br0", "type", "bridge", "forward_delay", "0",
-                      "mcast_snooping", "0")
+                      "mcast_snooping", "0", "group_fwd_mask", LLDP)
             self._run(host, "link", "set", "br0", "up")
             self._run(host, "link", "set", "lan0", "master", "br0")
             for number in range(TAPS):

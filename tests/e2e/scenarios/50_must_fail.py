@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The product broken on purpose: HAVEN_BREAK=release-before-commit lets each epoch's
 output go when the epoch is cut, not when the backup has it. The primary dies before the
-first byte of such an epoch has left. The checker has to notice; if it does not, every
-other scenario here proves nothing. What is installed for use cannot be broken like this."""
+first byte of such an epoch has left. The checker has to notice, with each kind of frame; if it does not,
+every other scenario here proves nothing. What is installed for use cannot be broken like this."""
 from haven_e2e import paths
 from haven_e2e.lab import Lab
 from haven_e2e.processes import Failure, wait_until
 from haven_e2e.scenario import Notes, case
 
 
-@case("output released before the commit is caught by the client", short=True)
+@case("output released before the commit is caught, of each ethertype", short=True)
 def released_early(lab: Lab, t: Notes) -> None:
     lab.boot({"HAVEN_BREAK": "release-before-commit", "HAVEN_KILL_AT": "before-first-byte:40"},
              stall=5)
     client = lab.the_client()
-    client.load(chatter_s=200)
+    client.load(chatter_s=100)
     lab.prepare_backup()
     doomed = lab.primary.qemu_pid()
     assert doomed
     lab.protect()
     lab.primary.wait_for_qemu_death(doomed, 30)
-    seen = wait_until("the checker reports a violation", client.violations, 30)
-    t(caught=seen[0])  # type: ignore[index]
+    wait_until("the checker reports each kind of frame",
+               lambda: all(client.stats()["datagrams_wrong"].values()), 30)
+    t(frames=client.stats()["datagrams_wrong"], caught=client.violations()[0])
 
 
 @case("the product obeys no fail points, the build that is tested does", short=True)
