@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import load
+from page_copies import Copies, PageCopier
 from report import Report, median, medians, percentile
 from setting import (BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab,
                      unprotect)
+from stock import StockCheckpoints
 
 from haven_e2e import paths, sandbox
 from haven_e2e.client import Client
@@ -32,10 +34,9 @@ COLUMNS = ("row", "epochs", "pages_per_epoch", "pause_p50_us", "pause_p99_us", "
 
 @dataclass
 class Samples:
-    """One row: each figure once a round, and single copies of all rounds."""
+    """One row: each figure once a round, and the copies of all rounds."""
     rounds: list[dict[str, float]] = field(default_factory=list)
-    memcpy_us: list[float] = field(default_factory=list)
-    pages: list[float] = field(default_factory=list)
+    copies: Copies = field(default_factory=Copies)
 
 
 def figures_of(paced: load.Figures, saturated: load.Figures) -> dict[str, float]:
@@ -54,11 +55,10 @@ class Embedded:
         self._memory = lab.spec.memory_file
 
     def run(self) -> None:
-        from stock import PageCopier
         self._report.progress("the guest boots")
         self._lab.boot(client=False)
         load.run(self._lab, load.SATURATED, 3)  # what is translated once is translated
-        self._copier = PageCopier(Path(os.environ["HAVEN_PAGE_COPY"]), self._memory)
+        self._copier = PageCopier(self._memory)
         try:
             for number in range(self._options.rounds):
                 self._round(number)
@@ -98,13 +98,9 @@ class Embedded:
         before, cpu = query_haven(lab), backup_cpu_seconds(lab.backup)
         begin = time.monotonic()
 
-        def meanwhile() -> None:
-            # As many pages as the last epoch had, copied under the same circumstances.
-            pages = int(monitor("query-haven")["dirty-pages-last"])
-            samples.pages.append(pages)
-            samples.memcpy_us.append(self._copier.copy(pages))
-            time.sleep(0.07)
         with lab.primary.qmp() as monitor:
+            def meanwhile() -> None:
+                samples.copies.sample(self._copier, monitor)
             paced = load.run(lab, load.PACED, self._options.seconds, meanwhile)
             saturated = load.run(lab, load.SATURATED, self._options.seconds / 2, meanwhile)
         after = query_haven(lab)
@@ -127,9 +123,7 @@ class Embedded:
                 "cpu_primary": grown("cpu-us") / 1e6 / seconds, "cpu_backup": backup_cpu / seconds}
 
     def _stock(self, samples: Samples) -> dict[str, float]:
-        from stock import StockCheckpoints
-        pages = round(median(self._rows[f"{STOCK_RATE}/s"].pages))
-        samples.pages.append(pages)
+        pages = round(median(self._rows[f"{STOCK_RATE}/s"].copies.pages))
         path = StockCheckpoints(self._lab.primary, self._copier, pages, 1 / STOCK_RATE,
                                 self._memory.with_suffix(".state"))
         path.start()
@@ -146,10 +140,7 @@ class Embedded:
     def _print_rows(self) -> None:
         for name, samples in self._rows.items():
             merged: dict[str, Any] = medians(samples.rounds)
-            if samples.memcpy_us:
-                for q, fraction in (("p50", 0.5), ("p99", 0.99)):
-                    merged[f"memcpy_{q}_us"] = round(percentile(samples.memcpy_us, fraction), 1)
-                    merged[f"limit_{q}_us"] = merged[f"memcpy_{q}_us"] + merged[f"device_{q}_us"]
+            merged |= samples.copies.limits(merged)
             merged["each_requests_s"] = [round(one["requests_s"]) for one in samples.rounds]
             merged["each_pause_p99_us"] = [round(one.get("pause_p99_us", 0)) for one in samples.rounds]
             self._report.row(row=name, **merged)

@@ -2,33 +2,14 @@
 """The checkpoint path of stock Remus on the same guest, as libxl walks it: QMP stop, QMP
 xen-save-devices-state, copy of the dirty pages while the guest is stopped, QMP cont. What
 Remus does besides in its pause (suspend of the domain, sending the pages) is not counted."""
-import subprocess
 import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 from typing import Optional
 
+from page_copies import PageCopier
 from setting import Host
-
-
-class PageCopier:
-    """page_copy.c over a guest's memory file."""
-
-    def __init__(self, program: Path, memory: Path) -> None:
-        self._process = subprocess.Popen([program, memory], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True)
-
-    def copy(self, pages: int) -> float:
-        """Microseconds that the copy took."""
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(f"{pages}\n")
-        self._process.stdin.flush()
-        return float(self._process.stdout.readline())
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 class StockCheckpoints(threading.Thread):
