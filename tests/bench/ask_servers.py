@@ -42,4 +42,5 @@ def main() -> None:
     print(lines / seconds)
 
 
-main()
+if __name__ == "__main__":
+    main()

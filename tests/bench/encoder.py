@@ -12,11 +12,10 @@ import load
 import server_loads
 from ablation import COLUMNS, STAGES, means, report_load
 from report import Report
-from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
+from setting import Lab, add_disks_option, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
 from haven_e2e.client import QUIET
-from haven_e2e.guest import Disk
 from haven_e2e.host import PORT
 from haven_e2e.lab import DEADLINE_MS
 from haven_e2e.processes import Failure
@@ -24,7 +23,6 @@ from haven_e2e.processes import Failure
 # What the guest's own key-value store does by itself, beside answering the client that asks as fast as it can.
 KVD = {"kvd": QUIET, "kvd-busy": load.LOAD}
 LOADS = [*server_loads.LOADS, *KVD]
-MEMORY_MIB = 768
 # Of a load before it is measured: its caches fill, and so do the encoder's.
 WARM_SECONDS = 2.0
 
@@ -114,12 +112,8 @@ def main() -> int:
     options.interval = options.interval or 50
     sandbox.enter()
     report = Report("encoder", options.json)
-    root = server_loads.IMAGE / "root.img"
-    spec = BenchGuest(memory_mib=MEMORY_MIB, initramfs=server_loads.IMAGE / "initramfs",
-                      disks=[Disk("disk0", 384), Disk("disk1", 16)],
-                      extra=["-drive", f"id=servers,file={root},format=raw,if=none,readonly=on",
-                             "-device", "virtio-blk-pci,drive=servers"])
-    run_in_lab(report, spec, options.disks, COLUMNS, lambda lab: EncoderBench(options, lab, report).run())
+    run_in_lab(report, server_loads.guest(), options.disks, COLUMNS,
+               lambda lab: EncoderBench(options, lab, report).run())
     return 0
 
 

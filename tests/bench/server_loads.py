@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Loads of the bench guest's servers (scripts/bench-parts/servers-image). Each runs against
+"""The guest of servers (scripts/bench-parts/servers-image) and their loads. Each runs against
 the guest from the client's name space, with programs of the servers' own packages."""
 import re
 import subprocess
@@ -8,12 +8,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional, Sequence
 
-import setting  # noqa: F401  (finds haven_e2e)
+from client_program import NotDone, begin, finish  # noqa: F401  (NotDone is part of finish)
+from setting import BenchGuest
+
 from haven_e2e import network, paths
+from haven_e2e.guest import Disk
 from haven_e2e.processes import Failure, in_netns
 
 HERE = Path(__file__).resolve().parent
 IMAGE = paths.ROOT / ".cache" / "bench" / "servers"
+MEMORY_MIB = 768
+# pgbench's transactions a second; it says no tps when it has done none.
+TPS = r"(?:tps = |actually processed: (?=0\b))([0-9.]+)"
+
+
+def guest(memory_file: Optional[Path] = None) -> BenchGuest:
+    root = IMAGE / "root.img"
+    if not root.exists():
+        sys.exit(f"{root} is not there; scripts/bench-parts/servers-image makes it")
+    return BenchGuest(memory_mib=MEMORY_MIB, memory_file=memory_file, initramfs=IMAGE / "initramfs",
+                      disks=[Disk("disk0", 384), Disk("disk1", 16)],
+                      extra=["-drive", f"id=servers,file={root},format=raw,if=none,readonly=on",
+                             "-device", "virtio-blk-pci,drive=servers"])
 
 
 def ask(command: str, seconds: float = 0) -> list[str]:
@@ -30,18 +46,15 @@ def kv_client(what: object) -> list[str]:
     return [sys.executable, str(HERE / "kv_client.py"), network.GUEST4, str(what)]
 
 
-def wrk(seconds: float) -> list[str]:
-    return in_base("/usr/bin/wrk", "-t1", "-c24", f"-d{max(1, round(seconds))}s", "-s", "/bench/pick.lua",
-                   f"http://{network.GUEST4}")
+def wrk(seconds: float, connections: int = 24) -> list[str]:
+    return in_base("/usr/bin/wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency",
+                   "--timeout", "30s", "-s", "/bench/pick.lua", f"http://{network.GUEST4}")
 
 
 def pgbench(seconds: float, clients: int = 16) -> list[str]:
+    """A thread for each client, since one thread connects them one after the other, and `seconds` begin before that."""
     return in_base("/usr/lib/postgresql/15/bin/pgbench", "-h", network.GUEST4, "-U", "postgres", "-n", "-c", clients,
-                   "-T", max(1, round(seconds)), "bench")
-
-
-class NotDone(Failure):
-    pass
+                   "-j", clients, "-T", max(1, round(seconds)), "bench")
 
 
 @dataclass(frozen=True)
@@ -65,20 +78,14 @@ class ServerLoad:
         self._must(ask(f"stop {self.name}"), "ok")
 
     def begin(self, seconds: float) -> subprocess.Popen:
-        return subprocess.Popen(in_netns("client", self.words(seconds)), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return begin(self.words(seconds))
 
     def finish(self, process: subprocess.Popen, seconds: float = 120) -> float:
         """What was done a second. NotDone: it has not ended in `seconds`, and is ended."""
-        try:
-            output = process.communicate(timeout=seconds)[0]
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise NotDone(f"the load {self.name} did not end in {seconds:g} s") from None
+        output = finish(self.name, process, seconds)
         found = re.search(self.rate, output)
-        if process.returncode != 0 or not found:
-            raise Failure(f"the load {self.name} ended with {process.returncode}: {output.strip()[-400:]}")
+        if not found:
+            raise Failure(f"the load {self.name} says no rate: {output.strip()[-400:]}")
         return float(found[1])
 
     def _must(self, words: Sequence[str], answer: str = "") -> None:
@@ -91,6 +98,6 @@ class ServerLoad:
 LOADS = {
     "web": ServerLoad("web", wrk, r"Requests/sec: *([0-9.]+)"),
     "kv": ServerLoad("kv", kv_client, fill=kv_client("fill")),
-    "sql": ServerLoad("sql", pgbench, r"tps = ([0-9.]+)", warm_seconds=20),
+    "sql": ServerLoad("sql", pgbench, TPS, warm_seconds=20),
     "build": ServerLoad("build", lambda seconds: ask("compiled", seconds), warm_seconds=20),
 }
