@@ -3,7 +3,7 @@
 is stopped does not see its own pauses."""
 import time
 from dataclasses import dataclass
-from typing import Callable, Optional
+from typing import Any, Callable, Mapping, Optional
 
 import setting  # noqa: F401  (finds haven_e2e)
 from haven_e2e.client import Client
@@ -42,10 +42,11 @@ def _sample(client: Client) -> _Sample:
     return _Sample(when, client.acked(), int(status["memory_writes"]), int(status["disk_operations"]))
 
 
-def run(lab: Lab, options: dict[str, int], seconds: float,
-        meanwhile: Optional[Callable[[], None]] = None, beside: Optional[dict[str, int]] = None) -> Figures:
+def run(lab: Lab, options: Mapping[str, Any], seconds: float, meanwhile: Optional[Callable[[], None]] = None,
+        beside: Optional[dict[str, int]] = None, after: Optional[dict[str, int]] = None) -> Figures:
     """Runs a client for `seconds`; calls `meanwhile` again and again while it is measured.
-    `beside` is what the guest does by itself meanwhile, else LOAD."""
+    `beside` is what the guest does by itself meanwhile, else LOAD; `after`, what it does from then on, else
+    the same."""
     client = Client(lab.processes, **options)
     client.load(**(LOAD if beside is None else beside))
     time.sleep(WARM_SECONDS)
@@ -59,6 +60,8 @@ def run(lab: Lab, options: dict[str, int], seconds: float,
     stats = client.stats()
     client.ask("pause")  # the next client begins where this one's last answered request was
     client.require_clean()
+    if after is not None:
+        client.load(**after)
     client.quit()
     took = last.when - first.when
     return Figures(took, (last.acked - first.acked) / took, (last.pages - first.pages) / took,

@@ -1,41 +1,51 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What each mode costs: latency, throughput and pauses of the same guest under the same loads, without
-protection and in each mode; in rounds, since no machine is quiet.
-
-Light load: one client that asks ten times a second. Paced: 100 requests a second. Closed: one request after the
-other. Saturated: 64 requests in flight. Each request is an fsync in the guest. Added latency is what
-is above the unprotected row of the same round."""
+"""What each mode costs: latency, throughput, pauses and downtime of the same guest under the same loads,
+without protection and in each mode; in rounds, since no machine is quiet."""
 import argparse
+import os
 import sys
 import time
-from typing import Optional
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
 
 import load
-from report import Report, median, medians
-from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
+import mode_failovers
+import server_loads
+from mode_loads import LOADS, SERVERS, Load
+from mode_targets import UNPROTECTED, Targets
+from page_copies import QUANTILES, Copies, PageCopier
+from report import Report, medians
+from setting import BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
+from haven_e2e.processes import Failure
 
-MODES: dict[str, Optional[list[str]]] = {
-    "unprotected": None,
-    "remus 5/s": ["mode=remus", "interval=200"],
-    "remus 10/s": ["mode=remus", "interval=100"],
-    "remus 20/s": ["mode=remus", "interval=50"],
-    "remus 40/s": ["mode=remus", "interval=25"],
-    "kemari": ["mode=kemari"],
-    "adaptive, latency 5 ms": ["mode=adaptive", "latency=5"],
-    "adaptive, latency 20 ms": ["mode=adaptive", "latency=20"],
+PARTS = ("pause", "device", "output", "commit")
+COLUMNS = ("row", "ping_p50_ms", "ping_p99_ms", "light_p50_ms", "light_p99_ms", "web_p50_ms", "web_p99_ms",
+           "web64_requests_s", "heavy_requests_s", "heavy_pages_s", "out_mb_s", "in_mb_s", "sql_tps", "sql16_tps",
+           "heavy_epochs_s", "pause_p50_us", "pause_p99_us", "idle_cpu_percent", "downtime_p50_ms", "downtime_max_ms")
+
+
+@dataclass(frozen=True)
+class Mode:
+    mode: str
+    interval_ms: int = 50
+    latency_ms: Optional[int] = None
+
+    def protect(self, lab: Lab) -> None:
+        lab.protect(mode=self.mode, interval_ms=self.interval_ms)
+        if self.latency_ms is not None:
+            lab.set_mode(f"latency={self.latency_ms}")
+
+
+MODES = {
+    **{f"remus {rate}/s": Mode("remus", 1000 // rate) for rate in (5, 10, 20, 40)},
+    "kemari": Mode("kemari"),
+    **{f"adaptive, latency {latency} ms": Mode("adaptive", latency_ms=latency) for latency in (5, 20)},
 }
-LOADS = {
-    "light": {"window": 1, "rate": 10},
-    "paced": load.PACED,
-    "closed": {"window": 1, "rate": 1000000},
-    "saturated": load.SATURATED,
-}
-IDLE = {"memory_pages_s": 50, "memory_pages": 256, "disk_threads": 0, "disk_ops_s": 0, "chatter_s": 0}
-COLUMNS = ("row", "light_p50_ms", "light_p99_ms", "paced_p50_ms", "paced_p99_ms", "closed_requests_s",
-           "saturated_requests_s", "pages_s", "epochs_s", "pause_p50_us", "pause_p99_us", "output_p50_us")
+ROWS: dict[str, Optional[Mode]] = {UNPROTECTED: None, **MODES}
 
 
 class Modes:
@@ -43,93 +53,115 @@ class Modes:
         self._options = options
         self._lab = lab
         self._report = report
-        self._rows: dict[str, list[dict[str, float]]] = {name: [] for name in MODES}
+        self._chosen = [name for name in ROWS if name in (options.only or ROWS)]
+        self._loads = [one for one in LOADS if one.name in (options.load or [each.name for each in LOADS])]
+        self._rounds: dict[str, list[dict[str, float]]] = {name: [] for name in self._chosen}
+        self._downtimes: dict[str, dict[str, Any]] = {}
 
     def run(self) -> None:
+        self._boot()
+        try:  # what has been measured is shown, also when a later round fails
+            assert isinstance(self._lab.spec, BenchGuest) and self._lab.spec.memory_file
+            self._copier = PageCopier(self._lab.spec.memory_file)
+            try:
+                for number in range(self._options.rounds):
+                    self._round(number)
+            finally:
+                self._copier.close()
+            modes = {name: mode.protect for name, mode in MODES.items() if name in self._chosen}
+            self._downtimes = mode_failovers.run(self._lab, self._report, modes, self._options.failovers)
+        finally:
+            self._print()
+
+    def _boot(self) -> None:
         self._report.progress("the guest boots")
         self._lab.boot(client=False)
         load.run(self._lab, load.SATURATED, 3)  # what is translated once is translated
-        for number in range(self._options.rounds):
-            names = list(MODES)
-            if number % 2:
-                names.reverse()
-            for name in names:
-                self._report.progress(f"round {number + 1} of {self._options.rounds}: {name}")
-                self._rows[name].append(self._measure(MODES[name]))
-        for name, rounds in self._rows.items():
-            self._report.row(row=name, **medians(rounds))
-        self._targets()
+        for server in SERVERS:
+            self._report.progress(f"{server.name}: warming up")
+            self._report.progress(f"{server.name}: {server.prepare():.4g} a second, unprotected")
 
-    def _measure(self, settings: Optional[list[str]]) -> dict[str, float]:
+    def _round(self, number: int) -> None:
+        for name in reversed(self._chosen) if number % 2 else self._chosen:
+            self._report.progress(f"round {number + 1} of {self._options.rounds}: {name}")
+            mode = ROWS[name]
+            self._rounds[name].append(self._protected(mode) if mode else self._unprotected())
+
+    def _unprotected(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for one in self._loads:
+            figures |= self._figures(one, one.run(self._lab, self._options.seconds))
+        return figures
+
+    def _protected(self, mode: Mode) -> dict[str, float]:
         lab = self._lab
-        if settings is None:
-            return self._loads(protected=False)
         lab.prepare_backup(promote="manual")
-        lab.protect()
-        lab.set_mode(*settings)
-        figures = self._loads(protected=True)
+        mode.protect(lab)
+        figures: dict[str, float] = {}
+        for one in self._loads:
+            figures |= self._figures(one, self._watched(one, figures))
         unprotect(lab)
         lab.backup.stop_havend()
         return figures
 
-    def _loads(self, protected: bool) -> dict[str, float]:
-        figures: dict[str, float] = {}
-        seconds = self._options.seconds
-        for name, client in LOADS.items():
-            begin, before = time.monotonic(), query_haven(self._lab)
-            # A light load is one of the guest's own, too.
-            measured = load.run(self._lab, client, seconds, beside=IDLE if name in ("light", "closed") else None)
-            after, took = query_haven(self._lab), time.monotonic() - begin
-            figures |= {f"{name}_p50_ms": measured.latency_p50_us / 1000,
-                        f"{name}_p99_ms": measured.latency_p99_us / 1000,
-                        f"{name}_requests_s": measured.requests_s}
-            if name == "saturated":
-                figures["pages_s"] = measured.pages_s
-            if name == "saturated" and protected:
-                figures["epochs_s"] = (after["epochs"] - before["epochs"]) / took
-                figures |= {key.replace("-", "_"): float(after[key])
-                            for key in ("pause-p50-us", "pause-p99-us", "output-p50-us", "commit-p50-us")}
-        return figures
+    def _figures(self, one: Load, measured: dict[str, float]) -> dict[str, float]:
+        return {f"{one.name}_{key}": value for key, value in measured.items()}
 
-    # --- targets ---
+    def _watched(self, one: Load, row: dict[str, float]) -> dict[str, float]:
+        """With what replication does meanwhile. Adds the pauses to `row` when this is the session's first load."""
+        lab, copies = self._lab, Copies()
+        before, cpu, begin = query_haven(lab), backup_cpu_seconds(lab.backup), time.monotonic()
+        with lab.primary.qmp() as monitor:
+            measured = one.run(lab, self._options.seconds, lambda: copies.sample(self._copier, monitor))
+        after, took = query_haven(lab), time.monotonic() - begin
+        cpu = backup_cpu_seconds(lab.backup) - cpu
+        if after["state"] != "protected" or after["losses"] != before["losses"]:
+            raise Failure(f"the backup was lost under the load {one.name}: {after['state']}, {after.get('message')}")
+        if not row:
+            row |= {f"{part}_{q}_us": float(after[f"{part}-{q}-us"]) for part in PARTS for q, _ in QUANTILES}
+            row |= copies.limits(row)
 
-    def _added(self, name: str, key: str) -> float:
-        """Above unprotected, each round against its own."""
-        return median(ours[key] - free[key] for ours, free in
-                      zip(self._rows[name], self._rows["unprotected"]))
+        def a_second(key: str) -> float:
+            return (int(after[key]) - int(before[key])) / took
+        # The pauses are the main thread's, the rest the library's own.
+        cpu = cpu / took + a_second("cpu-us") / 1e6 + a_second("epochs") * row["pause_p50_us"] / 1e6
+        measured |= {"epochs_s": a_second("epochs"), "frames_s": a_second("frames-released"),
+                     "dropped_s": a_second("frames-dropped"), "cpu_percent": 100 * cpu}
+        if "window_kib" in measured:  # one window an epoch
+            measured["allowed_mb_s"] = measured["window_kib"] * 1024 / 1e6 * measured["epochs_s"]
+        return measured
 
-    def _share(self, name: str, of: str, key: str) -> float:
-        """Percent, each round against its own."""
-        return 100 * median(ours[key] / max(1e-9, theirs[key]) for ours, theirs in
-                            zip(self._rows[name], self._rows[of]))
-
-    def _targets(self) -> None:
-        at = self._report
-        for name in ("adaptive, latency 5 ms", "adaptive, latency 20 ms"):
-            for rate in (5, 10, 20):
-                at.at_most(f"{name}: added latency p50 under light load, ms: 1/4 of remus {rate}/s",
-                           self._added(f"remus {rate}/s", "light_p50_ms") / 4, self._added(name, "light_p50_ms"))
-            at.at_least(f"{name}: 64 in flight, % of unprotected", 90,
-                        self._share(name, "unprotected", "saturated_requests_s"))
-            at.at_least(f"{name}: throughput under heavy load (pages dirtied), % of remus 20/s", 95,
-                        self._share(name, "remus 20/s", "pages_s"))
-            at.at_least(f"{name}: one request after the other, % of remus 20/s", 200,
-                        self._share(name, "remus 20/s", "closed_requests_s"))
-        at.at_most("kemari: added latency p50 under light load, ms: 1/3 of remus 20/s",
-                   self._added("remus 20/s", "light_p50_ms") / 3, self._added("kemari", "light_p50_ms"))
+    def _print(self) -> None:
+        for name, rounds in self._rounds.items():
+            if rounds or name in self._downtimes:
+                each = {f"each_{key}": [round(one[key], 3) for one in rounds] for key in COLUMNS
+                        if rounds and key in rounds[0]}
+                self._report.row(row=name, **medians(rounds), **self._downtimes.get(name, {}), **each)
+        Targets(self._report, self._rounds).check([name for name, mode in MODES.items() if mode.mode == "adaptive"],
+                                                  MODES)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench modes", description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0: only failovers")
     parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
+    parser.add_argument("--failovers", type=int, default=3, help="in each mode")
+    parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW",
+                        help="may be repeated: " + "; ".join(ROWS))
+    parser.add_argument("--load", action="append", choices=[one.name for one in LOADS], metavar="NAME",
+                        help="may be repeated: " + " ".join(one.name for one in LOADS))
     add_disks_option(parser)
     options = parser.parse_args()
     paths.require_product()
+    memory = Path("/dev/shm") / f"haven-bench-{os.getpid()}-{time.monotonic_ns()}"
+    spec = server_loads.guest(memory)
     sandbox.enter()
     report = Report("modes", options.json)
-    run_in_lab(report, BenchGuest(), options.disks, COLUMNS, lambda lab: Modes(options, lab, report).run())
+    try:
+        run_in_lab(report, spec, options.disks, COLUMNS, lambda lab: Modes(options, lab, report).run())
+    finally:
+        memory.unlink(missing_ok=True)
     return 0
 
 
