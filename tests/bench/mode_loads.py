@@ -6,12 +6,13 @@ import re
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Optional, Sequence, Union
+from typing import Any, Callable, ClassVar, Optional, Sequence, Union
 
 import load
 import server_loads
 from client_program import begin, finish
-from setting import Lab
+from server_loads import ServerLoad
+from setting import Lab, cpu_seconds
 
 from haven_e2e import network
 from haven_e2e.client import QUIET
@@ -30,6 +31,7 @@ class Program:
     name: str
     words: Callable[[float], Sequence[str]]
     figures: Callable[[str], dict[str, float]]
+    server: Optional[ServerLoad] = None  # runs in the guest all the time, and waits for its clients
 
     def run(self, _lab: Lab, seconds: float, _meanwhile: Meanwhile = None) -> dict[str, float]:
         return self.figures(finish(self.name, begin(self.words(seconds)), 60 + 2 * seconds))
@@ -41,6 +43,7 @@ class Store:
     name: str
     client: dict[str, Any]
     beside: dict[str, int] = field(default_factory=lambda: QUIET)  # what the guest does by itself
+    server: ClassVar[Optional[ServerLoad]] = None
 
     def run(self, lab: Lab, seconds: float, meanwhile: Meanwhile = None) -> dict[str, float]:
         measured = load.run(lab, self.client, seconds, meanwhile, self.beside, after=QUIET)
@@ -53,12 +56,15 @@ class Store:
 
 @dataclass(frozen=True)
 class Idle:
-    """Nobody asks for anything."""
+    """Nobody asks for anything. What the guest's process takes is mostly the guest itself."""
     name: str
+    server: ClassVar[Optional[ServerLoad]] = None
 
-    def run(self, _lab: Lab, seconds: float, _meanwhile: Meanwhile = None) -> dict[str, float]:
+    def run(self, lab: Lab, seconds: float, _meanwhile: Meanwhile = None) -> dict[str, float]:
+        pid = lab.primary.qemu_pid()
+        cpu, begin = cpu_seconds(pid), time.monotonic()
         time.sleep(seconds)
-        return {}
+        return {"process_percent": 100 * (cpu_seconds(pid) - cpu) / (time.monotonic() - begin)}
 
 
 def _own(program: str, *words: object) -> list[str]:
@@ -95,20 +101,18 @@ def _sql(clients: int) -> Callable[[float], Sequence[str]]:
     return lambda seconds: server_loads.pgbench(CONNECT_SECONDS + seconds, clients)
 
 
-# Servers that run in the guest all the time, and wait for their clients.
-SERVERS = (*(server_loads.LOADS[name] for name in ("web", "sql")),
-           server_loads.ServerLoad("bulk", lambda seconds: _own("bulk.py", "out", seconds), r'"mb_s": ([0-9.]+)',
-                                   warm_seconds=2))
+WEB, SQL = server_loads.LOADS["web"], server_loads.LOADS["sql"]
+BULK = ServerLoad("bulk", lambda seconds: _own("bulk.py", "out", seconds), r'"mb_s": ([0-9.]+)', warm_seconds=2)
 # Pauses are judged by the heavy one, which comes first: a session has then had no other epochs.
 LOADS = (
     Store("heavy", load.SATURATED, load.LOAD),
     Program("ping", lambda seconds: _own("ping.py", seconds), json.loads),
     Idle("idle"),
     Store("light", {"window": 1, "rate": 9.3}),  # ten a second would fall into step with checkpoints
-    Program("web", _web(1), _of_wrk),
-    Program("web64", _web(64), _of_wrk),
-    Program("out", lambda seconds: _own("bulk.py", "out", seconds), json.loads),
-    Program("in", lambda seconds: _own("bulk.py", "in", seconds), json.loads),
-    Program("sql", _sql(1), _of_pgbench),
-    Program("sql16", _sql(16), _of_pgbench),
+    Program("web", _web(1), _of_wrk, WEB),
+    Program("web64", _web(64), _of_wrk, WEB),
+    Program("out", lambda seconds: _own("bulk.py", "out", seconds), json.loads, BULK),
+    Program("in", lambda seconds: _own("bulk.py", "in", seconds), json.loads, BULK),
+    Program("sql", _sql(1), _of_pgbench, SQL),
+    Program("sql16", _sql(16), _of_pgbench, SQL),
 )

@@ -13,19 +13,21 @@ from typing import Any, Optional
 import load
 import mode_failovers
 import server_loads
-from mode_loads import LOADS, SERVERS, Load
+from mode_loads import LOADS, Load
 from mode_targets import UNPROTECTED, Targets
 from page_copies import QUANTILES, Copies, PageCopier
 from report import Report, medians
 from setting import BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
+from haven_e2e.client import QUIET
 from haven_e2e.processes import Failure
 
 PARTS = ("pause", "device", "output", "commit")
 COLUMNS = ("row", "ping_p50_ms", "ping_p99_ms", "light_p50_ms", "light_p99_ms", "web_p50_ms", "web_p99_ms",
-           "web64_requests_s", "heavy_requests_s", "heavy_pages_s", "out_mb_s", "in_mb_s", "sql_tps", "sql16_tps",
-           "heavy_epochs_s", "pause_p50_us", "pause_p99_us", "idle_cpu_percent", "downtime_p50_ms", "downtime_max_ms")
+           "web64_requests_s", "heavy_requests_s", "heavy_pages_s", "out_mb_s", "out_allowed_mb_s", "in_mb_s",
+           "in_allowed_mb_s", "sql_tps", "sql16_tps", "heavy_epochs_s", "pause_p50_us", "pause_p99_us", "idle_epochs_s",
+           "idle_cpu_percent", "downtime_p50_ms", "downtime_max_ms")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,10 @@ MODES = {
     **{f"adaptive, latency {latency} ms": Mode("adaptive", latency_ms=latency) for latency in (5, 20)},
 }
 ROWS: dict[str, Optional[Mode]] = {UNPROTECTED: None, **MODES}
+
+
+def _of(one: Load, measured: dict[str, float]) -> dict[str, float]:
+    return {f"{one.name}_{key}": value for key, value in measured.items()}
 
 
 class Modes:
@@ -76,8 +82,8 @@ class Modes:
     def _boot(self) -> None:
         self._report.progress("the guest boots")
         self._lab.boot(client=False)
-        load.run(self._lab, load.SATURATED, 3)  # what is translated once is translated
-        for server in SERVERS:
+        load.run(self._lab, load.SATURATED, 3, after=QUIET)  # what is translated once is translated
+        for server in dict.fromkeys(one.server for one in self._loads if one.server):
             self._report.progress(f"{server.name}: warming up")
             self._report.progress(f"{server.name}: {server.prepare():.4g} a second, unprotected")
 
@@ -90,7 +96,7 @@ class Modes:
     def _unprotected(self) -> dict[str, float]:
         figures: dict[str, float] = {}
         for one in self._loads:
-            figures |= self._figures(one, one.run(self._lab, self._options.seconds))
+            figures |= _of(one, one.run(self._lab, self._options.seconds))
         return figures
 
     def _protected(self, mode: Mode) -> dict[str, float]:
@@ -99,13 +105,10 @@ class Modes:
         mode.protect(lab)
         figures: dict[str, float] = {}
         for one in self._loads:
-            figures |= self._figures(one, self._watched(one, figures))
+            figures |= _of(one, self._watched(one, figures))
         unprotect(lab)
         lab.backup.stop_havend()
         return figures
-
-    def _figures(self, one: Load, measured: dict[str, float]) -> dict[str, float]:
-        return {f"{one.name}_{key}": value for key, value in measured.items()}
 
     def _watched(self, one: Load, row: dict[str, float]) -> dict[str, float]:
         """With what replication does meanwhile. Adds the pauses to `row` when this is the session's first load."""
@@ -125,7 +128,7 @@ class Modes:
             return (int(after[key]) - int(before[key])) / took
         # The pauses are the main thread's, the rest the library's own.
         cpu = cpu / took + a_second("cpu-us") / 1e6 + a_second("epochs") * row["pause_p50_us"] / 1e6
-        measured |= {"epochs_s": a_second("epochs"), "frames_s": a_second("frames-released"),
+        measured |= {"seconds": took, "epochs_s": a_second("epochs"), "frames_s": a_second("frames-released"),
                      "dropped_s": a_second("frames-dropped"), "cpu_percent": 100 * cpu}
         if "window_kib" in measured:  # one window an epoch
             measured["allowed_mb_s"] = measured["window_kib"] * 1024 / 1e6 * measured["epochs_s"]
