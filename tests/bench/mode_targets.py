@@ -57,7 +57,8 @@ class Targets:
             # Frames of its own, such as ARP's, end epochs, too. One epoch more may fall into the time.
             self._at_most("kemari: an idle guest's checkpoints a second without frames: one each age",
                           1 / AGE_S + median(1 / seconds for seconds in self._each("kemari", "idle_seconds")),
-                          median(one["idle_epochs_s"] - one["idle_frames_s"] for one in self._rows["kemari"]))
+                          median(epochs - frames for epochs, frames in
+                                 zip(self._each("kemari", "idle_epochs_s"), self._each("kemari", "idle_frames_s"))))
 
     def _at_most(self, name: str, target: Optional[float], measured: Optional[float]) -> None:
         if target is not None and measured is not None:
@@ -70,12 +71,17 @@ class Targets:
     def _each(self, name: str, key: str) -> list[float]:
         return [one[key] for one in self._rows.get(name, ()) if key in one]
 
+    def _pairs(self, name: str, of: str, key: str) -> list[tuple[float, float]]:
+        """Of rounds in which both were measured."""
+        return [(ours[key], theirs[key]) for ours, theirs in zip(self._rows.get(name, ()), self._rows.get(of, ()))
+                if key in ours and key in theirs]
+
     def _added(self, name: str, key: str, part: float = 1) -> Optional[float]:
         """Above unprotected, divided by `part`."""
-        above = [ours - free for ours, free in zip(self._each(name, key), self._each(UNPROTECTED, key))]
+        above = [ours - free for ours, free in self._pairs(name, UNPROTECTED, key)]
         return median(above) / part if above else None
 
     def _share(self, name: str, of: str, key: str) -> Optional[float]:
         """Percent."""
-        shares = [ours / max(1e-9, theirs) for ours, theirs in zip(self._each(name, key), self._each(of, key))]
+        shares = [ours / max(1e-9, theirs) for ours, theirs in self._pairs(name, of, key)]
         return 100 * median(shares) if shares else None

@@ -63,6 +63,7 @@ class Modes:
         self._loads = [one for one in LOADS if one.name in (options.load or [each.name for each in LOADS])]
         self._rounds: dict[str, list[dict[str, float]]] = {name: [] for name in self._chosen}
         self._downtimes: dict[str, dict[str, Any]] = {}
+        self._failures: list[str] = []
 
     def run(self) -> None:
         self._boot()
@@ -78,6 +79,8 @@ class Modes:
             self._downtimes = mode_failovers.run(self._lab, self._report, modes, self._options.failovers)
         finally:
             self._print()
+        if self._failures:
+            raise Failure("; ".join(self._failures))
 
     def _boot(self) -> None:
         self._report.progress("the guest boots")
@@ -91,7 +94,19 @@ class Modes:
         for name in reversed(self._chosen) if number % 2 else self._chosen:
             self._report.progress(f"round {number + 1} of {self._options.rounds}: {name}")
             mode = ROWS[name]
-            self._rounds[name].append(self._protected(mode) if mode else self._unprotected())
+            try:
+                figures = self._protected(mode) if mode else self._unprotected()
+            except Failure as failure:
+                self._fails(f"round {number + 1}, {name}: {failure}")
+                figures = {}
+            self._rounds[name].append(figures)
+
+    def _fails(self, text: str) -> None:
+        """The other rows can go on; the whole has failed."""
+        self._report.progress(text)
+        self._failures.append(text)
+        self._lab.primary.haven("unprotect", self._lab.spec.name)
+        self._lab.backup.stop_havend()
 
     def _unprotected(self) -> dict[str, float]:
         figures: dict[str, float] = {}
@@ -135,7 +150,8 @@ class Modes:
         return measured
 
     def _print(self) -> None:
-        for name, rounds in self._rounds.items():
+        for name, all_rounds in self._rounds.items():
+            rounds = [one for one in all_rounds if one]
             if rounds or name in self._downtimes:
                 each = {f"each_{key}": [round(one[key], 3) for one in rounds] for key in COLUMNS
                         if rounds and key in rounds[0]}

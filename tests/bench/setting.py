@@ -66,15 +66,16 @@ def unprotect(lab: Lab) -> None:
 
 def run_in_lab(report: Report, spec: BenchGuest, disks: Optional[str], columns: Sequence[str],
                bench: Callable[[Lab], None]) -> None:
-    """Runs `bench` in name spaces of its own; shows what the programs said when it fails."""
+    """Runs `bench` in name spaces of its own; shows what the programs said, beside its rows, when it fails."""
     report.progress(f"disks are in {_place_disks(disks)}")
     lab = Lab(spec)
     good = False
     try:
         bench(lab)
-        report.finish(columns)
         good = True
     finally:
+        if good or report.rows:
+            report.finish(columns)
         if not good:
             print(lab.log_tails(), file=sys.stderr)
         lab.close()
