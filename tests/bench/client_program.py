@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Programs in the client's name space that ask the guest for something for some seconds."""
 import subprocess
-from typing import Optional, Sequence
+from typing import Sequence
 
 import setting  # noqa: F401  (finds haven_e2e)
 from haven_e2e.processes import Failure, in_netns
@@ -18,15 +18,14 @@ def begin(words: Sequence[str]) -> subprocess.Popen:
 
 def finish(name: str, process: subprocess.Popen, seconds: float = 120) -> str:
     """What it printed. NotDone: it has not ended in `seconds`, and is ended."""
-    output: Optional[str] = None
     try:
-        output = process.communicate(timeout=seconds)[0]
-    except subprocess.TimeoutExpired:
-        raise NotDone(f"the load {name} did not end in {seconds:g} s") from None
-    finally:
-        if output is None:
-            process.kill()
-            process.communicate()
+        output = str(process.communicate(timeout=seconds)[0])
+    except BaseException as error:
+        process.kill()
+        process.communicate()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise NotDone(f"the load {name} did not end in {seconds:g} s") from None
+        raise
     if process.returncode != 0:
         raise Failure(f"the load {name} ended with {process.returncode}: {output.strip()[-400:]}")
     return output

@@ -19,7 +19,6 @@ from haven_e2e.client import QUIET
 from haven_e2e.processes import Failure
 
 Meanwhile = Optional[Callable[[], None]]
-Load = Union["Program", "Store", "Idle"]
 # pgbench's time begins before its clients are connected; its rate is of the rest.
 CONNECT_SECONDS = 2
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
@@ -67,6 +66,9 @@ class Idle:
         return {"process_percent": 100 * (cpu_seconds(pid) - cpu) / (time.monotonic() - begin)}
 
 
+Load = Union[Program, Store, Idle]
+
+
 def _own(program: str, *words: object) -> list[str]:
     first, *rest = (str(word) for word in words)
     return [sys.executable, str(server_loads.HERE / program), network.GUEST4, first, *rest]
@@ -104,7 +106,7 @@ def _sql(clients: int) -> Callable[[float], Sequence[str]]:
 WEB, SQL = server_loads.LOADS["web"], server_loads.LOADS["sql"]
 BULK = ServerLoad("bulk", lambda seconds: _own("bulk.py", "out", seconds), r'"mb_s": ([0-9.]+)', warm_seconds=2)
 # Pauses are judged by the heavy one, which comes first: a session has then had no other epochs.
-LOADS = (
+LOADS: tuple[Load, ...] = (
     Store("heavy", load.SATURATED, load.LOAD),
     Program("ping", lambda seconds: _own("ping.py", seconds), json.loads),
     Idle("idle"),
