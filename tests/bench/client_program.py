@@ -3,7 +3,7 @@
 import subprocess
 from typing import Sequence
 
-import setting  # noqa: F401  (finds haven_e2e)
+import setting
 from haven_e2e.processes import Failure, in_netns
 
 
@@ -12,8 +12,10 @@ class NotDone(Failure):
 
 
 def begin(words: Sequence[str]) -> subprocess.Popen:
-    return subprocess.Popen(in_netns("client", words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(in_netns("client", words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    setting.carry_nice()
+    return process
 
 
 def finish(name: str, process: subprocess.Popen, seconds: float = 120) -> str:

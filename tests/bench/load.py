@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Optional
 
-import setting  # noqa: F401  (finds haven_e2e)
+import setting
 from haven_e2e.client import Client
 from haven_e2e.lab import Lab
 
@@ -49,6 +49,7 @@ def run(lab: Lab, options: Mapping[str, Any], seconds: float, meanwhile: Optiona
     the same."""
     client = Client(lab.processes, **options)
     client.load(**(LOAD if beside is None else beside))
+    setting.carry_nice()
     time.sleep(WARM_SECONDS)
     first = _sample(client)
     while time.monotonic() < first.when + seconds:

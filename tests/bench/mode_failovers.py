@@ -5,7 +5,7 @@ from typing import Any, Callable, Mapping
 
 import load
 from report import Report, median
-from setting import BenchGuest, Lab
+from setting import BenchGuest, Lab, carry_nice
 
 from haven_e2e.client import Client
 
@@ -24,6 +24,7 @@ def run(lab: Lab, report: Report, protect: Mapping[str, Callable[[Lab], None]],
             client.load(**load.LOAD)
             lab.prepare_backup()
             begin(lab)
+            carry_nice()
             lab.wait_for_epochs(EPOCHS_BEFORE)
             figures = lab.survive_the_kill()
             lab.spec.memory_file = None  # the guest is havend's from now on

@@ -86,7 +86,7 @@ class Modes:
         self._report.progress("the guest boots")
         self._lab.boot(client=False)
         load.run(self._lab, load.SATURATED, 3, after=QUIET)  # what is translated once is translated
-        for server in dict.fromkeys(one.server for one in self._loads if one.server):
+        for server in dict.fromkeys(one.server for one in self._loads if one.server and self._options.rounds):
             self._report.progress(f"{server.name}: warming up")
             self._report.progress(f"{server.name}: {server.prepare():.4g} a second, unprotected")
 

@@ -24,7 +24,7 @@ class PageCopier:
         PROGRAM.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", PROGRAM, SOURCE], check=True)
         self._process = subprocess.Popen([PROGRAM, memory], stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, text=True)
+                                         stdout=subprocess.PIPE, text=True, start_new_session=True)
 
     def copy(self, pages: int) -> float:
         """Microseconds that the copy took."""
