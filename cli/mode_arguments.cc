@@ -44,8 +44,8 @@ Status SetWhole(uint32_t& out, std::string value, const std::string& unit, uint3
 }  // namespace
 
 const std::vector<std::string>& ModeArguments::Names() {
-  static const std::vector<std::string> names = {"mode",    "interval", "window",   "max-age",
-                                                 "latency", "pause",    "overhead", "in-flight", "predict"};
+  static const std::vector<std::string> names = {"mode",  "interval", "window",    "max-age", "latency",
+                                                 "pause", "overhead", "in-flight", "predict"};
   return names;
 }
 

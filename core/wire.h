@@ -71,9 +71,10 @@ constexpr uint64_t kFeatureSharedPages = 1u << 7;
 constexpr uint64_t kFeatureEpochsInFlight = 1u << 8;
 constexpr uint64_t kFeatureDiskAckEpoch = 1u << 9;
 constexpr uint64_t kFeatureEarlyPages = 1u << 10;
-constexpr uint64_t kFeaturesKnown =
-    kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages | kFeatureCompressedPages | kFeatureHandOver |
-    kFeatureEpochFigures | kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight | kFeatureDiskAckEpoch | kFeatureEarlyPages;
+constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
+                                    kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
+                                    kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |
+                                    kFeatureDiskAckEpoch | kFeatureEarlyPages;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {

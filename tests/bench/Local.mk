@@ -12,10 +12,14 @@ tests_bench_memrep_bench_SOURCES = \
 tests_bench_memrep_bench_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/tests/bench/shim -I$(QEMU_SRC)/migration
 tests_bench_memrep_bench_LDADD = tests/bench/xbzrle.o libhavenengine.la $(GLIB_LIBS)
 EXTRA_DIST += tests/bench/servers tests/bench/ablation.py tests/bench/ask_fio.py \
-	tests/bench/ask_servers.py tests/bench/disk.py tests/bench/embedded.py tests/bench/encoder.py \
-	tests/bench/encoder_xen.py tests/bench/kv_client.py tests/bench/load.py tests/bench/page_copy.c \
-	tests/bench/ask_kvd.py tests/bench/long_link.c tests/bench/long_link.py tests/bench/prediction.py \
-	tests/bench/report.py tests/bench/server_loads.py tests/bench/setting.py tests/bench/stock.py
+	tests/bench/ask_kvd.py tests/bench/ask_servers.py tests/bench/bulk.py \
+	tests/bench/client_program.py tests/bench/disk.py tests/bench/embedded.py tests/bench/encoder.py \
+	tests/bench/encoder_xen.py tests/bench/kv_client.py tests/bench/load.py tests/bench/long_link.c \
+	tests/bench/long_link.py tests/bench/mode_failovers.py tests/bench/mode_loads.py \
+	tests/bench/mode_targets.py tests/bench/modes.py tests/bench/modes_table.py \
+	tests/bench/page_copies.py tests/bench/page_copy.c tests/bench/ping.py tests/bench/plot.py \
+	tests/bench/plot_modes.py tests/bench/prediction.py tests/bench/report.py \
+	tests/bench/server_loads.py tests/bench/setting.py tests/bench/stock.py tests/bench/svg.py
 CLEANFILES += tests/bench/xbzrle.o tests/bench/memrep_bench
 
 tests/bench/xbzrle.o: $(QEMU_SRC)/migration/xbzrle.c

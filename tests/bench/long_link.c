@@ -22,7 +22,7 @@
 enum { kMaxFrame = 65536 + 64, kMaxWaiting = 20000 };
 
 typedef struct Frame {
-  struct Frame *next;
+  struct Frame* next;
   uint64_t due;  // nanoseconds
   size_t bytes;
   uint8_t data[];
@@ -41,12 +41,12 @@ static uint64_t Nanoseconds(void) {
   return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static void Die(const char *what) {
+static void Die(const char* what) {
   fprintf(stderr, "long_link: %s: %s\n", what, strerror(errno));
   exit(1);
 }
 
-static int OpenTap(const char *netns, const char *device) {
+static int OpenTap(const char* netns, const char* device) {
   char path[4096];
   snprintf(path, sizeof(path), "/var/run/netns/%s", netns);
   int space = open(path, O_RDONLY | O_CLOEXEC);
@@ -60,13 +60,13 @@ static int OpenTap(const char *netns, const char *device) {
   return tap;
 }
 
-static void TakeIn(Way *way, uint64_t delay) {
+static void TakeIn(Way* way, uint64_t delay) {
   static uint8_t buffer[kMaxFrame];
   while (way->waiting < kMaxWaiting) {
     ssize_t got = read(way->from, buffer, sizeof(buffer));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) Die("reading a tap");
-    Frame *frame = malloc(sizeof(*frame) + (size_t)got);
+    Frame* frame = malloc(sizeof(*frame) + (size_t)got);
     if (!frame) Die("memory");
     *frame = (Frame){NULL, Nanoseconds() + delay, (size_t)got};
     memcpy(frame->data, buffer, (size_t)got);
@@ -77,9 +77,9 @@ static void TakeIn(Way *way, uint64_t delay) {
 }
 
 // Returns when the next frame is due; UINT64_MAX: there is none.
-static uint64_t LetOut(Way *way) {
+static uint64_t LetOut(Way* way) {
   while (way->first && way->first->due <= Nanoseconds()) {
-    Frame *frame = way->first;
+    Frame* frame = way->first;
     // A device that is down loses it, as a cable does.
     if (write(way->to, frame->data, frame->bytes) < 0 && errno == EAGAIN) return Nanoseconds() + 100000;
     way->first = frame->next;
@@ -90,7 +90,7 @@ static uint64_t LetOut(Way *way) {
   return way->first ? way->first->due : UINT64_MAX;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 6) {
     fprintf(stderr, "usage: long_link NETNS DEVICE NETNS DEVICE MICROSECONDS\n");
     return 2;

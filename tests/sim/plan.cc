@@ -261,7 +261,7 @@ std::string Describe(const Fault& fault) {
   }
   if (fault.IsArmed()) text += std::string(": ") + kThen[static_cast<size_t>(fault.then)];
   if (fault.SetsMode()) {
-    text += std::string(", ") + session::ModeName(fault.mode.mode) + ": " + session::DescribeMode(fault.mode);
+    text += std::string(", ") + session::ModeName(fault.mode.mode) + ": " + session::DescribeMode(fault.mode, false);
   }
   if (fault.kind == Kind::kOctet) {
     constexpr const char* kWhat[] = {"flip", "end", "stall"};
