@@ -2,7 +2,7 @@
 """One TCP connection with the guest of servers, as fast as it goes: bulk.py ADDRESS in|out SECONDS
 
 `out` is from the guest, `in` to it. Prints an object with the rate after a while in which TCP has
-found its window, and that window: what may be under way without an acknowledgement."""
+found its window, and that window: what TCP lets be under way without an acknowledgement."""
 import array
 import fcntl
 import json
@@ -19,14 +19,15 @@ from typing import Union
 from ask_servers import connect
 
 WARM_SECONDS, CHUNK = 1.0, 1 << 18
+CONGESTION = b"cubic"  # Linux's default, whatever this machine has been told
 # Else a connection begins with what the one before found, which another mode has slowed down.
 NO_MEMORY = Path("/proc/sys/net/ipv4/tcp_no_metrics_save")
 # Of struct tcp_info: where its 32-bit members begin that are used here.
-SND_MSS, UNACKED, RCV_SSTHRESH = 16, 24, 64
+SND_MSS, RCV_SSTHRESH, SND_CWND, SND_WND = 16, 64, 80, 228
 
 
 def tcp_info(connection: socket.socket, member: int) -> int:
-    return int(struct.unpack_from("=I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), member)[0])
+    return int(struct.unpack_from("=I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232), member)[0])
 
 
 def unacknowledged(connection: socket.socket) -> int:
@@ -53,6 +54,7 @@ class Out:
         return self._received
 
     def window(self) -> int:
+        """What we would take; the guest's own is not seen from here."""
         return tcp_info(self._connection, RCV_SSTHRESH)
 
 
@@ -72,13 +74,16 @@ class In:
         return self._sent - unacknowledged(self._connection)
 
     def window(self) -> int:
-        return tcp_info(self._connection, UNACKED) * tcp_info(self._connection, SND_MSS)
+        """Ours, or what the guest would take."""
+        return min(tcp_info(self._connection, SND_CWND) * tcp_info(self._connection, SND_MSS),
+                   tcp_info(self._connection, SND_WND))
 
 
 def main() -> None:
     address, way, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
     NO_MEMORY.write_text("1")
     connection = connect(address)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, CONGESTION)
     # What is still under way in the end is thrown away on both sides.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transfer: Union[Out, In] = Out(connection) if way == "out" else In(connection)

@@ -145,7 +145,7 @@ class Modes:
         cpu = cpu / took + a_second("cpu-us") / 1e6 + a_second("epochs") * row["pause_p50_us"] / 1e6
         measured |= {"seconds": took, "epochs_s": a_second("epochs"), "frames_s": a_second("frames-released"),
                      "dropped_s": a_second("frames-dropped"), "cpu_percent": 100 * cpu}
-        if "window_kib" in measured:  # one window an epoch
+        if "window_kib" in measured and after["mode"] == "remus":  # one window an epoch
             measured["allowed_mb_s"] = measured["window_kib"] * 1024 / 1e6 * measured["epochs_s"]
         return measured
 
