@@ -99,6 +99,7 @@ TEST_GROUP(OutsideOutput) {
 };
 
 TEST(OutsideOutput, IsReleasedAfterEachCommitAndNeverTwiceForOneCut) {
+  pair.primary_options.output_elsewhere = true;
   Protect();
   CHECK(Eventually([&] { return Calls().size() >= 6; }));
   auto calls = Calls();
