@@ -89,6 +89,10 @@ class CGuest : public session::Guest {
   haven::Result<bool> MakeReady() override {
     return ops_.make_ready == nullptr ? haven::Result<bool>(true) : StopResult(ops_.make_ready(opaque_));
   }
+  std::optional<haven::microseconds> CpuTime() override {
+    const uint64_t ns = ops_.cpu_ns == nullptr ? 0 : ops_.cpu_ns(opaque_);
+    return ns == 0 ? std::nullopt : std::optional(haven::microseconds(ns / 1000));
+  }
   void Settle() override { ops_.settle(opaque_); }
   haven::Result<bool> Stop() override { return StopResult(ops_.stop(opaque_)); }
   void Resume() override { ops_.resume(opaque_); }

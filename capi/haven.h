@@ -129,6 +129,8 @@ struct haven_guest_ops {
   void (*release_all_output)(void *opaque);
   /* Throw away what is held, go on holding. 0 or -errno. */
   int (*drop_output)(void *opaque);
+  /* Main thread: CPU time that the vCPUs have used so far, nanoseconds; 0: not known. */
+  uint64_t (*cpu_ns)(void *opaque);
 };
 
 /* Parts of the memory encoder that work; fewer than all for comparisons. */
@@ -207,7 +209,7 @@ struct haven_mode {
   uint32_t max_age_ms;       /* kemari, adaptive: an epoch lasts no longer, 10 .. 60000 (1000) */
   uint32_t latency_us;       /* adaptive, target: how long output is held, 100 .. 10000000 (10000) */
   uint32_t pause_us;         /* adaptive, target: the longest pause, 100 .. 10000000 (5000) */
-  uint32_t overhead_percent; /* adaptive, limit: of the time, that the guest stands still, 1 .. 90 (20) */
+  uint32_t overhead_percent; /* adaptive, limit: of its work, that the guest loses by standing still, 1 .. 90 (5) */
   uint32_t in_flight;        /* epochs that are sent and not committed, 1 .. 8 (4) */
   int predict;               /* enum haven_predict (yes) */
 };

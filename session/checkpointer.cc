@@ -60,8 +60,19 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   return Status::Ok();
 }
 
+int64_t Checkpointer::BusyPercent() {
+  const auto cpu = guest_.CpuTime();
+  const Instant now = clock_.Now();
+  const auto worked = cpu && cpu_ ? *cpu - *cpu_ : microseconds::max() / 100;
+  const auto passed = std::max(microseconds(1), MicrosSince(cpu_seen_, now));
+  cpu_ = cpu;
+  cpu_seen_ = now;
+  return std::clamp<int64_t>(worked * 100 / passed, 0, 100);
+}
+
 Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()>& cut) {
   FailPoint("before-stop");
+  const int64_t busy = BusyPercent();
   Instant settling = clock_.Now();
   guest_.Settle();
   Instant start = clock_.Now();
@@ -71,6 +82,7 @@ Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()
   Instant stopped = clock_.Now();
   out.figures = {};
   out.figures.settle = MicrosSince(settling, start);
+  out.figures.busy_percent = busy;
   out.guest_paused = !was_running.value();
 
   Status saved = SaveState(out, stopped);

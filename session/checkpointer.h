@@ -57,6 +57,8 @@ class Checkpointer {
 
  private:
   Status SaveState(Checkpoint& out, Instant stopped);
+  /// Since the last call.
+  int64_t BusyPercent();
 
   Guest& guest_;
   OutputGate& output_;
@@ -66,6 +68,8 @@ class Checkpointer {
   PageSets bitmaps_;
   EarlyPages early_;
   AfterHarvest after_harvest_ = AfterHarvest::kForget;
+  std::optional<microseconds> cpu_;  ///< of the guest, at the last checkpoint ...
+  Instant cpu_seen_{};               ///< ... which was then
   uint64_t most_pages_ = 0;
   size_t most_device_bytes_ = 0;
 };

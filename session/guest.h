@@ -2,6 +2,7 @@
 #ifndef HAVEN_SESSION_GUEST_H
 #define HAVEN_SESSION_GUEST_H
 
+#include <optional>
 #include <vector>
 
 #include "core/status.h"
@@ -36,6 +37,8 @@ class Guest {
   /// @return whether Stop() may follow at once; if not, the session is told by
   ///         PrimarySession::GuestReady(). kTryAgain as Stop().
   virtual Result<bool> MakeReady() { return true; }
+  /// CPU time that its vCPUs have used so far; none: not known.
+  virtual std::optional<microseconds> CpuTime() { return std::nullopt; }
   /// Lets requests in flight finish while the guest runs on. Stop() follows.
   virtual void Settle() {}
   /// @return whether the guest was running, i.e. Resume() has to follow;

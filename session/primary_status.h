@@ -37,8 +37,9 @@ struct EpochFigures {
   uint64_t pages = 0;        ///< copied in the pause
   uint64_t early_pages = 0;  ///< sent before it
   uint64_t wire_bytes = 0;
-  microseconds ran{0};       ///< how long the guest ran in it
-  microseconds transfer{0};  ///< of wire_bytes, at the rate that the link was measured to have
+  microseconds ran{0};         ///< how long the guest ran in it
+  int64_t busy_percent = 100;  ///< for how much of the time since the one before its vCPUs worked; 100 if not known
+  microseconds transfer{0};    ///< of wire_bytes, at the rate that the link was measured to have
   memrep::EncoderFigures encoder;
 };
 

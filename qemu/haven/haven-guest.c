@@ -10,6 +10,8 @@
 #include "qemu/main-loop.h"
 #include "qemu/notify.h"
 #include "migration/blocker.h"
+#include "qemu/timer.h"
+#include "hw/core/cpu.h"
 #include "sysemu/haven-hooks.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
@@ -76,6 +78,31 @@ static void guest_halt(void *opaque)
     vm_stop(RUN_STATE_PAUSED);
 }
 
+/* Under Xen no vCPU is a thread of ours. */
+static uint64_t guest_cpu_ns(void *opaque)
+{
+    struct timespec used;
+    uint64_t sum = 0;
+    clockid_t clock;
+    CPUState *cpu, *first = NULL;
+
+    if (xen_enabled()) {
+        return 0;
+    }
+    CPU_FOREACH(cpu) {
+        /* Without multi-threading all of them are one thread. */
+        if (!cpu->thread || (first && cpu->thread == first->thread)) {
+            continue;
+        }
+        first = first ?: cpu;
+        if (!pthread_getcpuclockid(cpu->thread->thread, &clock) &&
+            !clock_gettime(clock, &used)) {
+            sum += used.tv_sec * NANOSECONDS_PER_SECOND + used.tv_nsec;
+        }
+    }
+    return sum;
+}
+
 static const struct haven_guest_ops guest_ops = {
     .size = sizeof(guest_ops),
     .run_on_main = haven_run_on_main,
@@ -94,6 +121,7 @@ static const struct haven_guest_ops guest_ops = {
     .release_output = haven_vifs_release,
     .release_all_output = haven_vifs_release_all,
     .drop_output = haven_vifs_drop,
+    .cpu_ns = guest_cpu_ns,
 };
 
 /* --- Session ------------------------------------------------------------ */

@@ -28,6 +28,7 @@ void Adaptive::NoteCommitted(const EpochFigures& epoch) {
 
 void Adaptive::NoteTaken(const EpochFigures& epoch) {
   settle_us_.Add(static_cast<uint64_t>(epoch.settle.count()));
+  busy_percent_.Add(static_cast<uint64_t>(epoch.busy_percent));
   pause_us_.Add(static_cast<uint64_t>(epoch.pause.count()));
   transfer_us_.Add(static_cast<uint64_t>(epoch.transfer.count()));
   const microseconds for_pages = epoch.harvest + epoch.copy;
@@ -54,10 +55,12 @@ EpochDue Adaptive::Next(Instant resumed) {
   const microseconds pause = Micros(pause_us_);
   const microseconds stop = Micros(settle_us_) + pause;
   const microseconds longest = std::max(microseconds(0), microseconds(settings_.max_age) - stop);
-  const microseconds for_overhead = pause * (100 - settings_.overhead_percent) / settings_.overhead_percent;
+  // One that waits for its clients, or its disk, loses nothing meanwhile.
+  const auto limit = static_cast<int64_t>(settings_.overhead_percent);
+  const microseconds for_overhead = pause * (static_cast<int64_t>(busy_percent_.Median()) - limit) / limit;
   const microseconds for_link = Micros(transfer_us_) * 100 / kLinkShare;
   const microseconds for_backup = Micros(backup_us_) * 100 / kBackupShare - stop;
-  const microseconds at_least = std::min(longest, std::max({for_overhead, for_link, for_backup}));
+  const microseconds at_least = std::min(longest, std::max({microseconds(0), for_overhead, for_link, for_backup}));
   const microseconds for_latency = settings_.latency - stop - Micros(commit_us_) - kWindow;
   microseconds for_pause = longest;
   if (last_run_us_) for_pause = microseconds(std::min(run_us_.Median(), *last_run_us_));

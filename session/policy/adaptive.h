@@ -14,8 +14,8 @@ namespace haven::session {
 /// has run for a time that is computed from what the last epochs have cost:
 ///
 ///   - the latency target less what comes after that time until output leaves: the settling, the pause, the commit;
-///   - at least so long that the guest stands still for no larger share than the limit allows, that the link carries
-///     the epoch in it, and that the backup has done with it: those win over the latency.
+///   - at least so long that the guest loses no larger share of its work than the limit allows by standing still, that
+///     the link carries the epoch in it, and that the backup has done with it: those win over the latency.
 ///
 /// An epoch without output lasts until its dirty pages would make the pause longer than its target, or its age does.
 /// Nothing is fed back but what was measured, as a median: so it neither swings nor follows a single bad epoch, and
@@ -35,10 +35,11 @@ class Adaptive : public EpochPolicy {
 
   Recent settle_us_, pause_us_, transfer_us_;
   RecentMedian<9> commit_us_;  ///< one that is late makes those behind it late, too
-  Recent backup_us_;           ///< that the backup is busy with an epoch
-  Recent fixed_us_;            ///< of the pause: what does not depend on the pages
-  Recent ns_per_page_;         ///< of the pause
-  Recent run_us_;              ///< for which an epoch's pages would have made the pause that is wanted ...
+  Recent busy_percent_;
+  Recent backup_us_;    ///< that the backup is busy with an epoch
+  Recent fixed_us_;     ///< of the pause: what does not depend on the pages
+  Recent ns_per_page_;  ///< of the pause
+  Recent run_us_;       ///< for which an epoch's pages would have made the pause that is wanted ...
   /// ... in the last epoch: a burst is followed at once, its end when it has lasted. None: not known yet.
   std::optional<uint64_t> last_run_us_;
 };

@@ -20,14 +20,14 @@ enum class Mode {
 /// A mode and its settings; those of the others are kept for when they are chosen.
 struct ModeSettings {
   Mode mode = Mode::kRemus;
-  milliseconds interval{50};       ///< remus: that the guest runs between two checkpoints
-  microseconds window{500};        ///< kemari: from an epoch's first output to its end
-  milliseconds max_age{1000};      ///< kemari, adaptive: an epoch lasts no longer
-  microseconds latency{10'000};    ///< adaptive, target: how long output is held, median
-  microseconds pause{5000};        ///< adaptive, target: the longest pause
-  unsigned overhead_percent = 20;  ///< adaptive, limit: share of the time in which the guest stands still
-  unsigned in_flight = 4;          ///< all: epochs that are sent and not committed, at most; to kMostEpochsInFlight
-  bool predict = true;             ///< all: pages of a large epoch may travel before its pause (early_pages.h)
+  milliseconds interval{50};      ///< remus: that the guest runs between two checkpoints
+  microseconds window{500};       ///< kemari: from an epoch's first output to its end
+  milliseconds max_age{1000};     ///< kemari, adaptive: an epoch lasts no longer
+  microseconds latency{10'000};   ///< adaptive, target: how long output is held, median
+  microseconds pause{5000};       ///< adaptive, target: the longest pause
+  unsigned overhead_percent = 5;  ///< adaptive, limit: share of its work that the guest loses by standing still
+  unsigned in_flight = 4;         ///< all: epochs that are sent and not committed, at most; to kMostEpochsInFlight
+  bool predict = true;            ///< all: pages of a large epoch may travel before its pause (early_pages.h)
 };
 
 /// @param output_elsewhere  nobody sees when some of the guest's output comes.

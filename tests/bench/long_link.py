@@ -18,7 +18,7 @@ from typing import Optional
 
 import load
 from report import Report, median, medians
-from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
+from setting import BenchGuest, Lab, add_disks_option, carry_nice, query_haven, run_in_lab, unprotect
 
 from haven_e2e import network, paths, sandbox
 from haven_e2e.client import Client
@@ -115,6 +115,7 @@ class LongLink:
         client.ask("pause")
         client.load(**load.LOAD)
         rate = 0 if name == "closed" else OPEN_RATE
+        carry_nice()
         done = subprocess.run(in_netns("client", [sys.executable, HERE / "ask_kvd.py", network.GUEST4, seconds, rate]),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + 90)
         client.quit()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from report import Report, median, medians
-from setting import BenchGuest, Lab, add_disks_option, query_haven, run_in_lab, unprotect
+from setting import BenchGuest, Lab, add_disks_option, carry_nice, query_haven, run_in_lab, unprotect
 
 from haven_e2e import paths, sandbox
 from haven_e2e.client import Client
@@ -62,6 +62,7 @@ class Prediction:
         lab.prepare_backup(promote="manual")
         lab.protect()
         lab.set_mode("mode=remus", f"interval={self._options.interval}", f"predict={predict}")
+        carry_nice()
         lab.wait_for_epochs(WARM_EPOCHS)
         before = self._sample()
         time.sleep(self._options.seconds)

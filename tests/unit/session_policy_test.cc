@@ -101,6 +101,7 @@ ModeSettings Adaptively(int latency_ms) {
   ModeSettings settings;
   settings.mode = Mode::kAdaptive;
   settings.latency = milliseconds(latency_ms);
+  settings.overhead_percent = 20;
   return settings;
 }
 
@@ -294,4 +295,18 @@ TEST(EpochPolicy, AdaptiveKeepsWhatItHasMeasuredWhenASettingChanges) {
   settings.overhead_percent = 50;
   policy->Set(settings);
   CHECK(policy->Next(zero).earliest == zero + milliseconds(30));
+}
+
+TEST(EpochPolicy, AdaptiveCountsOnlyWhatABusyGuestLosesAsOverhead) {
+  auto policy = MakePolicy(Adaptively(10));
+  EpochFigures epoch;
+  epoch.pause = milliseconds(2);
+  const auto earliest = [&](int64_t busy_percent) {
+    epoch.busy_percent = busy_percent;
+    for (int i = 0; i < 5; i++) policy->NoteTaken(epoch);
+    return MicrosSince(Instant{}, policy->Next(Instant{}).earliest).count();
+  };
+  CHECK_EQUAL(8000, earliest(100));
+  CHECK_EQUAL(7700, earliest(60));  // what the latency leaves
+  CHECK_EQUAL(7700, earliest(0));
 }
