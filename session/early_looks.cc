@@ -16,6 +16,7 @@ void EarlyLooks::Begin(bool may) {
   forgotten_ = false;
   left_ = 0;
   last_pages_ = sent_ = 0;
+  looked_ = microseconds(0);
   checkpointer_.early().Forget();
 }
 
@@ -42,7 +43,12 @@ Status EarlyLooks::Look(PrimaryConnection& connection, MemorySender& sender, Epo
   left_--;
   next_ = last_look_;
   checkpointer_.Prepare(AfterHarvest::kForget);
-  HAVEN_RETURN_IF_ERROR(CallMain(main_, connection, [&] { return checkpointer_.Harvest(); }));
+  HAVEN_RETURN_IF_ERROR(CallMain(main_, connection, [&] {
+    const Instant start = clock_.Now();
+    const Status read = checkpointer_.Harvest();
+    looked_ += MicrosSince(start, clock_.Now());
+    return read;
+  }));
   PageSets& pages = checkpointer_.bitmaps();
   checkpointer_.early().Look(pages);
   auto sent = sender.SendEarly(epoch, pages, [&] { return connection.IsDue(due); });
@@ -53,11 +59,12 @@ Status EarlyLooks::Look(PrimaryConnection& connection, MemorySender& sender, Epo
   return Status::Ok();
 }
 
-uint64_t EarlyLooks::Taken(uint64_t in_pause, microseconds ran) {
-  last_pages_ = in_pause + sent_;
-  last_ran_ = ran;
+void EarlyLooks::Taken(EpochFigures& figures) {
   left_ = 0;
-  return std::exchange(sent_, 0);
+  figures.early_pages = std::exchange(sent_, 0);
+  figures.look = std::exchange(looked_, microseconds(0));
+  last_pages_ = figures.pages + figures.early_pages;
+  last_ran_ = figures.ran;
 }
 
 }  // namespace haven::session

@@ -33,9 +33,8 @@ class EarlyLooks {
   /// for what was written since the epoch before: nothing of that may be kept in the record.
   AfterHarvest After(AfterHarvest otherwise);
   Status Look(PrimaryConnection& connection, MemorySender& sender, Epoch epoch, const EpochDue& due);
-  /// The epoch was cut. @param in_pause  pages that were copied in the pause.
-  /// @return how many were sent before.
-  uint64_t Taken(uint64_t in_pause, microseconds ran);
+  /// The epoch was cut. @param figures  of it; what was done before the pause is added.
+  void Taken(EpochFigures& figures);
 
  private:
   Checkpointer& checkpointer_;
@@ -45,7 +44,7 @@ class EarlyLooks {
   bool may_ = false, wanted_ = false;
   bool forgotten_ = false;  ///< the record holds nothing of the epoch before
   uint64_t last_pages_ = 0, sent_ = 0;
-  microseconds last_ran_{0};
+  microseconds last_ran_{0}, looked_{0};
   unsigned left_ = 0;
   Instant next_{}, last_look_{};
 };

@@ -1,12 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/epoch_loop.h"
 
+#include <algorithm>
+
 #include "core/assert.h"
 
 namespace haven::session {
 namespace {
 
 constexpr milliseconds kPutOff{20};
+
+/// What a backup says that it took: it may say anything.
+microseconds Believable(uint64_t us) {
+  constexpr uint64_t kMostUs = 3'600'000'000;
+  return microseconds(std::min(us, kMostUs));
+}
 
 }  // namespace
 
@@ -96,7 +104,7 @@ Status EpochLoop::OneEpoch(Way& way, Checkpointer::Then then) {
 Status EpochLoop::Send(Way& way, microseconds ran) {
   EpochFigures& figures = checkpoint_.figures;
   figures.ran = ran;
-  figures.early_pages = looks_.Taken(figures.pages, ran);
+  looks_.Taken(figures);
   HAVEN_RETURN_IF_ERROR(way.sender.SendEpoch(checkpoint_, parts_.checkpointer.snapshot()));
   way.connection->ExpectCommit(checkpoint_.epoch);
   auto sent = way.sender.SendEnd(checkpoint_);
@@ -119,8 +127,8 @@ void EpochLoop::TakeCommit(Way& way) {
   EpochFigures figures = epoch.figures;
   figures.commit = MicrosSince(epoch.cut, commit.came);
   figures.output = epoch.output_since ? MicrosSince(*epoch.output_since, commit.came) : kNoOutput;
-  figures.decode = microseconds(commit.figures.decode_us);
-  figures.apply = microseconds(commit.figures.apply_us);
+  figures.decode = Believable(commit.figures.decode_us);
+  figures.apply = Believable(commit.figures.apply_us);
   in_flight_.pop_front();
   way.encoding.encoder().Committed();
   policy_->NoteCommitted(figures);

@@ -77,7 +77,9 @@
   NUMBER(output_p99_us, us, "99th percentile of the same")                                                            \
   TEXT(mode, 16, "what ends an epoch: remus, kemari or adaptive")                                                     \
   TEXT(mode_settings, 128, "the settings by which it does")                                                           \
-  NUMBER(early_pages_total, pages, "pages that were sent while the guest ran on, before the pause of their epoch")
+  NUMBER(early_pages_total, pages, "pages that were sent while the guest ran on, before the pause of their epoch")    \
+  NUMBER(look_p50_us, us, "median of looking for these pages, for which the guest stands still")                      \
+  NUMBER(look_p99_us, us, "99th percentile of the same")
 
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)

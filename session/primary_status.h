@@ -16,6 +16,7 @@ enum class PrimaryState { kConnecting, kSyncing, kProtected, kUnprotected, kRefu
 /// haven_figures.h.
 #define HAVEN_EPOCH_TIMES(TIME)                                                                \
   TIME(settle) /* before the pause, requests in flight finish, the guest makes itself ready */ \
+  TIME(look)   /* before the pause, its pages are looked at: the guest stands still for it */  \
   TIME(stop)                                                                                   \
   TIME(device)                                                                                 \
   TIME(harvest)                                                                                \

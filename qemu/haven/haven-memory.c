@@ -243,22 +243,15 @@ int haven_memory_harvest(HavenMemory *mem, size_t index, uint64_t *bitmap,
     mem->last_harvested = index;
 
     RCU_READ_LOCK_GUARD();
-    if (take_dirty_bits(block->offset >> TARGET_PAGE_BITS, pages, bitmap)) {
-        memory_region_clear_dirty_bitmap(block->mr, 0,
-                                         mem->regions[index].bytes);
-        if (tcg_enabled()) {
-            CPU_FOREACH(cpu) {
-                tlb_reset_dirty(cpu, (uintptr_t)block->host,
-                                mem->regions[index].bytes);
-            }
-        }
+    if (!take_dirty_bits(block->offset >> TARGET_PAGE_BITS, pages, bitmap)) {
+        return 0;
     }
-    /*
-     * A vCPU may have marked a page just before, and write to it only now:
-     * that has to be over before the page is read.
-     */
-    if (index + 1 == mem->count && runstate_is_running()) {
-        memory_global_after_dirty_log_sync();
+    memory_region_clear_dirty_bitmap(block->mr, 0, mem->regions[index].bytes);
+    if (tcg_enabled()) {
+        CPU_FOREACH(cpu) {
+            tlb_reset_dirty(cpu, (uintptr_t)block->host,
+                            mem->regions[index].bytes);
+        }
     }
     return 0;
 }

@@ -35,6 +35,7 @@ class Mode:
     mode: str
     interval_ms: int = 50
     latency_ms: Optional[int] = None
+    disk_ack: str = "received"
 
     def protect(self, lab: Lab) -> None:
         lab.protect(mode=self.mode, interval_ms=self.interval_ms)
@@ -46,6 +47,7 @@ MODES = {
     **{f"remus {rate}/s": Mode("remus", 1000 // rate) for rate in (5, 10, 20, 40)},
     "kemari": Mode("kemari"),
     **{f"adaptive, latency {latency} ms": Mode("adaptive", latency_ms=latency) for latency in (5, 20)},
+    "adaptive, disk-ack = epoch": Mode("adaptive", latency_ms=20, disk_ack="epoch"),
 }
 ROWS: dict[str, Optional[Mode]] = {UNPROTECTED: None, **MODES}
 
@@ -75,7 +77,8 @@ class Modes:
                     self._round(number)
             finally:
                 self._copier.close()
-            modes = {name: mode.protect for name, mode in MODES.items() if name in self._chosen}
+            modes = {name: mode.protect for name, mode in MODES.items()
+                     if name in self._chosen and mode.disk_ack == "received"}
             self._downtimes = mode_failovers.run(self._lab, self._report, modes, self._options.failovers)
         finally:
             self._print()
@@ -116,7 +119,7 @@ class Modes:
 
     def _protected(self, mode: Mode) -> dict[str, float]:
         lab = self._lab
-        lab.prepare_backup(promote="manual")
+        lab.prepare_backup(promote="manual", disk_ack=mode.disk_ack)
         mode.protect(lab)
         figures: dict[str, float] = {}
         for one in self._loads:

@@ -507,6 +507,20 @@ TEST(PrimarySession, TriesTheFirstCheckpointAgainSoonWhateverTheMode) {
   CHECK(pair.Protects());
 }
 
+TEST(PrimarySession, BelievesNoFigureOfABackupThatCannotBe) {
+  played.features = wire::kFeatureEpochFigures;
+  pair.primary_options.mode.mode = Mode::kAdaptive;
+  pair.primary_options.mode.max_age = milliseconds(700);
+  StartWithPlayedBackup();
+  played.Serve();
+  for (Epoch epoch = 1; epoch <= 3; epoch++) {
+    CHECK_EQUAL(epoch, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+    HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, epoch, wire::Encode(wire::Committed{~0ull, ~0ull})));
+    CHECK(pair.WaitsOut(milliseconds(700)));
+  }
+  CHECK_EQUAL(3'600'000'000, pair.Query().apply_us);
+}
+
 TEST(PrimarySession, AsksForOutputThatItCannotSeeOneEpochAtATime) {
   played.features = wire::kFeatureEpochsInFlight;
   pair.primary_options.output_elsewhere = true;
