@@ -8,11 +8,14 @@ namespace haven::session {
 namespace {
 
 constexpr microseconds kShortRun{10'000};
+/// When in an epoch: most of it is sent with the first one, and little is left for the pause behind the last.
+constexpr int kSixteenths[] = {8, 13, 15};
 
 }  // namespace
 
-void EarlyLooks::Begin(bool may) {
+void EarlyLooks::Begin(bool may, uint64_t guest_pages) {
   may_ = may;
+  guest_pages_ = guest_pages;
   forgotten_ = false;
   left_ = 0;
   last_pages_ = sent_ = 0;
@@ -28,9 +31,8 @@ void EarlyLooks::Plan(const EpochDue& due, Instant resumed, bool wanted) {
   const microseconds run =
       std::min(MicrosSince(resumed, due.latest), std::max(MicrosSince(resumed, due.earliest), last_ran_));
   if (run < kShortRun) return;
-  left_ = 2;
-  next_ = resumed + run / 2;
-  last_look_ = resumed + run * 7 / 8;
+  left_ = kLooks;
+  for (unsigned i = 0; i < kLooks; i++) looks_[i] = resumed + run * kSixteenths[i] / 16;
 }
 
 AfterHarvest EarlyLooks::After(AfterHarvest otherwise) {
@@ -41,7 +43,6 @@ AfterHarvest EarlyLooks::After(AfterHarvest otherwise) {
 
 Status EarlyLooks::Look(PrimaryConnection& connection, MemorySender& sender, Epoch epoch, const EpochDue& due) {
   left_--;
-  next_ = last_look_;
   checkpointer_.Prepare(AfterHarvest::kForget);
   HAVEN_RETURN_IF_ERROR(CallMain(main_, connection, [&] {
     const Instant start = clock_.Now();
@@ -51,11 +52,11 @@ Status EarlyLooks::Look(PrimaryConnection& connection, MemorySender& sender, Epo
   }));
   PageSets& pages = checkpointer_.bitmaps();
   checkpointer_.early().Look(pages);
-  auto sent = sender.SendEarly(epoch, pages, [&] { return connection.IsDue(due); });
+  auto sent = sender.SendEarly(epoch, pages, guest_pages_ - sent_, [&] { return connection.IsDue(due); });
   if (!sent.ok()) return sent.status();
   sent_ += sent.value();
   checkpointer_.early().Keep(pages);
-  if (left_ != 0 && clock_.Now() >= next_) left_ = 0;  // it took too long for another one
+  while (left_ != 0 && clock_.Now() >= *next()) left_--;  // it took too long for that one
   return Status::Ok();
 }
 

@@ -17,7 +17,6 @@ void EarlyPages::Look(PageSets& written) {
     for (size_t i = 0; i < written[r].size(); i++) {
       uint64_t& pages = written[r][i];
       if (pages == 0) continue;
-      again_[r][i] |= pages & found_[r][i];
       found_[r][i] |= pages;
       kept_[r][i] |= pages & again_[r][i];
       pages &= ~again_[r][i];

@@ -52,7 +52,9 @@ void EpochLoop::Begin(const Way& way) {
   checkpoint_.epoch = kSyncEpoch;
   policy_.reset();  // what was measured is of another connection
   ReadMode();
-  looks_.Begin((way.connection->links().features & wire::kFeatureEarlyPages) != 0);
+  uint64_t pages = 0;
+  for (const auto& region : parts_.guest.regions()) pages += region.pages();
+  looks_.Begin((way.connection->links().features & wire::kFeatureEarlyPages) != 0, pages);
   resumed_ = parts_.clock.Now();
   put_off_ = resumed_;
   Plan();  // at once

@@ -74,11 +74,14 @@ Status MemorySender::SendLive(PageSets& pages, const std::function<void(uint64_t
   });
 }
 
-Result<uint64_t> MemorySender::SendEarly(Epoch epoch, PageSets& pages, const std::function<bool()>& enough) {
+Result<uint64_t> MemorySender::SendEarly(Epoch epoch, PageSets& pages, uint64_t most,
+                                         const std::function<bool()>& enough) {
   uint64_t sent = 0;
-  HAVEN_RETURN_IF_ERROR(SendCopies(epoch, pages, kEarlyPagesAtOnce, [&](uint64_t count) {
+  const uint64_t at_once = std::min<uint64_t>(kEarlyPagesAtOnce, most);
+  if (at_once == 0) return sent;
+  HAVEN_RETURN_IF_ERROR(SendCopies(epoch, pages, at_once, [&](uint64_t count) {
     sent += count;
-    return !enough();
+    return sent + at_once <= most && !enough();
   }));
   return sent;
 }

@@ -25,9 +25,10 @@ class MemorySender {
 
   /// Sends pages of an epoch that is not cut, as they are now: they will be sent again if the guest writes to them.
   /// @param pages    those; afterwards the ones that were not sent.
+  /// @param most     so many at most.
   /// @param enough  asked again and again whether to leave the rest.
   /// @return how many were sent.
-  Result<uint64_t> SendEarly(Epoch epoch, PageSets& pages, const std::function<bool()>& enough);
+  Result<uint64_t> SendEarly(Epoch epoch, PageSets& pages, uint64_t most, const std::function<bool()>& enough);
   /// Sends what an epoch has, besides what of it was sent early.
   Status SendEpoch(const Checkpoint& checkpoint, const memrep::PageSnapshot& snapshot);
   /// The epoch is complete.

@@ -4,7 +4,7 @@ wait for the backup. The survivor has all of an epoch or nothing of it, as in 10
 from haven_e2e.lab import Lab
 from haven_e2e.scenario import Chain, Notes
 
-PAGES, WRITES_S, INTERVAL_MS = 10_000, 200_000, 150
+PAGES, WRITES_S, INTERVAL_MS = 5_000, 200_000, 250
 
 
 class Ahead(Chain):
