@@ -15,6 +15,15 @@ constexpr uint64_t kDeviceStatePieceBytes = 1u << 20;
 /// Between two questions whether it is enough: 1 MiB.
 constexpr size_t kEarlyPagesAtOnce = 256;
 
+/// A page that the guest may be writing to: then it is sent again.
+#if defined(__SANITIZE_THREAD__)
+__attribute__((no_sanitize("thread"))) void CopyLivePage(uint8_t* to, const volatile uint8_t* from) {
+  for (size_t i = 0; i < kPageBytes; i++) to[i] = from[i];
+}
+#else
+void CopyLivePage(uint8_t* to, const uint8_t* from) { memcpy(to, from, kPageBytes); }
+#endif
+
 }  // namespace
 
 Status MemorySender::SendPages(Epoch epoch, uint32_t region, std::span<const memrep::PageRef> pages) {
@@ -57,7 +66,7 @@ Status MemorySender::SendCopies(Epoch epoch, PageSets& pages, size_t at_once,
           break;
         }
         uint8_t* copy = copies.data() + batch.size() * kPageBytes;
-        memcpy(copy, regions_[r].host + page * kPageBytes, kPageBytes);
+        CopyLivePage(copy, regions_[r].host + page * kPageBytes);
         batch.push_back({page, copy});
         if (batch.size() == at_once) HAVEN_RETURN_IF_ERROR(flush());
       }
