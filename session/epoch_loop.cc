@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/assert.h"
+#include "session/first_copy.h"
 
 namespace haven::session {
 namespace {
@@ -52,9 +53,8 @@ void EpochLoop::Begin(const Way& way) {
   checkpoint_.epoch = kSyncEpoch;
   policy_.reset();  // what was measured is of another connection
   ReadMode();
-  uint64_t pages = 0;
-  for (const auto& region : parts_.guest.regions()) pages += region.pages();
-  looks_.Begin((way.connection->links().features & wire::kFeatureEarlyPages) != 0, pages);
+  looks_.Begin((way.connection->links().features & wire::kFeatureEarlyPages) != 0,
+               MemoryBytes(parts_.guest) / kPageBytes);
   resumed_ = parts_.clock.Now();
   put_off_ = resumed_;
   Plan();  // at once

@@ -111,7 +111,6 @@ static bool still_covered(HavenGuest *g)
     Error *err = NULL;
 
     state.looked_ms = now_ms();
-
     if (haven_domain_check(&err) && haven_vifs_covered(g->plugs, &err) &&
         haven_domain_disks_covered(&err)) {
         return true;
@@ -124,19 +123,11 @@ static bool still_covered(HavenGuest *g)
 /* However rare checkpoints are. */
 static void watch_coverage(void *opaque)
 {
-    int64_t due;
-
-    if (!state.guest) {
+    if (!state.guest || (now_ms() >= state.looked_ms + COVERED_MS &&
+                         !still_covered(state.guest))) {
         return;
     }
-    due = state.looked_ms + COVERED_MS;
-    if (now_ms() >= due) {
-        if (!still_covered(state.guest)) {
-            return;
-        }
-        due = state.looked_ms + COVERED_MS;
-    }
-    timer_mod(state.watch, due);
+    timer_mod(state.watch, state.looked_ms + COVERED_MS);
 }
 
 static bool open_suspend(Error **errp)
