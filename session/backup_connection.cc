@@ -44,7 +44,7 @@ BackupConnection::BackupConnection(Owner& owner, std::unique_ptr<Link> control, 
       token_(agreed.token),
       features_(agreed.features),
       peer_(control_->PeerName()),
-      session_(*this, *control_, agreed.features),
+      session_(*this, *control_, agreed.features, control_->clock()),
       watch_(control_->clock(), deadline),
       heartbeat_(*control_, HeartbeatDeadline(deadline, primary_deadline_ms)) {}
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/backup_session.h"
 
-#include "core/clock.h"
 #include "core/failpoint.h"
 
 namespace haven::session {
@@ -132,7 +131,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   Epoch epoch = record.header.epoch;
   FailPoint("after-epoch-end");
   if (DiskAckEpoch()) HAVEN_RETURN_IF_ERROR(AwaitDisk(epoch, end.value().disk_records));
-  const Instant start = SteadyClock::now();
+  const Instant start = clock_.Now();
   FailPoint("before-commit");
   HAVEN_RETURN_IF_ERROR(store_.load()->Commit(epoch, end.value()));
   FailPoint("after-commit");
@@ -143,7 +142,7 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   FailPoint("before-apply");
   HAVEN_RETURN_IF_ERROR(store_.load()->Apply(epoch, end.value()));
   FailPoint("after-apply");
-  busy_ = MicrosSince(start, SteadyClock::now());
+  busy_ = MicrosSince(start, clock_.Now());
   events_.OnCommitted(epoch);
   return sent;
 }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/link.h"
 #include "session/backup_store.h"
 
@@ -34,10 +35,10 @@ class BackupSession {
     virtual void OnGoodbye(wire::Goodbye reason) = 0;
   };
 
-  /// Both outlive the session.
+  /// All outlive the session.
   /// @param features  wire::kFeature... that both sides have.
-  BackupSession(Events& events, RecordSender& control, uint64_t features)
-      : events_(events), control_(control), features_(features) {}
+  BackupSession(Events& events, RecordSender& control, uint64_t features, Clock& clock = MonotonicClock())
+      : events_(events), control_(control), features_(features), clock_(clock) {}
 
   /// @return kProtocol, kRefused (layout), kEnvironment: the session has to end;
   ///         kPeerLost: the primary says so.
@@ -62,6 +63,7 @@ class BackupSession {
   Events& events_;
   RecordSender& control_;
   const uint64_t features_;
+  Clock& clock_;  ///< what the primary is told decides when its epochs end
   std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
   bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread
