@@ -92,6 +92,11 @@ int haven_xen_harvest_dirty(haven_xen* x, uint64_t* bitmap, size_t words, int ke
   return Report(x->memory->Harvest({bitmap, words}, keep != 0), error);
 }
 
+uint64_t haven_xen_cpu_ns(haven_xen* x) {
+  const auto used = x->hypervisor->CpuNanoseconds();
+  return used.ok() ? used.value() : 0;
+}
+
 int haven_xen_pause(haven_xen* x, haven_error* error) { return Report(x->hypervisor->Pause(), error); }
 
 int haven_xen_pause_for_good(haven_xen* x, haven_error* error) {
@@ -123,6 +128,7 @@ void haven_xen_close(haven_xen*) {}
 void haven_xen_region(haven_xen*, haven_region* region) { *region = {}; }
 int haven_xen_set_dirty_log(haven_xen*, int, haven_error* error) { return NoXen(error); }
 int haven_xen_harvest_dirty(haven_xen*, uint64_t*, size_t, int, haven_error* error) { return NoXen(error); }
+uint64_t haven_xen_cpu_ns(haven_xen*) { return 0; }
 int haven_xen_pause(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_pause_for_good(haven_xen*, haven_error* error) { return NoXen(error); }
 int haven_xen_unpause(haven_xen*, haven_error* error) { return NoXen(error); }

@@ -48,6 +48,9 @@ HAVEN_EXPORT int haven_xen_set_dirty_log(haven_xen *, int on, struct haven_error
 HAVEN_EXPORT int haven_xen_harvest_dirty(haven_xen *, uint64_t *bitmap, size_t words, int keep,
                                          struct haven_error *error);
 
+/* As haven_guest_ops.cpu_ns(). */
+HAVEN_EXPORT uint64_t haven_xen_cpu_ns(haven_xen *);
+
 /* No vCPU runs after a pause; pauses count. */
 HAVEN_EXPORT int haven_xen_pause(haven_xen *, struct haven_error *error);
 /* Pauses so often that an "xl unpause" or two do not run the domain again. */

@@ -22,6 +22,8 @@ class Hypervisor {
   virtual Result<uint64_t> GuestFrames() = 0;
   /// How many pages of memory the domain owns.
   virtual Result<uint64_t> AllocatedPages() = 0;
+  /// What its vCPUs have used of processors so far.
+  virtual Result<uint64_t> CpuNanoseconds() = 0;
 
   /// Maps guest frames [first, first + failed.size()) over what is at `at`.
   /// @param failed  set to whether the frame could not be mapped: there is

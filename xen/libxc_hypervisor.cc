@@ -30,6 +30,7 @@ class LibxcHypervisor : public Hypervisor {
 
   Result<uint64_t> GuestFrames() override;
   Result<uint64_t> AllocatedPages() override;
+  Result<uint64_t> CpuNanoseconds() override;
   Status MapFrames(uint8_t* at, uint64_t first, std::span<bool> failed) override;
   Status SetLogDirty(bool on) override;
   Status ReadLogDirty(std::span<uint64_t> bitmap, uint64_t frames, bool keep) override;
@@ -88,6 +89,12 @@ Result<uint64_t> LibxcHypervisor::AllocatedPages() {
   xc_domaininfo_t info;
   HAVEN_RETURN_IF_ERROR(GetInfo(info));
   return uint64_t{info.tot_pages};
+}
+
+Result<uint64_t> LibxcHypervisor::CpuNanoseconds() {
+  xc_domaininfo_t info;
+  HAVEN_RETURN_IF_ERROR(GetInfo(info));
+  return uint64_t{info.cpu_time};
 }
 
 Status LibxcHypervisor::MapFrames(uint8_t* at, uint64_t first, std::span<bool> failed) {

@@ -78,16 +78,16 @@ static void guest_halt(void *opaque)
     vm_stop(RUN_STATE_PAUSED);
 }
 
-/* Under Xen no vCPU is a thread of ours. */
 static uint64_t guest_cpu_ns(void *opaque)
 {
+    HavenGuest *g = opaque;
     struct timespec used;
     uint64_t sum = 0;
     clockid_t clock;
     CPUState *cpu, *first = NULL;
 
-    if (xen_enabled()) {
-        return 0;
+    if (haven_memory_domain(g->memory)) {
+        return haven_domain_cpu_ns(haven_memory_domain(g->memory));
     }
     CPU_FOREACH(cpu) {
         /* Without multi-threading all of them are one thread. */

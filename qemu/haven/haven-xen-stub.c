@@ -36,6 +36,11 @@ int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words,
     g_assert_not_reached();
 }
 
+uint64_t haven_domain_cpu_ns(HavenDomain *domain)
+{
+    g_assert_not_reached();
+}
+
 int haven_domain_pause(HavenDomain *domain)
 {
     g_assert_not_reached();

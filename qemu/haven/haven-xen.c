@@ -173,6 +173,11 @@ int haven_domain_harvest(HavenDomain *d, uint64_t *bitmap, size_t words,
                   &error);
 }
 
+uint64_t haven_domain_cpu_ns(HavenDomain *d)
+{
+    return haven_xen_cpu_ns(d->xen);
+}
+
 /* --- Pause and state ---------------------------------------------------- */
 
 int haven_domain_pause(HavenDomain *d)

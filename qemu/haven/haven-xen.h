@@ -28,6 +28,9 @@ bool haven_domain_log(HavenDomain *domain, bool on);
 int haven_domain_harvest(HavenDomain *domain, uint64_t *bitmap, size_t words,
                          bool keep);
 
+/* As haven_guest_ops.cpu_ns(). */
+uint64_t haven_domain_cpu_ns(HavenDomain *domain);
+
 /*
  * Pauses the domain at a point where no vCPU waits for us: a reply that it
  * has not taken yet would be lost on the backup.

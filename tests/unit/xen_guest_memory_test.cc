@@ -31,6 +31,7 @@ class FakeHypervisor : public Hypervisor {
 
   Result<uint64_t> GuestFrames() override { return frames; }
   Result<uint64_t> AllocatedPages() override { return uint64_t{memory.size()}; }
+  Result<uint64_t> CpuNanoseconds() override { return uint64_t{0}; }
   Status MapFrames(uint8_t* at, uint64_t first, std::span<bool> failed) override {
     frames_asked += failed.size();
     mapped.push_back({first, failed.size()});
