@@ -12,6 +12,8 @@
 #include "capi/report.h"
 #include "capi/state_dir.h"
 #include "core/random_token.h"
+#include "os/memory_left.h"
+#include "session/memory_need.h"
 #include "session/primary_session.h"
 
 using haven::Status;
@@ -262,6 +264,7 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
   if (status.ok() && disk_count > haven::wire::kMaxDisks) status = Invalid("the guest has too many disks");
   std::vector<blkrep::DiskReplicator::Disk> list;
   for (size_t i = 0; status.ok() && i < disk_count; i++) list.push_back({disks[i].name, disks[i].bytes});
+  if (status.ok()) status = session::CheckMemory(parsed.value(), memory_bytes, haven::os::MemoryLeft());
   if (status.ok()) status = session::PrimarySession::CheckState(parsed.value(), list);
   if (!status.ok()) {
     haven::capi::Report(status, error);

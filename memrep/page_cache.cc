@@ -3,9 +3,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <sys/mman.h>
+#include <system_error>
 
-#include "core/assert.h"
 #include "core/failpoint.h"
 
 namespace haven::memrep {
@@ -39,7 +40,7 @@ PageCache::PageCache(uint64_t bytes) {
   arena_bytes_ = uint64_t{sets_} * ways_ * kPageBytes;
   // Gets memory as it fills. Huge pages, since its order of use is random.
   void* arena = mmap(nullptr, arena_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  HAVEN_ASSERT(arena != MAP_FAILED);
+  if (arena == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "copies of pages");
   if (arena_bytes_ >= kHugePageBytes) (void)madvise(arena, arena_bytes_, MADV_HUGEPAGE);
   arena_ = static_cast<uint8_t*>(arena);
   if (BreakRequested("stale-encoder-after-reconnect")) BeginStale();

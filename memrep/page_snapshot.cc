@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <sys/mman.h>
+#include <system_error>
 
 #include "core/assert.h"
 
@@ -12,6 +14,12 @@ namespace {
 
 /// What one worker copies in one go: 1 MiB.
 constexpr size_t kPartPages = 256;
+/// Memory is asked for in pieces of so many: 4 MiB.
+constexpr uint64_t kPiecePages = 1024;
+
+void* AddressSpace(void* at, uint64_t bytes) {
+  return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at != nullptr ? MAP_FIXED : 0), -1, 0);
+}
 
 }  // namespace
 
@@ -21,19 +29,48 @@ PageSnapshot::PageSnapshot(const std::vector<MemoryRegion>& regions, WorkerPool*
     arena_pages_ += regions_[i].pages();
     groups_.push_back({i, {}});
   }
-  // Address space for the worst case; only what is used ever gets memory.
-  void* arena = mmap(nullptr, std::max<uint64_t>(arena_pages_, 1) * kPageBytes, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  HAVEN_ASSERT(arena != MAP_FAILED);
+  const uint64_t bytes = std::max<uint64_t>(arena_pages_, 1) * kPageBytes;
+  void* arena = AddressSpace(nullptr, bytes);
+  if (arena == MAP_FAILED) {
+    throw std::system_error(errno, std::generic_category(),
+                            "no address space for copies of the guest's memory (" + std::to_string(bytes >> 20) +
+                                " MiB; see ulimit -v)");
+  }
   arena_ = static_cast<uint8_t*>(arena);
 }
 
 PageSnapshot::~PageSnapshot() { munmap(arena_, std::max<uint64_t>(arena_pages_, 1) * kPageBytes); }
 
-void PageSnapshot::Reserve(uint64_t pages) {
+Status PageSnapshot::Grow(uint64_t pages) {
+  if (pages <= room_pages_) return Status::Ok();
+  const uint64_t wanted = std::min(arena_pages_, (pages + kPiecePages - 1) / kPiecePages * kPiecePages);
+  uint8_t* from = arena_ + room_pages_ * kPageBytes;
+  if (mprotect(from, (wanted - room_pages_) * kPageBytes, PROT_READ | PROT_WRITE) != 0) {
+    return Status::FromErrno(errno, "no memory for copies of " + std::to_string(pages * kPageBytes >> 20) +
+                                        " MiB that the guest has written (see vm.overcommit_memory)");
+  }
+  room_pages_ = wanted;
+  return Status::Ok();
+}
+
+void PageSnapshot::Shrink(uint64_t pages) {
+  pages = (pages + kPiecePages - 1) / kPiecePages * kPiecePages;
+  if (pages >= room_pages_) return;
+  // A new mapping: what was writable once counts as memory as long as it is there.
+  if (AddressSpace(arena_ + pages * kPageBytes, (room_pages_ - pages) * kPageBytes) == MAP_FAILED) return;
+  room_pages_ = pages;
+  warm_pages_ = std::min(warm_pages_, pages);
+  for (Group& group : groups_) group.pages.shrink_to_fit();
+}
+
+Status PageSnapshot::Reserve(uint64_t pages) {
+  HAVEN_ASSERT(page_count_ == 0);
   pages = std::min(pages, arena_pages_);
+  Shrink(pages);
+  HAVEN_RETURN_IF_ERROR(Grow(pages));
   for (; warm_pages_ < pages; warm_pages_++) arena_[warm_pages_ * kPageBytes] = 0;
   for (Group& group : groups_) group.pages.reserve(std::min(pages, regions_[group.region].pages()));
+  return Status::Ok();
 }
 
 void PageSnapshot::Clear() {
@@ -42,10 +79,13 @@ void PageSnapshot::Clear() {
   for (Group& group : groups_) group.pages.clear();
 }
 
-void PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitmap) {
+Status PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitmap) {
   const MemoryRegion& region = regions_[region_index];
   Group& group = groups_[region_index];
   size_t first = group.pages.size();
+  uint64_t more = 0;
+  for (const uint64_t word : bitmap) more += static_cast<uint64_t>(std::popcount(word));
+  HAVEN_RETURN_IF_ERROR(Grow(std::min(arena_pages_, page_count_ + more)));
   for (uint64_t word = 0; word < bitmap.size(); word++) {
     for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
       uint64_t page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
@@ -55,11 +95,15 @@ void PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitmap)
     }
   }
   size_t count = group.pages.size() - first;
-  if (workers_ == nullptr || count < kManyPages) return CopyPages(group, first, group.pages.size());
+  if (workers_ == nullptr || count < kManyPages) {
+    CopyPages(group, first, group.pages.size());
+    return Status::Ok();
+  }
   workers_->Run((count + kPartPages - 1) / kPartPages, [&](unsigned, size_t part) {
     size_t begin = first + part * kPartPages;
     CopyPages(group, begin, std::min(begin + kPartPages, group.pages.size()));
   });
+  return Status::Ok();
 }
 
 void PageSnapshot::CopyPages(const Group& group, size_t first, size_t end) {

@@ -3,6 +3,7 @@ libhavenengine_la_SOURCES += \
 	os/durable_file.cc os/durable_file.h \
 	os/files.cc os/files.h \
 	os/interrupt.cc os/interrupt.h \
+	os/memory_left.cc os/memory_left.h \
 	os/pid_file.cc os/pid_file.h \
 	os/pipe.cc os/pipe.h \
 	os/polling.cc os/polling.h \

@@ -29,6 +29,7 @@ libhavenengine_la_SOURCES += \
 	session/haven_figures.h \
 	session/heartbeat.cc session/heartbeat.h \
 	session/main_thread.cc session/main_thread.h \
+	session/memory_need.cc session/memory_need.h \
 	session/memory_sender.cc session/memory_sender.h \
 	session/mode_switch.h \
 	session/newer_wins.cc session/newer_wins.h \
@@ -38,6 +39,7 @@ libhavenengine_la_SOURCES += \
 	session/policy/epoch_policy.h \
 	session/policy/kemari.h \
 	session/policy/mode.cc session/policy/mode.h \
+	session/recent_peak.h \
 	session/policy/remus.h \
 	session/primary_agreement.cc session/primary_agreement.h \
 	session/primary_connection.cc session/primary_connection.h \

@@ -6,13 +6,6 @@
 #include "core/failpoint.h"
 
 namespace haven::session {
-namespace {
-
-/// Room that is kept warm at least: 64 MiB of dirty pages.
-constexpr uint64_t kWarmPages = 16384;
-
-}  // namespace
-
 Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
                            memrep::WorkerPool* workers)
     : guest_(guest),
@@ -27,9 +20,10 @@ Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplica
 void Checkpointer::Prepare(AfterHarvest after) {
   after_harvest_ = after;
   for (auto& bitmap : bitmaps_) std::fill(bitmap.begin(), bitmap.end(), 0);
-  most_pages_ = std::max(most_pages_, snapshot_.page_count());
+  const uint64_t most = most_pages_.Note(clock_.Now(), snapshot_.page_count());
   snapshot_.Clear();
-  snapshot_.Reserve(std::max(kWarmPages, most_pages_ * 2));
+  // Take() says whether what there is is not enough.
+  (void)snapshot_.Reserve(std::max(kWarmPages, most * 2));
 }
 
 Status Checkpointer::Harvest() {
@@ -50,7 +44,7 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   early_.End(bitmaps_);
   Instant harvested = clock_.Now();
   FailPoint("before-copy");
-  for (uint32_t i = 0; i < bitmaps_.size(); i++) snapshot_.Copy(i, bitmaps_[i]);
+  for (uint32_t i = 0; i < bitmaps_.size(); i++) HAVEN_RETURN_IF_ERROR(snapshot_.Copy(i, bitmaps_[i]));
   FailPoint("after-copy");
   out.figures.device = MicrosSince(stopped, saved);
   out.figures.harvest = MicrosSince(saved, harvested);

@@ -11,6 +11,7 @@
 #include "session/early_pages.h"
 #include "session/guest.h"
 #include "session/output_gate.h"
+#include "session/recent_peak.h"
 
 namespace haven::session {
 
@@ -29,6 +30,9 @@ struct Checkpoint {
 /// nothing else.
 class Checkpointer {
  public:
+  /// Room for so many copies is kept at least: 64 MiB.
+  static constexpr uint64_t kWarmPages = 16384;
+
   /// @param clock  of its figures, by which epochs are planned.
   /// @param workers  outlives it; nullptr: the main thread copies alone.
   Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
@@ -70,7 +74,7 @@ class Checkpointer {
   AfterHarvest after_harvest_ = AfterHarvest::kForget;
   std::optional<microseconds> cpu_;  ///< of the guest, at the last checkpoint ...
   Instant cpu_seen_{};               ///< ... which was then
-  uint64_t most_pages_ = 0;
+  RecentPeak most_pages_;  ///< of an epoch
   size_t most_device_bytes_ = 0;
 };
 

@@ -2,6 +2,7 @@
 #include "session/page_encoding.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "core/host_boot.h"
 #include "memrep/fgbi_encoder.h"
@@ -39,15 +40,26 @@ Status PageEncoding::PrepareSharing(const PrimaryLinks& links, const PrimaryOpti
   return Status::Ok();
 }
 
-void PageEncoding::Begin(const PrimaryLinks& links, const PrimaryOptions& options, uint64_t memory_bytes,
-                         memrep::WorkerPool& workers) {
+uint64_t PageEncoding::CacheBytes(const PrimaryOptions& options, uint64_t memory_bytes) {
+  if (options.encoder.cache_bytes != 0) return options.encoder.cache_bytes;
+  return std::clamp(memory_bytes / kCachePart, kMinCacheBytes, kMaxCacheBytes);
+}
+
+Status PageEncoding::Begin(const PrimaryLinks& links, const PrimaryOptions& options, uint64_t memory_bytes,
+                           memrep::WorkerPool& workers) {
   memrep::EncoderOptions how = options.encoder;
   how.features = links.features;
   how.workers = &workers;
   how.shared = shared_.get();
-  if (how.cache_bytes == 0) how.cache_bytes = std::clamp(memory_bytes / kCachePart, kMinCacheBytes, kMaxCacheBytes);
-  encoder_ = std::make_unique<memrep::FgbiEncoder>(how);
+  how.cache_bytes = CacheBytes(options, memory_bytes);
+  try {
+    encoder_ = std::make_unique<memrep::FgbiEncoder>(how);
+  } catch (const std::exception& error) {
+    return {StatusCode::kEnvironment, "no memory for the encoder's cache of " + std::to_string(how.cache_bytes >> 20) +
+                                          " MiB (--cache): " + error.what()};
+  }
   harvest_ = HarvestPolicy(how.blocks());
+  return Status::Ok();
 }
 
 }  // namespace haven::session

@@ -18,10 +18,13 @@ class PageEncoding {
   /// Before LAYOUT: opens what is needed to share pages, or note() says why they are not shared.
   /// @return not Ok: the connection has failed, `end` is filled.
   Status PrepareSharing(const PrimaryLinks& links, const PrimaryOptions& options, ConnectionEnd& end);
+  /// What the encoder's cache grows to, for a guest with so much memory.
+  static uint64_t CacheBytes(const PrimaryOptions& options, uint64_t memory_bytes);
   /// After LAYOUT_REPLY.
   /// @param workers  outlive it.
-  void Begin(const PrimaryLinks& links, const PrimaryOptions& options, uint64_t memory_bytes,
-             memrep::WorkerPool& workers);
+  /// @return kEnvironment: there is no memory for it.
+  Status Begin(const PrimaryLinks& links, const PrimaryOptions& options, uint64_t memory_bytes,
+               memrep::WorkerPool& workers);
 
   memrep::PageEncoder& encoder() { return *encoder_; }
   HarvestPolicy& harvest() { return harvest_; }

@@ -133,7 +133,7 @@ Status PrimarySession::Agree(PrimaryConnection& c, PageEncoding& encoding, CopyA
 }
 
 Status PrimarySession::Protect(const std::shared_ptr<PrimaryConnection>& c, PageEncoding& encoding) {
-  encoding.Begin(c->links(), options_, MemoryBytes(guest_), workers_);
+  HAVEN_RETURN_IF_ERROR(encoding.Begin(c->links(), options_, MemoryBytes(guest_), workers_));
   MemorySender sender(guest_.regions(), encoding.encoder(), *c->links().memory);
   HAVEN_RETURN_IF_ERROR(CopyFirst(parts_, *c, sender));
   (void)encoding.encoder().TakeFigures();  // the epochs' figures are to be theirs only

@@ -43,6 +43,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_sharing_test.cc \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
+	tests/unit/os_memory_left_test.cc \
 	tests/unit/os_pid_file_test.cc \
 	tests/unit/os_recorded_spawn_test.cc \
 	tests/unit/os_run_program_test.cc \
@@ -58,8 +59,10 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_fakes.cc \
 	tests/unit/session_fakes.h \
 	tests/unit/session_pair.h \
+	tests/unit/session_memory_need_test.cc \
 	tests/unit/session_parts_test.cc \
 	tests/unit/session_policy_test.cc \
+	tests/unit/session_recent_peak_test.cc \
 	tests/unit/session_harvest_policy_test.cc \
 	tests/unit/session_primary_test.cc \
 	tests/unit/session_outside_test.cc \
