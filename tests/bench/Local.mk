@@ -16,10 +16,12 @@ EXTRA_DIST += tests/bench/servers tests/bench/ablation.py tests/bench/ask_fio.py
 	tests/bench/client_program.py tests/bench/disk.py tests/bench/embedded.py tests/bench/encoder.py \
 	tests/bench/encoder_xen.py tests/bench/kv_client.py tests/bench/load.py tests/bench/long_link.c \
 	tests/bench/long_link.py tests/bench/mode_failovers.py tests/bench/mode_loads.py \
-	tests/bench/mode_targets.py tests/bench/modes.py tests/bench/modes_table.py \
+	tests/bench/mode_rows.py tests/bench/mode_targets.py tests/bench/modes.py \
+	tests/bench/modes_table.py tests/bench/modes_xen.py \
 	tests/bench/page_copies.py tests/bench/page_copy.c tests/bench/ping.py tests/bench/plot.py \
 	tests/bench/plot_modes.py tests/bench/prediction.py tests/bench/report.py \
-	tests/bench/server_loads.py tests/bench/setting.py tests/bench/stock.py tests/bench/svg.py
+	tests/bench/server_loads.py tests/bench/setting.py tests/bench/stock.py tests/bench/svg.py \
+	tests/bench/xen_testbed.py
 CLEANFILES += tests/bench/xbzrle.o tests/bench/memrep_bench
 
 tests/bench/xbzrle.o: $(QEMU_SRC)/migration/xbzrle.c

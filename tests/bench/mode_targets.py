@@ -3,10 +3,10 @@
 the machine does drifts. Where a row or a load was left out, so are its targets."""
 from typing import Iterable, Optional
 
+from mode_rows import UNPROTECTED
 from report import Report, median
 
 Rounds = dict[str, list[dict[str, float]]]
-UNPROTECTED = "unprotected"
 # Loads with a few requests a second.
 LIGHT = {"ping": "ping", "light": "9 requests a second"}
 AGE_S = 1.0  # of kemari's and adaptive's epochs, as by default

@@ -6,15 +6,17 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import load
 import mode_failovers
+import modes_xen
 import server_loads
 from mode_loads import LOADS, Load
-from mode_targets import UNPROTECTED, Targets
+from mode_rows import ADAPTIVE, MODES, UNPROTECTED, XEN_REMUS, Mode
+from mode_targets import Targets
 from page_copies import QUANTILES, Copies, PageCopier
 from report import Report, medians
 from setting import BenchGuest, Lab, add_disks_option, backup_cpu_seconds, query_haven, run_in_lab, unprotect
@@ -28,28 +30,13 @@ COLUMNS = ("row", "ping_p50_ms", "ping_p99_ms", "light_p50_ms", "light_p99_ms", 
            "web64_requests_s", "heavy_requests_s", "heavy_pages_s", "out_mb_s", "out_allowed_mb_s", "in_mb_s",
            "in_allowed_mb_s", "sql_tps", "sql16_tps", "heavy_epochs_s", "pause_p50_us", "pause_p99_us", "idle_epochs_s",
            "idle_cpu_percent", "downtime_p50_ms", "downtime_max_ms")
-
-
-@dataclass(frozen=True)
-class Mode:
-    mode: str
-    interval_ms: int = 50
-    latency_ms: Optional[int] = None
-    disk_ack: str = "received"
-
-    def protect(self, lab: Lab) -> None:
-        lab.protect(mode=self.mode, interval_ms=self.interval_ms)
-        if self.latency_ms is not None:
-            lab.set_mode(f"latency={self.latency_ms}")
-
-
-MODES = {
-    **{f"remus {rate}/s": Mode("remus", 1000 // rate) for rate in (5, 10, 20, 40)},
-    "kemari": Mode("kemari"),
-    **{f"adaptive, latency {latency} ms": Mode("adaptive", latency_ms=latency) for latency in (5, 20)},
-    "adaptive, disk-ack = epoch": Mode("adaptive", latency_ms=20, disk_ack="epoch"),
-}
 ROWS: dict[str, Optional[Mode]] = {UNPROTECTED: None, **MODES}
+
+
+def _protect(lab: Lab, mode: Mode) -> None:
+    lab.protect(mode=mode.mode, interval_ms=mode.interval_ms)
+    if mode.latency_ms is not None:
+        lab.set_mode(f"latency={mode.latency_ms}")
 
 
 def _of(one: Load, measured: dict[str, float]) -> dict[str, float]:
@@ -77,7 +64,7 @@ class Modes:
                     self._round(number)
             finally:
                 self._copier.close()
-            modes = {name: mode.protect for name, mode in MODES.items()
+            modes = {name: partial(_protect, mode=mode) for name, mode in MODES.items()
                      if name in self._chosen and mode.disk_ack == "received"}
             self._downtimes = mode_failovers.run(self._lab, self._report, modes, self._options.failovers)
         finally:
@@ -120,7 +107,7 @@ class Modes:
     def _protected(self, mode: Mode) -> dict[str, float]:
         lab = self._lab
         lab.prepare_backup(promote="manual", disk_ack=mode.disk_ack)
-        mode.protect(lab)
+        _protect(lab, mode)
         figures: dict[str, float] = {}
         for one in self._loads:
             figures |= _of(one, self._watched(one, figures))
@@ -159,23 +146,30 @@ class Modes:
                 each = {f"each_{key}": [round(one[key], 3) for one in rounds] for key in COLUMNS
                         if rounds and key in rounds[0]}
                 self._report.row(row=name, **medians(rounds), **self._downtimes.get(name, {}), **each)
-        Targets(self._report, self._rounds).check([name for name, mode in MODES.items() if mode.mode == "adaptive"],
-                                                  MODES)
+        Targets(self._report, self._rounds).check(ADAPTIVE, MODES)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench modes", description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--xen", action="store_true", help="on the Xen testbed, beside Xen's own Remus: one round, no "
+                        "failovers (those are in bench xen)")
     parser.add_argument("--rounds", type=int, default=3, help="0: only failovers")
-    parser.add_argument("--seconds", type=float, default=3, help="of each measurement")
+    parser.add_argument("--seconds", type=float, help="of each measurement (3; 10 with --xen)")
     parser.add_argument("--failovers", type=int, default=3, help="in each mode")
-    parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW",
+    parser.add_argument("--only", action="append", choices=(*ROWS, XEN_REMUS), metavar="ROW",
                         help="may be repeated: " + "; ".join(ROWS))
     parser.add_argument("--load", action="append", choices=[one.name for one in LOADS], metavar="NAME",
                         help="may be repeated: " + " ".join(one.name for one in LOADS))
     add_disks_option(parser)
     options = parser.parse_args()
     paths.require_product()
+    if options.xen:
+        report = Report("modes", options.json)
+        good = modes_xen.run(report, options.seconds or 10, options.only)
+        report.finish(modes_xen.COLUMNS)
+        return 0 if good else 1
+    options.seconds = options.seconds or 3
     memory = Path("/dev/shm") / f"haven-bench-{os.getpid()}-{time.monotonic_ns()}"
     spec = server_loads.guest(memory)
     sandbox.enter()

@@ -4,7 +4,7 @@ each load."""
 import math
 from typing import Any, Optional, Sequence
 
-from mode_targets import UNPROTECTED
+from mode_rows import UNPROTECTED
 from svg import Figure
 
 Rows = Sequence[dict[str, Any]]

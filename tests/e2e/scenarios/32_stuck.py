@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A primary that answers and gets nowhere: a disk of its guest is on a server that stands still, and with it the
+device model's main loop. Its backup says so, or takes over, as its configuration says."""
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from haven_e2e import paths
+from haven_e2e.guest import MIB, Disk, GuestSpec
+from haven_e2e.lab import Lab
+from haven_e2e.processes import Failure, wait_until
+from haven_e2e.qmp import Qmp
+from haven_e2e.scenario import Notes, case
+
+FAR_MIB = 8
+
+
+def far() -> GuestSpec:
+    return GuestSpec(disks=GuestSpec().disks + [Disk("far", FAR_MIB)])
+
+
+def serve(lab: Lab) -> int:
+    """hostA's copy of the disk becomes one behind a server, another QEMU. @return its pid."""
+    monitor_path, socket = lab.folder / "server.qmp", lab.folder / "server.nbd"
+    server = lab.processes.start("server", [
+        paths.QEMU, "-machine", "none", "-nodefaults", "-display", "none",
+        "-blockdev", f"driver=file,node-name=far,filename={lab.primary.disk_paths['far']}",
+        "-qmp", f"unix:{monitor_path},server=on,wait=off"])
+    wait_until("the disk's server is up", monitor_path.exists, 20)
+    with Qmp(monitor_path) as monitor:
+        monitor("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
+        monitor("block-export-add", type="nbd", id="far", node_name="far", writable=True)
+    lab.primary.disk_paths["far"] = Path(f"nbd:unix:{socket}:exportname=far")
+    return int(server.pid)
+
+
+def protected(lab: Lab, asks: str = "none", **policy: Any) -> int:
+    lab.primary.make_disks(filled=True)
+    server = serve(lab)
+    lab.boot(fresh_disks=False, stall=120, patience=120)
+    lab.prepare_backup(**policy)
+    lab.protect(arbiter=asks)
+    lab.wait_for_epochs(10)
+    return server
+
+
+def write(lab: Lab) -> threading.Thread:
+    """The guest writes to the disk, and is not answered before the server is."""
+    request = f"disk write /dev/vdc 0 {MIB} 7"
+    thread = threading.Thread(target=lambda: lab.the_client().control(request), daemon=True)
+    thread.start()
+    return thread
+
+
+@case("a primary whose disk hangs is stuck, says its backup, and protecting when it moves again", spec=far)
+def told(lab: Lab, t: Notes) -> None:
+    server = protected(lab)
+    os.kill(server, signal.SIGSTOP)
+    waits = write(lab)
+    lab.wait_for_state(lab.backup, "stuck", 60)
+    message = (lab.backup.status() or {}).get("message", "")
+    if "no progress" not in message or lab.running_copies() == ["hostB"]:
+        raise Failure(f"the guest runs on {lab.running_copies()}, the backup says {message!r}")
+    os.kill(server, signal.SIGCONT)
+    waits.join(60)
+    lab.wait_for_state(lab.backup, "protecting", 60)
+    lab.wait_for_epochs(5)
+    t(says=f"'{message[:60]}'", **lab.survive_the_kill())
+
+
+@case("a backup that may takes over from a primary that is stuck, and the old copy never goes on", spec=far)
+def taken_over(lab: Lab, t: Notes) -> None:
+    folder = lab.folder / "arbiter"
+    folder.mkdir()
+    server = protected(lab, f"{paths.ARBITER} {folder} hostA", arbiter=f"{paths.ARBITER} {folder} hostB",
+                       on_stuck="take-over")
+    os.kill(server, signal.SIGSTOP)
+    waits = write(lab)
+    lab.wait_for_state(lab.backup, "promoted", 60)
+    os.kill(server, signal.SIGCONT)
+    waits.join(60)
+    wait_until("the guest runs on hostB only", lambda: lab.running_copies() == ["hostB"], 30)
+    lab.wait_for_state(lab.primary, "lost", 30)
+    lab.the_client().wait_for_progress(20, 60)
+    lab.swap_roles()
+    t(lost=lab.check_everything()["lost"])
