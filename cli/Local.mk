@@ -3,6 +3,7 @@ noinst_LTLIBRARIES += libhavencli.la
 libhavencli_la_LIBADD = libhavenqmp.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavencli_la_SOURCES = \
 	cli/arguments.cc cli/arguments.h \
+	cli/check.cc \
 	cli/commands.h \
 	cli/decide.cc \
 	cli/failover.cc \

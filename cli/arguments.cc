@@ -146,20 +146,28 @@ const std::map<std::string, Option>& Options() {
       {"--share", {"protect ", false, SetShare}},
       {"--timeout", {"protect ", true, NumberOption(&Arguments::timeout_s, 1, 86400)}},
       {"--no-wait", {"protect ", false, Flag(&Arguments::wait, false)}},
-      {"--json", {"status ", false, Flag(&Arguments::json, true)}},
+      {"--json", {"check status ", false, Flag(&Arguments::json, true)}},
       {"--force", {"failover ", false, Flag(&Arguments::force, true)}},
       {"--planned", {"failover ", false, Flag(&Arguments::planned, true)}},
       {"--cold", {"failover ", false, Flag(&Arguments::cold, true)}},
       {"--yes", {"failover discard adopt ", false, Flag(&Arguments::yes, true)}},
-      {"--qmp", {"protect set status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
-      {"--run-dir", {"protect set status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
+      {"--qmp", {"check protect set status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
+      {"--run-dir", {"check protect set status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
   };
   return options;
 }
 
+constexpr const char* kCommands[] = {"check",    "protect",   "set",     "status",
+                                     "failover", "unprotect", "discard", "adopt"};
+
 bool IsCommand(const std::string& word) {
-  return word == "protect" || word == "set" || word == "status" || word == "failover" || word == "unprotect" ||
-         word == "discard" || word == "adopt";
+  return std::find(std::begin(kCommands), std::end(kCommands), word) != std::end(kCommands);
+}
+
+std::string CommandList() {
+  std::string list;
+  for (const char* command : kCommands) list += (list.empty() ? "" : ", ") + std::string(command);
+  return list;
 }
 
 /// KEY=VALUE of haven set.
@@ -231,7 +239,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
   Arguments arguments;
   bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
   arguments.run_dir = given ? environment_run_dir : "/run/haven";
-  if (words.empty()) return Invalid("no command is given (protect, set, status, failover, unprotect, discard, adopt)");
+  if (words.empty()) return Invalid("no command is given (" + CommandList() + ")");
   bool options_end = false;
   for (size_t at = 0; at < words.size(); at++) {
     const std::string& word = words[at];
@@ -245,7 +253,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
         return arguments;
       }
       if (!IsCommand(word)) {
-        return Invalid("'" + word + "' is no command (protect, set, status, failover, unprotect, discard, adopt)");
+        return Invalid("'" + word + "' is no command (" + CommandList() + ")");
       }
       arguments.command = word;
     } else if (!options_end && word == "--") {

@@ -13,6 +13,7 @@ namespace haven::cli {
 Status Protect(const Arguments& arguments);
 Status SetMode(const Arguments& arguments);
 Status Unprotect(const Arguments& arguments);
+Status Check(const Arguments& arguments);
 Status ShowStatus(const Arguments& arguments);
 Status Failover(const Arguments& arguments);
 Status Discard(const Arguments& arguments);

@@ -115,6 +115,17 @@ std::string FormatMode(const Json& guest) {
   return "mode " + mode + ": " + Printable(guest["mode_settings"].String()) + "\n";
 }
 
+std::string FormatDevices(const Json& devices) {
+  std::vector<std::vector<std::string>> rows = {{"DEVICE", "TYPE", "", "WHY"}};
+  for (const Json& device : devices.Elements()) {
+    std::string coverage = Printable(device["coverage"].String());
+    std::replace(coverage.begin(), coverage.end(), '-', ' ');
+    rows.push_back({Printable(device["path"].String()), Printable(device["type"].String()), coverage,
+                    Printable(device["why"].String())});
+  }
+  return FormatTable(rows);
+}
+
 std::string FormatLastEpoch(const Json& guest) {
   if (!guest.Has("encoder_bytes") || Number(guest, "epochs") == 0) return "";
   const uint64_t pages = Number(guest, "dirty_pages_last");

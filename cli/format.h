@@ -34,6 +34,9 @@ std::string FormatNewer(const qmp::Json& guest);
 /// When checkpoints of a primary are taken, on one line; empty when it does not say.
 std::string FormatMode(const qmp::Json& guest);
 
+/// The devices of a guest and what becomes of each, a line for each.
+std::string FormatDevices(const qmp::Json& devices);
+
 /// What became of the memory of a primary's last epoch, on some lines; empty
 /// before there was one.
 std::string FormatLastEpoch(const qmp::Json& guest);

@@ -10,6 +10,7 @@ constexpr char kAll[] =
     "Keeps a copy of a running guest on another host.\n"
     "\n"
     "On the host that runs the guest:\n"
+    "  haven check GUEST                say whether it can be protected, and what becomes of each device\n"
     "  haven protect GUEST --to HOST    begin to replicate the guest to HOST\n"
     "  haven set GUEST SETTING=VALUE... when its checkpoints are taken, while it is protected\n"
     "  haven unprotect GUEST            end that\n"
@@ -65,6 +66,14 @@ constexpr char kProtect[] =
     "      --timeout S            give up when no backup answers for S seconds\n"
     "                             (default 10)\n"
     "      --no-wait              return at once; haven status shows how it goes on\n";
+
+constexpr char kCheck[] =
+    "Usage: haven check GUEST [OPTIONS]\n"
+    "Says whether a guest that runs here can be protected, and what becomes of its devices\n"
+    "then: replicated (a disk), held (a network card, until the commit), saved, not held\n"
+    "(what it sends leaves at once), or refused. Changes nothing.\n"
+    "\n"
+    "      --json                 for programs\n";
 
 constexpr char kSet[] =
     "Usage: haven set GUEST SETTING=VALUE... [OPTIONS]\n"
@@ -132,6 +141,7 @@ constexpr char kUnprotect[] =
 
 std::string HelpText(const std::string& command) {
   if (command == "protect") return std::string(kProtect) + kQmp + kRunDir;
+  if (command == "check") return std::string(kCheck) + kQmp + kRunDir;
   if (command == "set") return std::string(kSet) + kQmp + kRunDir;
   if (command == "status") return std::string(kStatus) + kQmp + kRunDir;
   if (command == "discard") return std::string(kDiscard) + kQmp + kRunDir;

@@ -23,6 +23,7 @@ constexpr int kExitUsage = 2;
 Status Run(const Arguments& arguments) {
   if (arguments.command == "protect") return Protect(arguments);
   if (arguments.command == "set") return SetMode(arguments);
+  if (arguments.command == "check") return Check(arguments);
   if (arguments.command == "unprotect") return Unprotect(arguments);
   if (arguments.command == "failover") return Failover(arguments);
   if (arguments.command == "discard") return Discard(arguments);

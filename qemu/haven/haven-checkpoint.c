@@ -57,6 +57,18 @@ static void drain_begin(void)
     virtio_deliver_guest_notifiers();
 }
 
+static bool still_covered(HavenGuest *g)
+{
+    Error *err = NULL;
+
+    if (!haven_watch_covered(g->watch, &g->disks, &err)) {
+        haven_guest_give_up(error_get_pretty(err));
+        error_free(err);
+        g->uncovered = true;
+    }
+    return !g->uncovered;
+}
+
 /*
  * The guest runs on while its requests finish: a flush of the host's disk takes
  * longer than all else in a checkpoint. What it asks for meanwhile waits in
@@ -67,7 +79,7 @@ void haven_checkpoint_settle(void *opaque)
     HavenGuest *g = opaque;
 
     /* A suspended guest does not run meanwhile. */
-    if (runstate_is_running() && !haven_domain_suspended()) {
+    if (still_covered(g) && runstate_is_running() && !haven_domain_suspended()) {
         bdrv_drain_all_begin();
         g->settled = true;
     }
@@ -93,6 +105,9 @@ int haven_checkpoint_stop(void *opaque)
     HavenGuest *g = opaque;
     int ret;
 
+    if (g->uncovered) {
+        return -EAGAIN;
+    }
     haven_memory_new_sweep(g->memory);
     if (!runstate_is_running()) {
         settle_end(g);

@@ -3,7 +3,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "block/blockjob.h"
-#include "hw/qdev-core.h"
+#include "sysemu/kvm.h"
 #include "sysemu/xen.h"
 #include "migration/migration.h"
 #include "migration/misc.h"
@@ -11,50 +11,6 @@
 #include "sysemu/runstate.h"
 #include "haven-int.h"
 #include "haven-xen.h"
-
-typedef struct Refusal {
-    const char *type;       /* "-" at its end: every type that begins so */
-    const char *why;
-    const char *instead;
-} Refusal;
-
-static const Refusal refused_devices[] = {
-    { "vhost-", "works on guest memory outside the device model",
-      "remove it, or use the device without vhost" },
-    { "vfio-", "is hardware, whose state cannot be saved", "remove it" },
-    /* Its schedule is consistent only after the run state has changed. */
-    { "pci-ehci-usb", "cannot be saved while the guest runs",
-      "use qemu-xhci" },
-};
-
-static bool type_matches(Object *obj, const char *type)
-{
-    if (g_str_has_suffix(type, "-")) {
-        return g_str_has_prefix(object_get_typename(obj), type);
-    }
-    return object_dynamic_cast(obj, type) != NULL;
-}
-
-static int check_device(Object *obj, void *opaque)
-{
-    Error **errp = opaque;
-
-    if (!object_dynamic_cast(obj, TYPE_DEVICE)) {
-        return 0;
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(refused_devices); i++) {
-        const Refusal *r = &refused_devices[i];
-
-        if (type_matches(obj, r->type)) {
-            g_autofree char *path = object_get_canonical_path(obj);
-
-            error_setg(errp, "haven: device %s (%s) %s; %s", path,
-                       object_get_typename(obj), r->why, r->instead);
-            return 1;
-        }
-    }
-    return 0;
-}
 
 static bool check_jobs(Error **errp)
 {
@@ -78,6 +34,11 @@ bool haven_check_guest(Error **errp)
                    "query-status says what it waits for");
         return false;
     }
+    if (kvm_enabled()) {
+        error_setg(errp, "haven: what a guest under KVM writes to its memory "
+                   "is not known here; start it with -accel tcg, or under Xen");
+        return false;
+    }
     if (xen_enabled() && !haven_domain_check(errp)) {
         return false;
     }
@@ -95,6 +56,5 @@ bool haven_check_guest(Error **errp)
         error_prepend(errp, "haven: the state of this guest cannot be saved: ");
         return false;
     }
-    return check_jobs(errp) &&
-        !object_child_foreach_recursive(object_get_root(), check_device, errp);
+    return check_jobs(errp) && haven_devices_check(errp);
 }

@@ -175,6 +175,29 @@ static bool insert_one(HavenDisks *disks, BlockBackend *blk, Error **errp)
     return true;
 }
 
+/* The guest may write to it. */
+static bool is_written(BlockBackend *blk)
+{
+    DeviceState *dev = blk_get_attached_dev(blk);
+
+    return blk_bs(blk) && dev && blk_is_writable(blk) &&
+        !(xen_enabled() && haven_domain_disk_is_idle(dev));
+}
+
+bool haven_disks_covered(const HavenDisks *disks, Error **errp)
+{
+    BlockBackend *blk;
+
+    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
+        if (is_written(blk) && !is_of(disks, haven_block_disk(blk_bs(blk)))) {
+            error_setg(errp, "a disk of the guest has lost its filter: %s was "
+                       "put in its place", bdrv_get_node_name(blk_bs(blk)));
+            return false;
+        }
+    }
+    return true;
+}
+
 bool haven_disks_insert(HavenDisks *disks, Error **errp)
 {
     BlockBackend *blk;
@@ -182,11 +205,7 @@ bool haven_disks_insert(HavenDisks *disks, Error **errp)
     for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
         BlockDriverState *node = blk_bs(blk);
 
-        if (!node || !blk_get_attached_dev(blk) || !blk_is_writable(blk)) {
-            continue;
-        }
-        if (xen_enabled() &&
-            haven_domain_disk_is_idle(blk_get_attached_dev(blk))) {
+        if (!is_written(blk)) {
             continue;
         }
         /* Two devices may share a disk: the filter is above it for both. */

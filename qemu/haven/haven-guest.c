@@ -103,6 +103,24 @@ static uint64_t guest_cpu_ns(void *opaque)
     return sum;
 }
 
+static int guest_run_state(void *opaque)
+{
+    switch (runstate_get()) {
+    case RUN_STATE_RUNNING:
+        return HAVEN_RUN_RUNNING;
+    case RUN_STATE_PAUSED:
+        return HAVEN_RUN_PAUSED;
+    case RUN_STATE_IO_ERROR:
+        return HAVEN_RUN_IO_ERROR;
+    case RUN_STATE_GUEST_PANICKED:
+        return HAVEN_RUN_PANICKED;
+    case RUN_STATE_WATCHDOG:
+        return HAVEN_RUN_WATCHDOG;
+    default:
+        return HAVEN_RUN_OTHER;
+    }
+}
+
 static const struct haven_guest_ops guest_ops = {
     .size = sizeof(guest_ops),
     .run_on_main = haven_run_on_main,
@@ -122,6 +140,7 @@ static const struct haven_guest_ops guest_ops = {
     .release_all_output = haven_vifs_release_all,
     .drop_output = haven_vifs_drop,
     .cpu_ns = guest_cpu_ns,
+    .run_state = guest_run_state,
 };
 
 /* --- Session ------------------------------------------------------------ */
@@ -159,6 +178,7 @@ static void guest_free(HavenGuest *g)
     }
     haven_memory_free(g->memory);
     g_ptr_array_free(g->ide_buses, true);
+    haven_watch_free(g->watch);
     if (g->blocker) {
         migrate_del_blocker(g->blocker);
         error_free(g->blocker);
@@ -253,8 +273,11 @@ bool haven_guest_start(const struct haven_options *options, Error **errp)
     g->memory = haven_memory_new(errp);
     if (!g->memory || (xen_enabled() && !start_pv(g, options, errp)) ||
         !haven_nics_insert(&g->nics, errp) ||
-        !haven_disks_insert(&g->disks, errp) ||
-        !start_session(g, options, errp)) {
+        !haven_disks_insert(&g->disks, errp)) {
+        goto fail;
+    }
+    g->watch = haven_watch_new(g->blocker);
+    if (!start_session(g, options, errp)) {
         goto fail;
     }
     the_guest = g;

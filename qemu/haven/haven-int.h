@@ -102,6 +102,8 @@ typedef struct HavenDisks {
 
 bool haven_disks_insert(HavenDisks *disks, Error **errp);
 void haven_disks_remove(HavenDisks *disks);
+/* False, with the reason: the guest writes past the filters. */
+bool haven_disks_covered(const HavenDisks *disks, Error **errp);
 void haven_disks_set_session(HavenDisks *disks, haven_session *session);
 /* Of all writable disks that are files or devices of this host: char * */
 GPtrArray *haven_disk_paths(void);
@@ -119,6 +121,17 @@ void haven_nic_send(void *nic, unsigned flags, const uint8_t *data,
 
 /* haven-checks.c: what cannot be replicated, apart from disks and NICs. */
 bool haven_check_guest(Error **errp);
+
+/* haven-devices.c: false, with the reason: one cannot be saved. */
+bool haven_devices_check(Error **errp);
+
+/* haven-watch.c: is all of it still covered?  Looked at before each checkpoint. */
+typedef struct HavenWatch HavenWatch;
+
+HavenWatch *haven_watch_new(const Error *blocker);
+void haven_watch_free(HavenWatch *watch);
+bool haven_watch_covered(HavenWatch *watch, const HavenDisks *disks,
+                         Error **errp);
 
 /* haven-ide.c: saving leaves no traces in the guest that runs on. */
 GPtrArray *haven_ide_buses(void);
@@ -144,6 +157,8 @@ typedef struct HavenGuest {
     GPtrArray *ide_buses;       /* IDEBus */
     struct haven_plugs *plugs;  /* over PV NICs; only under Xen */
     Error *blocker;
+    HavenWatch *watch;
+    bool uncovered;             /* no checkpoint more: the session ends soon */
     bool settled;               /* between settle() and stop() */
     bool stopped;               /* between stop() and resume() */
 } HavenGuest;

@@ -4,6 +4,7 @@
 #include <CppUTest/TestHarness.h>
 
 using haven::cli::FormatBytes;
+using haven::cli::FormatDevices;
 using haven::cli::FormatGuests;
 using haven::cli::FormatLastEpoch;
 using haven::cli::FormatMicros;
@@ -35,6 +36,16 @@ TEST(CliFormat, SaysHundredPercentOnlyWhenAllIsDone) {
 
 TEST(CliFormat, MakesColumnsAsWideAsTheirWidestCell) {
   STRCMP_EQUAL("a    bb\nccc  d\n", FormatTable({{"a", "bb"}, {"ccc", "d"}}).c_str());
+}
+
+TEST(CliFormat, ShowsWhatBecomesOfEachDevice) {
+  const auto devices = Json::Parse(
+      R"([{"path":"nic0","type":"e1000","coverage":"held"},)"
+      R"({"path":"tty","type":"isa-serial","coverage":"not-held","why":"it\nleaves"}])");
+  CHECK(devices.ok());
+  const std::string text = FormatDevices(devices.value());
+  STRCMP_CONTAINS("nic0    e1000       held", text.c_str());
+  STRCMP_CONTAINS("tty     isa-serial  not held  it?leaves\n", text.c_str());
 }
 
 TEST(CliFormat, ShowsEachGuestOnALineAndItsReasonBelow) {
