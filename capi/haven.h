@@ -131,6 +131,18 @@ struct haven_guest_ops {
   int (*drop_output)(void *opaque);
   /* Main thread: CPU time that the vCPUs have used so far, nanoseconds; 0: not known. */
   uint64_t (*cpu_ns)(void *opaque);
+  /* Main thread: what the guest does, an enum haven_run. */
+  int (*run_state)(void *opaque);
+};
+
+enum haven_run {
+  HAVEN_RUN_UNKNOWN = 0,
+  HAVEN_RUN_RUNNING = 1,
+  HAVEN_RUN_PAUSED = 2,    /* by an administrator */
+  HAVEN_RUN_IO_ERROR = 3,  /* it waits for its disk to be mended */
+  HAVEN_RUN_PANICKED = 4,
+  HAVEN_RUN_WATCHDOG = 5,  /* its watchdog has stopped it */
+  HAVEN_RUN_OTHER = 6
 };
 
 /* Parts of the memory encoder that work; fewer than all for comparisons. */

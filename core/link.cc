@@ -35,6 +35,7 @@ Result<std::unique_ptr<Link>> Link::Connect(const std::string& host, const std::
 Status Link::Send(wire::Type type, Epoch epoch, std::span<const ByteSpan> parts) {
   wire::Header header;
   header.type = type;
+  header.optional = wire::IsOptional(type);
   header.epoch = epoch;
   std::vector<iovec> iov(1);
   size_t body_bytes = 0;

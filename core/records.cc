@@ -79,6 +79,7 @@ const char* TypeName(Type type) {
     case Type::kHandOver: return "HAND_OVER";
     case Type::kStore: return "STORE";
     case Type::kStoreReply: return "STORE_REPLY";
+    case Type::kLiveness: return "LIVENESS";
     case Type::kDiskWrite: return "DISK_WRITE";
     case Type::kDiskZero: return "DISK_ZERO";
     case Type::kDiskDiscard: return "DISK_DISCARD";
@@ -355,6 +356,25 @@ Result<Heartbeat> DecodeHeartbeat(ByteSpan in) {
   heartbeat.echo_us = r.U64();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "HEARTBEAT"));
   return heartbeat;
+}
+
+Bytes Encode(const Liveness& liveness) {
+  Bytes out;
+  ByteWriter w(out);
+  w.U32(liveness.stalled_ms);
+  w.U16(static_cast<uint16_t>(liveness.run));
+  return out;
+}
+
+Result<Liveness> DecodeLiveness(ByteSpan in) {
+  ByteReader r(in);
+  Liveness liveness;
+  liveness.stalled_ms = r.U32();
+  const uint16_t run = r.U16();
+  HAVEN_RETURN_IF_ERROR(CheckEnd(r, "LIVENESS"));
+  // A later version may know more of them.
+  liveness.run = run <= kMostGuestRun ? static_cast<GuestRun>(run) : GuestRun::kOther;
+  return liveness;
 }
 
 Bytes Encode(const Committed& committed) {

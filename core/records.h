@@ -116,6 +116,12 @@ struct Heartbeat {
   uint64_t echo_us = 0;  ///< newest sent_us seen from the receiver, 0 if none
 };
 
+/// LIVENESS: what a primary's heartbeat does not say.
+struct Liveness {
+  uint32_t stalled_ms = 0;  ///< for how long its main thread has got nowhere
+  GuestRun run = GuestRun::kUnknown;
+};
+
 /// COMMITTED, with the feature EPOCH_FIGURES; without it the body is empty.
 struct Committed {
   uint64_t decode_us = 0;  ///< what the backup took to decode this epoch's PAGES
@@ -176,6 +182,7 @@ Bytes Encode(const LayoutReply&);
 Bytes Encode(const Store&);
 Bytes Encode(const StoreReply&);
 Bytes Encode(const Heartbeat&);
+Bytes Encode(const Liveness&);
 Bytes Encode(const Committed&);
 Bytes Encode(const GoodbyeBody&);
 Bytes Encode(const DiskRequest&);  ///< without the data
@@ -195,6 +202,7 @@ Result<LayoutReply> DecodeLayoutReply(ByteSpan);
 Result<Store> DecodeStore(ByteSpan);
 Result<StoreReply> DecodeStoreReply(ByteSpan);
 Result<Heartbeat> DecodeHeartbeat(ByteSpan);
+Result<Liveness> DecodeLiveness(ByteSpan);
 Result<Committed> DecodeCommitted(ByteSpan);
 Result<GoodbyeBody> DecodeGoodbye(ByteSpan);
 /// @param type  kDiskWrite: `in` ends with exactly `bytes` octets of data;

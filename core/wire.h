@@ -44,6 +44,7 @@ enum class Type : uint16_t {
   kHandOver = 13,
   kStore = 14,
   kStoreReply = 15,
+  kLiveness = 24,
   // disk connection
   kDiskWrite = 16,
   kDiskZero = 17,
@@ -55,6 +56,21 @@ enum class Type : uint16_t {
   kDeviceState = 33,
   kEpochEnd = 34,
 };
+
+/// A peer that does not know it passes over it.
+constexpr bool IsOptional(Type type) { return type == Type::kLiveness; }
+
+/// What the guest does, as its device model says. On the wire.
+enum class GuestRun : uint16_t {
+  kUnknown = 0,
+  kRunning = 1,
+  kPaused = 2,    ///< by an administrator
+  kIoError = 3,   ///< it waits for its disk to be mended
+  kPanicked = 4,  ///< its kernel has
+  kWatchdog = 5,  ///< its watchdog has stopped it
+  kOther = 6,
+};
+constexpr uint16_t kMostGuestRun = 6;
 
 /// Which of a session's three connections this is; or a question outside of any session.
 enum class Connection : uint8_t { kControl = 1, kDisk = 2, kMemory = 3, kQuery = 4 };

@@ -157,6 +157,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
   if (key == "disk-ack") return SetDiskAck(guest.disk_ack, value);
   if (key == "create") return SetChoice(guest.create, value, "no", "yes");
   if (key == "on-new-life") return SetChoice(guest.discard_on_new_life, value, "ask", "discard");
+  if (key == "on-stuck") return SetChoice(guest.take_over_stuck, value, "tell", "take-over");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
   if (key.compare(0, strlen(kDiskPrefix), kDiskPrefix) == 0) return SetDisk(guest, key, value);
   if (key == "ram-region") {
@@ -178,7 +179,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     return number.status();
   }
   return Invalid(
-      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, promote, "
+      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, on-stuck, promote, "
       "deadline-ms, arbiter, memory-limit-mb, share)");
 }
 
@@ -215,6 +216,11 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
                    "that decides which host may run the guest, or write arbiter = none to accept "
                    "that the primary's silence alone decides, so that both copies may run when only "
                    "the network between the hosts has failed");
+  }
+  if (guest.take_over_stuck && guest.arbiter.empty()) {
+    return Invalid("[" + group +
+                   "] on-stuck: take-over needs an arbiter, which makes sure that the primary that hangs does not go on "
+                   "once it moves again");
   }
   config.guests.push_back(std::move(guest));
   return Status::Ok();

@@ -20,6 +20,7 @@ struct GuestConfig {
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
   session::DiskAck disk_ack = session::DiskAck::kReceived;
   bool create = false;               ///< replicas that are missing are made
+  bool take_over_stuck = false;      ///< a primary that hangs counts as lost
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none

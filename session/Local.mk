@@ -28,6 +28,7 @@ libhavenengine_la_SOURCES += \
 	session/harvest_policy.h \
 	session/haven_figures.h \
 	session/heartbeat.cc session/heartbeat.h \
+	session/main_progress.cc session/main_progress.h \
 	session/main_thread.cc session/main_thread.h \
 	session/memory_need.cc session/memory_need.h \
 	session/memory_sender.cc session/memory_sender.h \

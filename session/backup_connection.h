@@ -40,6 +40,8 @@ class BackupConnection : private BackupSession::Events {
                                           std::vector<wire::LayoutReply::Copy>& copies) = 0;
     /// Memory thread.
     virtual void OnCommitted(Epoch epoch) = 0;
+    /// Control thread. @return not Ok: the session is to end as if the primary were lost.
+    virtual Status OnLiveness(const wire::Liveness& liveness) = 0;
     /// Control thread, once and last: the disk and memory threads have ended. If handed_over(), the
     /// primary waits for AnswerHandOver().
     virtual void OnEnded(BackupConnection& connection) = 0;
@@ -100,6 +102,7 @@ class BackupConnection : private BackupSession::Events {
   Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override;
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override;
   void OnCommitted(Epoch epoch) override;
+  Status OnLiveness(const wire::Liveness& liveness) override { return owner_.OnLiveness(liveness); }
   void OnGoodbye(wire::Goodbye reason) override;
 
   void RunDisk();

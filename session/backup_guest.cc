@@ -204,6 +204,13 @@ Status BackupGuest::MakeStore(const BackupConnection& connection, const wire::La
   return Status::Ok();
 }
 
+Status BackupGuest::OnLiveness(const wire::Liveness& liveness) {
+  const std::lock_guard lock(here_.mutex);
+  here_.primary_says = liveness;
+  if (!here_.PrimaryStuck() || !here_.options.take_over_stuck) return Status::Ok();
+  return {StatusCode::kPeerLost, DescribeStuck(liveness)};
+}
+
 void BackupGuest::OnCommitted(Epoch epoch) {
   if (epoch == 1) {
     Status whole = here_.ledger.Whole(epoch);
@@ -255,6 +262,7 @@ void BackupGuest::OnEnded(BackupConnection& connection) {
 
 void BackupGuest::ForgetConnection() {
   here_.connection.reset();
+  here_.primary_says = {};
   here_.changed.notify_all();
 }
 
@@ -359,6 +367,12 @@ BackupStatus BackupGuest::Query() {
   status.message = here_.refusal.empty() ? here_.message
                                          : (here_.message.empty() ? "" : here_.message + "; ") +
                                                "the last primary that came was refused: " + here_.refusal;
+  if (here_.PrimaryStuck()) {
+    status.state = BackupState::kStuck;
+    status.message = DescribeStuck(here_.primary_says);
+  } else if (here_.state == BackupState::kProtecting && status.message.empty()) {
+    status.message = DescribeRun(here_.primary_says.run);
+  }
   status.newer = here_.newer;
   status.failover_ms = here_.failover_ms;
   if (here_.connection) status.primary = here_.connection->peer();

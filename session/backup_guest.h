@@ -72,6 +72,7 @@ class BackupGuest : private BackupConnection::Owner {
   Result<BackupStore*> OnLayout(const BackupConnection& connection, const wire::Layout& layout,
                                 std::vector<wire::LayoutReply::Copy>& copies) override;
   void OnCommitted(Epoch epoch) override;
+  Status OnLiveness(const wire::Liveness& liveness) override;
   void OnEnded(BackupConnection& connection) override;
 
   void AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello);

@@ -29,6 +29,7 @@ struct BackupGuestOptions {
   DiskAck disk_ack = DiskAck::kReceived;
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
   bool auto_promote = false;
+  bool take_over_stuck = false;  ///< a primary whose device model hangs counts as lost; needs an arbiter
   ArbiterChoice arbiter;  ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;

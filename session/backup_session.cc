@@ -21,6 +21,10 @@ Status BackupSession::OnControl(const Record& record) {
       auto beat = wire::DecodeHeartbeat(record.body);
       return beat.ok() ? Status::Ok() : beat.status();
     }
+    case wire::Type::kLiveness: {
+      auto liveness = wire::DecodeLiveness(record.body);
+      return liveness.ok() ? events_.OnLiveness(liveness.value()) : liveness.status();
+    }
     case wire::Type::kIdentity: return OnIdentity(record);
     case wire::Type::kStore: return OnStore(record);
     case wire::Type::kLayout: return OnLayout(record);

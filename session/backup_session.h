@@ -31,6 +31,8 @@ class BackupSession {
     virtual Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) = 0;
     /// Memory thread. The epoch is committed; the primary knows it or will never.
     virtual void OnCommitted(Epoch epoch) = 0;
+    /// Control thread. @return not Ok: the session is to end.
+    virtual Status OnLiveness(const wire::Liveness& liveness) = 0;
     /// Control thread. The primary ends protection.
     virtual void OnGoodbye(wire::Goodbye reason) = 0;
   };

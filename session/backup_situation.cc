@@ -4,6 +4,13 @@
 #include <utility>
 
 namespace haven::session {
+namespace {
+
+/// For how many of the backup's deadlines the primary's main thread may get nowhere.
+constexpr int kStuckDeadlines = 5;
+
+}  // namespace
+
 BackupSituation::BackupSituation(BackupGuestOptions options_in, Activator& activator_in)
     : options(std::move(options_in)),
       activator(activator_in),
@@ -31,6 +38,11 @@ bool BackupSituation::HoldsCheckpoint() const {
          (state == BackupState::kPrimaryLost || state == BackupState::kPromoting || state == BackupState::kFailed);
 }
 
+bool BackupSituation::PrimaryStuck() const {
+  return connection && state == BackupState::kProtecting &&
+         milliseconds(primary_says.stalled_ms) >= kStuckDeadlines * options.deadline;
+}
+
 void BackupSituation::StandDown(const std::string& why) {
   if (!listening || heard) return;
   heard = true;
@@ -44,6 +56,25 @@ Status BackupSituation::RefuseIfPrimaryAlone() const {
   if (record.value().primary_alone_s == 0) return Status::Ok();
   return Refused("the primary of guest " + options.name + " runs it without a backup since " +
                  DescribeTime(record.value().primary_alone_s) + "; end it there first, then say --force");
+}
+
+std::string DescribeStuck(const wire::Liveness& liveness) {
+  return "the primary answers, but its device model has made no progress for " +
+         std::to_string(liveness.stalled_ms / 1000) +
+         " s, and takes no checkpoints: a disk of the guest, or what it is on, may hang";
+}
+
+std::string DescribeRun(wire::GuestRun run) {
+  switch (run) {
+    case wire::GuestRun::kUnknown:
+    case wire::GuestRun::kRunning: return "";
+    case wire::GuestRun::kPaused: return "the guest is paused by an administrator";
+    case wire::GuestRun::kIoError: return "the guest has stopped on an error of its disk";
+    case wire::GuestRun::kPanicked: return "the guest's kernel has panicked";
+    case wire::GuestRun::kWatchdog: return "the guest was stopped by its watchdog";
+    case wire::GuestRun::kOther: return "the guest does not run";
+  }
+  return "";
 }
 
 }  // namespace haven::session

@@ -33,6 +33,8 @@ struct BackupSituation {
   bool HasCommitted() const { return store && store->committed() != kSyncEpoch; }
   /// ... and that is what a primary is told of: no session writes to it.
   bool HoldsCheckpoint() const;
+  /// It answers, but takes no checkpoints, since its main thread gets nowhere.
+  bool PrimaryStuck() const;
   /// A session must not begin then.
   bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0 || deciding; }
   /// Reads the record: what a primary was told outlives this program.
@@ -55,6 +57,7 @@ struct BackupSituation {
   std::shared_ptr<BackupConnection> connection;  ///< of the session that is there; nullptr: none
   /// While `connection` has a store, it is this one, and its threads use it without the lock.
   std::unique_ptr<BackupStore> store;
+  wire::Liveness primary_says;  ///< of the session that is there
   wire::Token token{};       ///< of the session that the store, or what is booted, came from
   int failovers_wanted = 0;  ///< persons who wait for one
   /// A promotion waits whether the primary is heard of. Set when the session ends, taken back by the thread that
@@ -65,6 +68,11 @@ struct BackupSituation {
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
 };
+
+/// For people.
+std::string DescribeStuck(const wire::Liveness& liveness);
+/// Empty when there is nothing to say.
+std::string DescribeRun(wire::GuestRun run);
 
 }  // namespace haven::session
 

@@ -10,6 +10,7 @@ const char* BackupStateName(BackupState state) {
     case BackupState::kWaiting: return "waiting";
     case BackupState::kSyncing: return "syncing";
     case BackupState::kProtecting: return "protecting";
+    case BackupState::kStuck: return "stuck";
     case BackupState::kPrimaryLost: return "primary-lost";
     case BackupState::kPromoting: return "promoting";
     case BackupState::kPromoted: return "promoted";

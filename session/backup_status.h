@@ -13,6 +13,7 @@ enum class BackupState {
   kWaiting,      ///< no primary
   kSyncing,      ///< first copy; a failover is not possible
   kProtecting,   ///< has a committed checkpoint, the primary answers
+  kStuck,        ///< ... but takes no checkpoints: only in what is shown
   kPrimaryLost,  ///< has a committed checkpoint, the primary is silent or gone
   kPromoting,
   kPromoted,  ///< the guest runs here

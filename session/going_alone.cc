@@ -53,6 +53,8 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         const bool again = facts.arbiter == LossFacts::Arbiter::kUnknown;
         say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + (again ? by_arbiter : end));
         if (again && stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
+        // Who cannot act must not win: a hung disk keeps the main thread.
+        if (!main_.Call([] {})) return std::nullopt;
         facts.arbiter = AskTheArbiter(
             session, [this] { return stop_.IsSet(); }, by_arbiter);
         said = by_arbiter;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/status.h"
+#include "core/wire.h"
 #include "memrep/page_snapshot.h"
 #include "netrep/output_buffer.h"
 #include "session/primary_status.h"
@@ -37,6 +38,8 @@ class Guest {
   /// @return whether Stop() may follow at once; if not, the session is told by
   ///         PrimarySession::GuestReady(). kTryAgain as Stop().
   virtual Result<bool> MakeReady() { return true; }
+  /// What it does. kUnknown: the device model does not say.
+  virtual wire::GuestRun RunState() { return wire::GuestRun::kUnknown; }
   /// CPU time that its vCPUs have used so far; none: not known.
   virtual std::optional<microseconds> CpuTime() { return std::nullopt; }
   /// Lets requests in flight finish while the guest runs on. Stop() follows.

@@ -16,8 +16,8 @@ milliseconds HeartbeatDeadline(milliseconds own, uint32_t peer_ms) {
   return std::min(own, std::max(kSmallestDeadline, milliseconds(peer_ms)));
 }
 
-Heartbeat::Heartbeat(Link& link, milliseconds deadline)
-    : link_(link), thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); }) {}
+Heartbeat::Heartbeat(Link& link, milliseconds deadline, std::function<wire::Liveness()> look)
+    : link_(link), look_(std::move(look)), thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); }) {}
 
 Heartbeat::~Heartbeat() {
   {
@@ -35,6 +35,7 @@ void Heartbeat::Run(milliseconds period) {
     auto now = link_.clock().Now().time_since_epoch();
     wire::Heartbeat beat{static_cast<uint64_t>(std::chrono::duration_cast<microseconds>(now).count()), 0};
     bool alive = link_.Send(wire::Type::kHeartbeat, kSyncEpoch, wire::Encode(beat)).ok();
+    if (alive && look_) alive = link_.Send(wire::Type::kLiveness, kSyncEpoch, wire::Encode(look_())).ok();
     lock.lock();
     if (!alive) return;
     link_.clock().WaitFor(wake_, lock, period, [this] { return stopping_; });

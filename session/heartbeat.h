@@ -2,8 +2,11 @@
 #ifndef HAVEN_SESSION_HEARTBEAT_H
 #define HAVEN_SESSION_HEARTBEAT_H
 
-#include "core/threads.h"
+#include <functional>
+
 #include "core/link.h"
+#include "core/records.h"
+#include "core/threads.h"
 
 namespace haven::session {
 
@@ -14,13 +17,15 @@ namespace haven::session {
 class Heartbeat {
  public:
   /// @param link  outlives this; the time is its clock's.
-  Heartbeat(Link& link, milliseconds deadline);
+  /// @param look  on the thread: what a primary says besides; none: nothing.
+  Heartbeat(Link& link, milliseconds deadline, std::function<wire::Liveness()> look = nullptr);
   ~Heartbeat();
 
  private:
   void Run(milliseconds period);
 
   Link& link_;
+  const std::function<wire::Liveness()> look_;
   Mutex mutex_;
   Condition wake_;
   bool stopping_ = false;

@@ -38,7 +38,8 @@ Status PrimaryConnection::Open(ConnectionEnd& end) {
   if (!links.ok()) return links.status();
   links_ = std::move(links.value());
   heartbeat_ =
-      std::make_unique<Heartbeat>(*links_->control, HeartbeatDeadline(options_.deadline, links_->backup_deadline_ms));
+      std::make_unique<Heartbeat>(*links_->control, HeartbeatDeadline(options_.deadline, links_->backup_deadline_ms),
+                                  [this] { return events_.Look(); });
   return Status::Ok();
 }
 

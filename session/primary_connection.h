@@ -47,6 +47,8 @@ class PrimaryConnection {
     virtual void OnCommitted(Epoch epoch) = 0;
     /// Control thread. The first epoch was committed, and the driver knows it.
     virtual void OnProtected() = 0;
+    /// The thread of heartbeats.
+    virtual wire::Liveness Look() = 0;
   };
 
   PrimaryConnection(const ConnectOptions& options, blkrep::DiskReplicator& disks, Events& events, CpuTime& cpu);

@@ -39,6 +39,7 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
       guest_(guest),
       ledger_(PlaceOf(options_, disks), options_.life),
       main_(guest),
+      progress_(main_, guest, clock_),
       disks_(std::move(disks)),
       workers_(options_.threads),
       gate_(guest, options_.output_limit_bytes),

@@ -8,6 +8,7 @@
 
 #include "session/epoch_loop.h"
 #include "session/going_alone.h"
+#include "session/main_progress.h"
 
 namespace haven::session {
 
@@ -47,6 +48,7 @@ class PrimarySession : private PrimaryConnection::Events {
  private:
   void OnCommitted(Epoch epoch) override;
   void OnProtected() override;
+  wire::Liveness Look() override { return progress_.Look(); }
 
   /// For each disk, whether all of it is to be sent; once the backup has said so.
   using CopyAll = std::optional<std::vector<bool>>;
@@ -72,6 +74,7 @@ class PrimarySession : private PrimaryConnection::Events {
   wire::Layout layout_;
   PrimaryLedger ledger_;
   MainThread main_;
+  MainProgress progress_;  ///< thread of heartbeats
   blkrep::DiskReplicator disks_;
   memrep::WorkerPool workers_;  ///< of the checkpointer in the pause, else of the encoder
   OutputGate gate_;

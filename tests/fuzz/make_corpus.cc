@@ -52,6 +52,7 @@ void Records() {
   SaveRecord(Type::kStore, "store", wire::Encode(wire::Store{{1, 2, 3}}));
   SaveRecord(Type::kStoreReply, "store_reply", wire::Encode(wire::StoreReply{{4, 5, 6}, 65536, 32768, 16384}));
   SaveRecord(Type::kHeartbeat, "heartbeat", wire::Encode(wire::Heartbeat{1, 2}));
+  SaveRecord(Type::kLiveness, "liveness", wire::Encode(wire::Liveness{7000, wire::GuestRun::kIoError}));
   SaveRecord(Type::kCommitted, "committed", wire::Encode(wire::Committed{1200, 800}));
   SaveRecord(Type::kGoodbye, "goodbye", wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect}));
   Bytes write = wire::Encode(wire::DiskRequest{9, 1, wire::kDiskSync, 512, 4});

@@ -52,6 +52,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
     case Type::kStore: CheckSame(wire::DecodeStore(body), body); break;
     case Type::kStoreReply: CheckSame(wire::DecodeStoreReply(body), body); break;
     case Type::kHeartbeat: CheckSame(wire::DecodeHeartbeat(body), body); break;
+    case Type::kLiveness:
+      if (auto liveness = wire::DecodeLiveness(body);
+          !liveness.ok() || liveness.value().run != wire::GuestRun::kOther) {
+        CheckSame(liveness, body);
+      }
+      break;
     case Type::kCommitted: CheckSame(wire::DecodeCommitted(body), body); break;
     case Type::kGoodbye: CheckSame(wire::DecodeGoodbye(body), body); break;
     case Type::kDiskWrite:

@@ -78,6 +78,7 @@ class Backup : private BackupSession::Events {
   }
   void OnCommitted(Epoch epoch) override { HAVEN_ASSERT(epoch == store_->image().epoch()); }
   void OnGoodbye(wire::Goodbye) override {}
+  Status OnLiveness(const wire::Liveness&) override { return Status::Ok(); }
 
   std::string folder_;
   memrep::PageStores page_stores_{8};

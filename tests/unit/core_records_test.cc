@@ -62,6 +62,7 @@ const char kLayoutReply[] = "02000000 01 02";
 const char kStore[] = "303132333435363738393a3b3c3d3e3f";
 const char kStoreReply[] = "404142434445464748494a4b4c4d4e4f 00000100 00800000 00400000";
 const char kHeartbeat[] = "0807060504030201 1817161514131211";
+const char kLiveness[] = "04030201 0300";
 const char kCommitted[] = "b004000000000000 2003000000000000";
 const char kGoodbye[] = "0200";
 const char kDiskWrite[] = "0900000000000000 01000000 01000000 0002000000000000 0400000000000000 deadbeef";
@@ -199,6 +200,16 @@ TEST(Records, HeartbeatHasTheDocumentsOctets) {
   CHECK(decoded.value().sent_us == 0x0102030405060708);
   CHECK(decoded.value().echo_us == 0x1112131415161718);
   CheckExact("HEARTBEAT", FromHex(kHeartbeat), DecodeHeartbeat);
+}
+
+TEST(Records, LivenessHasTheDocumentsOctets) {
+  CheckGolden(kLiveness, Encode(Liveness{0x01020304, GuestRun::kIoError}));
+  auto decoded = DecodeLiveness(FromHex(kLiveness));
+  HAVEN_CHECK_OK(decoded.status());
+  CHECK_EQUAL(0x01020304, decoded.value().stalled_ms);
+  CHECK(decoded.value().run == GuestRun::kIoError);
+  CheckExact("LIVENESS", FromHex(kLiveness), DecodeLiveness);
+  CHECK(DecodeLiveness(FromHex("04030201 0700")).value().run == GuestRun::kOther);
 }
 
 TEST(Records, CommittedHasTheDocumentsOctets) {

@@ -95,6 +95,12 @@ TEST(HavendConfig, RefusesPlainTcpUnlessTheAdministratorSaysSo) {
 }
 
 TEST(HavendConfig, RefusesAutomaticPromotionWithoutAWordAboutTheArbiter) {
+  STRCMP_CONTAINS("on-stuck: take-over needs an arbiter", GuestErrorOf("on-stuck = take-over").c_str());
+  STRCMP_CONTAINS("on-stuck: take-over needs an arbiter", GuestErrorOf("on-stuck = take-over\narbiter = none").c_str());
+  CHECK_TRUE(ParseConfig(std::string(kHead) + kGuest + "on-stuck = take-over\narbiter = /bin/true\n", "h.conf")
+                 .value()
+                 .guests[0]
+                 .take_over_stuck);
   std::string error = GuestErrorOf("promote = auto");
   ExpectContains(error, "[guest web1] arbiter: is missing");
   ExpectContains(error, "arbiter = none");

@@ -28,6 +28,10 @@ class RecordingOwner : public BackupConnection::Owner {
     return refused;
   }
   void OnCommitted(Epoch) override {}
+  Status OnLiveness(const wire::Liveness& says) override {
+    liveness = says;
+    return Status::Ok();
+  }
   void OnEnded(BackupConnection& connection) override {
     ended++;
     end = connection.end();
@@ -40,6 +44,7 @@ class RecordingOwner : public BackupConnection::Owner {
   Status identity, runs_here;  ///< what it answers
   const Status refused{StatusCode::kRefused, "there is no store"};
 
+  wire::Liveness liveness;
   int ended = 0;
   Status end;
   std::optional<wire::Goodbye> goodbye;

@@ -252,6 +252,40 @@ TEST(BackupGuest, DoesNotTakeAPrimaryForLostThatSaysSomethingInEachDeadline) {
   CHECK_EQUAL(2, session->control.Next().header.epoch);
 }
 
+TEST(BackupGuest, SaysThatAPrimaryIsStuckAndThatItMovesAgain) {
+  pair.backup_options.deadline = milliseconds(1000);
+  pair.StartBackup();
+  auto session = Committed(1);
+  const auto says = [&](uint32_t stalled_ms, wire::GuestRun run, BackupState state, const std::string& message) {
+    HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kLiveness, 0, wire::Encode(wire::Liveness{stalled_ms, run})));
+    CHECK(Eventually([&] {
+      const auto now = pair.backup->Query();
+      return now.state == state && now.message.find(message) != std::string::npos;
+    }));
+  };
+  says(0, wire::GuestRun::kIoError, BackupState::kProtecting, "stopped on an error of its disk");
+  says(4999, wire::GuestRun::kPaused, BackupState::kProtecting, "paused by an administrator");
+  says(5000, wire::GuestRun::kRunning, BackupState::kStuck, "no progress for 5 s");
+  says(0, wire::GuestRun::kRunning, BackupState::kProtecting, "");
+  CHECK_EQUAL(0, pair.backup->Query().message.size());
+  session->SendEpoch(2);
+  CHECK_EQUAL(2, session->control.Next().header.epoch);
+}
+
+TEST(BackupGuest, TakesOverFromAPrimaryThatIsStuckIfItMayAndTheArbiterLetsIt) {
+  pair.backup_options.deadline = milliseconds(1000);
+  pair.backup_options.auto_promote = pair.backup_options.take_over_stuck = true;
+  pair.backup_options.arbiter = pair.Arbiter("exit 0");
+  pair.StartBackup();
+  auto session = Committed(1);
+  const wire::Liveness nearly{4999, wire::GuestRun::kRunning}, stuck{5000, wire::GuestRun::kRunning};
+  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kLiveness, 0, wire::Encode(nearly)));
+  session->SendEpoch(2);
+  CHECK_EQUAL(2, session->control.Next().header.epoch);
+  HAVEN_CHECK_OK(session->control.link.Send(wire::Type::kLiveness, 0, wire::Encode(stuck)));
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+}
+
 TEST(BackupGuest, PromotesItselfAfterADeadlineOfSilenceAndNotBefore) {
   pair.backup_options.deadline = milliseconds(1000);
   pair.backup_options.auto_promote = true;

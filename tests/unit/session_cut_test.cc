@@ -75,6 +75,7 @@ class PassiveBackup : private BackupSession::Events {
   }
   void OnCommitted(Epoch) override {}
   void OnGoodbye(wire::Goodbye) override {}
+  Status OnLiveness(const wire::Liveness&) override { return Status::Ok(); }
 
   blkrep::test::TempFolder folder_;
   memrep::PageStores page_stores_{64};

@@ -59,6 +59,7 @@ class FakeGuest : public Guest {
   Status SetDirtyLog(bool on) override;
   Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) override;
   Result<bool> MakeReady() override;
+  wire::GuestRun RunState() override { return run_state; }
   Result<bool> Stop() override;
   void Resume() override { running_ = true; }
   Status SaveDeviceState(Bytes& out) override;
@@ -90,6 +91,8 @@ class FakeGuest : public Guest {
   bool running() const { return running_; }
   uint64_t unfinished_writes() const { return unfinished_.load(); }
 
+  /// Set before a Call().
+  std::atomic<wire::GuestRun> run_state{wire::GuestRun::kRunning};
   /// One or the other takes the disk requests and frames; set on the main thread.
   PrimarySession* primary = nullptr;
   blkrep::DiskReplicator* disks = nullptr;

@@ -8,6 +8,7 @@
 #include "session/epoch_history.h"
 #include "session/heartbeat.h"
 #include "session/recent_median.h"
+#include "session/main_progress.h"
 #include "session/main_thread.h"
 #include "session/memory_sender.h"
 #include "tests/unit/blkrep_support.h"
@@ -33,6 +34,32 @@ TEST(MainThread, RunsWhatIsPostedInOrder) {
   CHECK(main.Call([&] { order.push_back(50); }));
   CHECK_EQUAL(51, order.size());
   for (int i = 0; i < 51; i++) CHECK_EQUAL(i, order[i]);
+}
+
+TEST(MainThread, ThatGetsNowhereIsSeenFromOutside) {
+  MainThread main(guest);
+  FakeClock clock;
+  MainProgress progress(main, guest, clock);
+  CHECK_EQUAL(0, progress.Look().stalled_ms);
+  CHECK(main.Call([] {}));  // what was asked for has run before
+  clock.Pass(milliseconds(5000));
+  CHECK_EQUAL(0, progress.Look().stalled_ms);
+  CHECK(main.Call([] {}));
+  std::mutex hangs;
+  std::unique_lock until(hangs);
+  main.Post([&] { std::lock_guard wait(hangs); });
+  CHECK_EQUAL(0, progress.Look().stalled_ms);
+  clock.Pass(milliseconds(3000));
+  CHECK_EQUAL(3000, progress.Look().stalled_ms);
+  clock.Pass(milliseconds(1000));
+  CHECK_EQUAL(4000, progress.Look().stalled_ms);
+  guest.run_state = wire::GuestRun::kIoError;
+  until.unlock();
+  CHECK(main.Call([] {}));
+  const wire::Liveness after = progress.Look();
+  CHECK_EQUAL(0, after.stalled_ms);
+  CHECK(after.run == wire::GuestRun::kIoError);
+  CHECK(main.Call([] {}));
 }
 
 TEST(MainThread, RunsNothingOnceItIsClosed) {
