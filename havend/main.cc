@@ -18,6 +18,7 @@
 #include "havend/daemon.h"
 #include "havend/daemonize.h"
 #include "havend/log.h"
+#include "os/own_limits.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -118,6 +119,8 @@ int Run(const Options& options, const Config& config) {
       return kExitFailed;
     }
   }
+  const os::OwnLimits limits;
+  if (!limits.status().ok()) Log(limits.status().message());
   sigset_t signals = BlockEndSignals();
   auto daemon = Daemon::Start(config);
   if (!daemon.ok()) {

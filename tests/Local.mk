@@ -43,6 +43,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_sharing_test.cc \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
+	tests/unit/os_own_limits_test.cc \
 	tests/unit/os_pid_file_test.cc \
 	tests/unit/os_recorded_spawn_test.cc \
 	tests/unit/os_run_program_test.cc \
