@@ -37,12 +37,14 @@ tests_unit_havend_tests_CPPFLAGS = $(AM_CPPFLAGS) $(CPPUTEST_CFLAGS)
 tests_unit_havend_tests_LDADD = libhavend.la libhavencli.la $(CPPUTEST_LIBS)
 tests_unit_havend_tests_SOURCES = \
 	tests/unit/main.cc \
+	tests/unit/captured_log.h \
 	tests/unit/cli_arguments_test.cc \
 	tests/unit/cli_format_test.cc \
 	tests/unit/cli_guest_query_test.cc \
 	tests/unit/fake_clock.cc \
 	tests/unit/fake_clock.h \
 	tests/unit/havend_config_test.cc \
+	tests/unit/havend_connections_test.cc \
 	tests/unit/havend_control_socket_test.cc \
 	tests/unit/havend_daemon_test.cc \
 	tests/unit/havend_incoming_stream_test.cc \
@@ -54,5 +56,6 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/havend_xl_libxl_stream_test.cc \
 	tests/unit/havend_xl_receiver_test.cc \
 	tests/unit/havend_xl_stream_reader_test.cc \
+	tests/unit/no_threads.h \
 	tests/unit/xen_support.h
 EXTRA_DIST += tests/unit/havend_fake_qemu.py tests/unit/havend_fake_xl.py

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/log.h"
 #include "qmp/line_socket.h"
 
@@ -116,6 +117,15 @@ ControlSocket::~ControlSocket() {
   connections_.reset();
 }
 
+std::string ControlSocket::Answer(const std::string& line) {
+  std::string answer;
+  const Status handled = Guarded([&] {
+    answer = HandleControlLine(target_, line);
+    return Status::Ok();
+  });
+  return handled.ok() ? answer : ErrorAnswer(handled.message());
+}
+
 void ControlSocket::Serve(int fd) {
   qmp::LineSocket socket(fd);
   {
@@ -124,9 +134,12 @@ void ControlSocket::Serve(int fd) {
     open_.insert(fd);
   }
   for (;;) {
-    Result<std::string> line = socket.Read(kIdleTimeout);
-    if (!line.ok()) break;
-    if (!socket.Write(HandleControlLine(target_, line.value())).ok()) break;
+    const Status answered = Guarded([&] {
+      Result<std::string> line = socket.Read(kIdleTimeout);
+      if (!line.ok()) return line.status();
+      return socket.Write(Answer(line.value()));
+    });
+    if (!answered.ok()) break;
   }
   std::lock_guard<std::mutex> lock(mutex_);
   open_.erase(fd);

@@ -51,6 +51,7 @@ class ControlSocket {
  private:
   ControlSocket(std::string path, int listen_fd, ControlTarget& target);
   void Serve(int fd);
+  std::string Answer(const std::string& line);
 
   const std::string path_;
   ControlTarget& target_;

@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/daemon.h"
 #include "havend/daemonize.h"
 #include "havend/log.h"
@@ -104,7 +105,10 @@ void RunUntilSignal(Daemon& daemon, const sigset_t& signals) {
   constexpr timespec kLogPeriod{0, 200 * 1000 * 1000};
   for (;;) {
     int signal = sigtimedwait(&signals, nullptr, &kLogPeriod);
-    daemon.LogChanges();
+    (void)Guarded([&] {
+      daemon.LogChanges();
+      return Status::Ok();
+    });
     if (signal == SIGHUP) Log("SIGHUP: the configuration is read at the start only; restart havend");
     if (signal == SIGTERM || signal == SIGINT) return;
   }

@@ -102,6 +102,7 @@ class BackupConnection : private BackupSession::Events {
   void OnCommitted(Epoch epoch) override;
   void OnGoodbye(wire::Goodbye reason) override;
 
+  Status ReceiveControl();
   void RunDisk();
   void RunMemory();
   /// Control thread: looks for a gap since it was called last.

@@ -94,6 +94,8 @@ class BackupGuest : private BackupConnection::Owner {
   };
   // Control thread of `connection`, which is forgotten. With here_.mutex, which some release:
   Left FinishSession(const BackupConnection& connection);
+  /// What follows a session was broken off, see Thread: the checkpoint that it has left is a person's to start.
+  void GiveUp(const Status& why);
   void ForgetConnection();
   void WaitForAnother(const BackupConnection& connection, const Left& left, std::unique_lock<Mutex> lock);
   void HoldOrPromote(const BackupConnection& connection, const Left& left, AfterSession next,

@@ -66,6 +66,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_outside_test.cc \
 	tests/unit/session_recording.h \
 	tests/unit/session_sharing_test.cc \
+	tests/unit/no_threads.h \
+	tests/unit/session_thrown_test.cc \
 	tests/unit/session_whole_test.cc
 
 # The C interface, from outside of the shared library.
