@@ -152,14 +152,14 @@ const std::map<std::string, Option>& Options() {
       {"--cold", {"failover ", false, Flag(&Arguments::cold, true)}},
       {"--yes", {"failover discard adopt ", false, Flag(&Arguments::yes, true)}},
       {"--qmp", {"protect set status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
-      {"--run-dir", {"protect set status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
+      {"--run-dir", {"protect set status failover unprotect discard adopt reload ", true, Text(&Arguments::run_dir)}},
   };
   return options;
 }
 
 bool IsCommand(const std::string& word) {
   return word == "protect" || word == "set" || word == "status" || word == "failover" || word == "unprotect" ||
-         word == "discard" || word == "adopt";
+         word == "discard" || word == "adopt" || word == "reload";
 }
 
 /// KEY=VALUE of haven set.
@@ -202,6 +202,9 @@ Status CheckGuest(const Arguments& arguments) {
   if (arguments.guest.find('/') != std::string::npos || arguments.guest == "." || arguments.guest == "..") {
     return Invalid("'" + arguments.guest + "' is not the name of a guest");
   }
+  if (arguments.command == "reload") {
+    return arguments.guest.empty() ? Status::Ok() : Invalid("haven reload takes no guest: it is about all of them");
+  }
   if (arguments.guest.empty() && arguments.command != "status") {
     return Invalid("haven " + arguments.command + " needs the name of a guest");
   }
@@ -231,7 +234,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
   Arguments arguments;
   bool given = environment_run_dir != nullptr && *environment_run_dir != '\0';
   arguments.run_dir = given ? environment_run_dir : "/run/haven";
-  if (words.empty()) return Invalid("no command is given (protect, set, status, failover, unprotect, discard, adopt)");
+  if (words.empty()) return Invalid("no command is given (protect, set, status, failover, unprotect, discard, adopt, reload)");
   bool options_end = false;
   for (size_t at = 0; at < words.size(); at++) {
     const std::string& word = words[at];
@@ -245,7 +248,7 @@ Result<Arguments> ParseArguments(const std::vector<std::string>& words, const ch
         return arguments;
       }
       if (!IsCommand(word)) {
-        return Invalid("'" + word + "' is no command (protect, set, status, failover, unprotect, discard, adopt)");
+        return Invalid("'" + word + "' is no command (protect, set, status, failover, unprotect, discard, adopt, reload)");
       }
       arguments.command = word;
     } else if (!options_end && word == "--") {

@@ -15,7 +15,7 @@ constexpr char kDefaultPort[] = "7789";
 
 /// What the command line says.
 struct Arguments {
-  std::string command;  ///< protect, set, status, failover, unprotect, discard, adopt; empty with help or version
+  std::string command;  ///< protect, set, status, failover, unprotect, discard, adopt, reload; empty with help or version
   bool help = false;
   bool version = false;
   std::string guest;  ///< empty: all (status only)

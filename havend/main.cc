@@ -107,9 +107,8 @@ void RunUntilSignal(Daemon& daemon, const sigset_t& signals) {
     int signal = sigtimedwait(&signals, nullptr, &kLogPeriod);
     (void)Guarded([&] {
       daemon.LogChanges();
-      return Status::Ok();
+      return signal == SIGHUP ? daemon.Reload().status() : Status::Ok();  // which logs what came of it
     });
-    if (signal == SIGHUP) Log("SIGHUP: the configuration is read at the start only; restart havend");
     if (signal == SIGTERM || signal == SIGINT) return;
   }
 }
