@@ -11,6 +11,7 @@
 
 #include "capi/report.h"
 #include "capi/state_dir.h"
+#include "core/guarded.h"
 #include "core/random_token.h"
 #include "os/memory_left.h"
 #include "session/memory_need.h"
@@ -23,6 +24,7 @@ namespace blkrep = haven::blkrep;
 
 struct haven_buffer {
   haven::Bytes& bytes;
+  Status status;  ///< whether all of it could be kept
 };
 
 namespace {
@@ -104,8 +106,9 @@ class CGuest : public session::Guest {
   haven::Result<bool> Stop() override { return StopResult(ops_.stop(opaque_)); }
   void Resume() override { ops_.resume(opaque_); }
   Status SaveDeviceState(haven::Bytes& out) override {
-    haven_buffer buffer{out};
-    return FromErrno(ops_.save_device_state(opaque_, &buffer), "cannot save the device state");
+    haven_buffer buffer{out, {}};
+    HAVEN_RETURN_IF_ERROR(FromErrno(ops_.save_device_state(opaque_, &buffer), "cannot save the device state"));
+    return buffer.status.With("cannot save the device state");
   }
   void SendFrame(const haven::netrep::Frame& frame) override {
     ops_.send_frame(opaque_, frame.nic, frame.flags, frame.data.get(), frame.bytes);
@@ -308,8 +311,12 @@ void haven_session_query(haven_session* s, haven_status* status) {
 }
 
 void haven_buffer_append(haven_buffer* buffer, const void* data, size_t bytes) {
+  if (!buffer->status.ok()) return;
   auto* octets = static_cast<const uint8_t*>(data);
-  buffer->bytes.insert(buffer->bytes.end(), octets, octets + bytes);
+  buffer->status = haven::Guarded([&] {
+    buffer->bytes.insert(buffer->bytes.end(), octets, octets + bytes);
+    return Status::Ok();
+  });
 }
 
 int haven_disk_write(haven_session* s, uint32_t disk, uint64_t offset, uint64_t bytes, const iovec* iov, int iov_count,

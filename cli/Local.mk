@@ -13,6 +13,7 @@ libhavencli_la_SOURCES = \
 	cli/mode_arguments.cc cli/mode_arguments.h \
 	cli/numbers.h \
 	cli/protect.cc \
+	cli/reload.cc \
 	cli/set.cc \
 	cli/status.cc
 

@@ -152,13 +152,14 @@ const std::map<std::string, Option>& Options() {
       {"--cold", {"failover ", false, Flag(&Arguments::cold, true)}},
       {"--yes", {"failover discard adopt ", false, Flag(&Arguments::yes, true)}},
       {"--qmp", {"check protect set status unprotect discard adopt ", true, Text(&Arguments::qmp)}},
-      {"--run-dir", {"check protect set status failover unprotect discard adopt ", true, Text(&Arguments::run_dir)}},
+      {"--run-dir",
+       {"check protect set status failover unprotect discard adopt reload ", true, Text(&Arguments::run_dir)}},
   };
   return options;
 }
 
-constexpr const char* kCommands[] = {"check",    "protect",   "set",     "status",
-                                     "failover", "unprotect", "discard", "adopt"};
+constexpr const char* kCommands[] = {"check",     "protect", "set",   "status", "failover",
+                                     "unprotect", "discard", "adopt", "reload"};
 
 bool IsCommand(const std::string& word) {
   return std::find(std::begin(kCommands), std::end(kCommands), word) != std::end(kCommands);
@@ -209,6 +210,9 @@ Status ParseOption(const std::vector<std::string>& words, size_t& at, Arguments&
 Status CheckGuest(const Arguments& arguments) {
   if (arguments.guest.find('/') != std::string::npos || arguments.guest == "." || arguments.guest == "..") {
     return Invalid("'" + arguments.guest + "' is not the name of a guest");
+  }
+  if (arguments.command == "reload") {
+    return arguments.guest.empty() ? Status::Ok() : Invalid("haven reload takes no guest: it is about all of them");
   }
   if (arguments.guest.empty() && arguments.command != "status") {
     return Invalid("haven " + arguments.command + " needs the name of a guest");

@@ -18,6 +18,7 @@ Status ShowStatus(const Arguments& arguments);
 Status Failover(const Arguments& arguments);
 Status Discard(const Arguments& arguments);
 Status Adopt(const Arguments& arguments);
+Status Reload(const Arguments& arguments);
 
 /// Says what is about to be lost, and asks unless --yes. @return kRefused when it is not confirmed.
 Status Confirm(const Arguments& arguments, const std::string& what);

@@ -17,6 +17,7 @@ constexpr char kAll[] =
     "On the host that keeps the copy:\n"
     "  haven failover GUEST             run the guest here (--planned: hand it over;\n"
     "                                   --cold: boot it from its replicas)\n"
+    "  haven reload                     have havend read its configuration again\n"
     "On both:\n"
     "  haven status [GUEST]             show what is protected, and how well\n"
     "  haven discard GUEST              throw away the copy on this host\n"
@@ -132,6 +133,12 @@ constexpr char kAdopt[] =
     "\n"
     "      --yes                  do not ask\n";
 
+constexpr char kReload[] =
+    "Usage: haven reload [OPTIONS]\n"
+    "Has havend read its configuration again: guests are added, removed and replaced. A guest\n"
+    "that has a session, holds a checkpoint or runs here stays as it is, and is named.\n"
+    "\n";
+
 constexpr char kUnprotect[] =
     "Usage: haven unprotect GUEST [OPTIONS]\n"
     "Ends the protection of a guest that runs here. The guest goes on.\n"
@@ -147,6 +154,7 @@ std::string HelpText(const std::string& command) {
   if (command == "discard") return std::string(kDiscard) + kQmp + kRunDir;
   if (command == "adopt") return std::string(kAdopt) + kQmp + kRunDir;
   if (command == "failover") return std::string(kFailover) + kRunDir;
+  if (command == "reload") return std::string(kReload) + kRunDir;
   if (command == "unprotect") return std::string(kUnprotect) + kQmp + kRunDir;
   return kAll;
 }

@@ -28,6 +28,7 @@ Status Run(const Arguments& arguments) {
   if (arguments.command == "failover") return Failover(arguments);
   if (arguments.command == "discard") return Discard(arguments);
   if (arguments.command == "adopt") return Adopt(arguments);
+  if (arguments.command == "reload") return Reload(arguments);
   return ShowStatus(arguments);
 }
 

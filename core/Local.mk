@@ -9,6 +9,7 @@ libhavenengine_la_SOURCES = \
 	core/crc32c.cc core/crc32c.h \
 	core/epoch.h \
 	core/failpoint.cc core/failpoint.h \
+	core/guarded.cc core/guarded.h \
 	core/host_boot.cc core/host_boot.h \
 	core/lineage.cc core/lineage.h \
 	core/link.cc core/link.h \

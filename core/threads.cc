@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "core/threads.h"
 
+#include <system_error>
+
 #include "core/assert.h"
+#include "core/guarded.h"
 #include "core/scheduler.h"
 
 namespace haven {
@@ -56,11 +59,26 @@ bool Condition::wait_for(Lock& lock, std::chrono::milliseconds duration) {
 
 void Condition::NotifyScheduled(bool all) noexcept { internal::scheduler->Notify(*this, all); }
 
-Thread::Thread(std::function<void()> run) {
+Thread::Thread(std::function<void()> run, std::function<void(const Status&)> failed) {
+  auto guarded = [run = std::move(run), failed = std::move(failed)] {
+    const Status thrown = Guarded([&] {
+      run();
+      return Status::Ok();
+    });
+    if (thrown.ok()) return;
+    (void)Guarded([&] {
+      failed(thrown);
+      return Status::Ok();
+    });
+  };
   if (internal::scheduler != nullptr) {
-    scheduled_ = internal::scheduler->Start(std::move(run));
-  } else {
-    thread_ = std::thread(std::move(run));
+    scheduled_ = internal::scheduler->Start(std::move(guarded));
+    return;
+  }
+  try {
+    thread_ = std::thread(std::move(guarded));
+  } catch (const std::system_error& e) {
+    throw std::system_error(e.code(), "cannot start a thread");
   }
 }
 

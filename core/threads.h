@@ -10,6 +10,8 @@
 #include <mutex>
 #include <thread>
 
+#include "core/status.h"
+
 namespace haven {
 
 // What the engine's threads are, lock and wait with; the engine names no others. They are the standard
@@ -91,7 +93,7 @@ class Condition {
   std::condition_variable condition_;
 };
 
-/// As std::thread: joined before its end, or the program is ended.
+/// As std::thread: joined before its end, or the program is ended. No exception leaves it.
 class Thread {
  public:
   /// How a thread that a Scheduler runs is waited for.
@@ -102,7 +104,11 @@ class Thread {
   };
 
   Thread() noexcept = default;
-  explicit Thread(std::function<void()> run);
+  /// @param run     its work.
+  /// @param failed  called on it when that threw, last, with what it was: ends what the work is a part of, and no
+  ///                more. If this throws, too, the thread has ended without a word.
+  /// Throws std::system_error when there is no room for another thread.
+  Thread(std::function<void()> run, std::function<void(const Status&)> failed);
   Thread(Thread&&) noexcept = default;
   Thread& operator=(Thread&& other) noexcept;
   ~Thread();

@@ -7,11 +7,14 @@ libhavend_la_SOURCES = \
 	havend/control_socket.cc havend/control_socket.h \
 	havend/daemon.cc havend/daemon.h \
 	havend/daemonize.cc havend/daemonize.h \
+	havend/guest_table.cc havend/guest_table.h \
 	havend/incoming_stream.cc havend/incoming_stream.h \
 	havend/listener.cc havend/listener.h \
 	havend/log.cc havend/log.h \
 	havend/qemu_arguments.cc havend/qemu_arguments.h \
 	havend/qemu_process.cc havend/qemu_process.h \
+	havend/reload.cc havend/reload.h \
+	havend/served_guest.cc havend/served_guest.h \
 	havend/waiting_qemu.cc havend/waiting_qemu.h
 
 sbin_PROGRAMS += havend/havend
@@ -37,12 +40,14 @@ tests_unit_havend_tests_CPPFLAGS = $(AM_CPPFLAGS) $(CPPUTEST_CFLAGS)
 tests_unit_havend_tests_LDADD = libhavend.la libhavencli.la $(CPPUTEST_LIBS)
 tests_unit_havend_tests_SOURCES = \
 	tests/unit/main.cc \
+	tests/unit/captured_log.h \
 	tests/unit/cli_arguments_test.cc \
 	tests/unit/cli_format_test.cc \
 	tests/unit/cli_guest_query_test.cc \
 	tests/unit/fake_clock.cc \
 	tests/unit/fake_clock.h \
 	tests/unit/havend_config_test.cc \
+	tests/unit/havend_connections_test.cc \
 	tests/unit/havend_control_socket_test.cc \
 	tests/unit/havend_daemon_test.cc \
 	tests/unit/havend_incoming_stream_test.cc \
@@ -50,9 +55,14 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/havend_qemu_arguments_test.cc \
 	tests/unit/havend_qemu_process_test.cc \
 	tests/unit/havend_qmp_client_test.cc \
+	tests/unit/havend_reload_test.cc \
 	tests/unit/havend_xl_domain_config_test.cc \
 	tests/unit/havend_xl_libxl_stream_test.cc \
 	tests/unit/havend_xl_receiver_test.cc \
 	tests/unit/havend_xl_stream_reader_test.cc \
+	tests/unit/no_threads.h \
+	tests/unit/session_fakes.cc \
+	tests/unit/session_fakes.h \
+	tests/unit/session_pair.h \
 	tests/unit/xen_support.h
 EXTRA_DIST += tests/unit/havend_fake_qemu.py tests/unit/havend_fake_xl.py

@@ -250,47 +250,50 @@ Status ParseHavend(GKeyFile* keys, Config& config) {
   return Status::Ok();
 }
 
+/// Where in the text things are, which GKeyFile does not say.
+struct Lines {
+  std::map<std::string, int> of;  ///< "[group]" and "[group] key" -> the number of its line
+  int unreadable = 0;             ///< the first line that is nothing; 0: there is none
+  Status duplicate = Status::Ok();
+};
+
 /// GKeyFile silently takes the last of two equal keys and joins equal groups.
-Status RefuseDuplicates(const std::string& text) {
-  std::istringstream lines(text);
+Lines LinesOf(const std::string& text) {
+  Lines lines;
+  std::istringstream in(text);
   std::string line, group;
-  std::set<std::string> seen;
-  for (int number = 1; std::getline(lines, line); number++) {
+  for (int number = 1; std::getline(in, line); number++) {
     line.erase(0, line.find_first_not_of(" \t"));
     if (line.empty() || line[0] == '#') continue;
     size_t equals = line.find('=');
     std::string what;
     if (line[0] == '[') {
       what = group = line.substr(0, line.find(']') + 1);
-    } else if (equals != std::string::npos) {
+    } else if (equals != std::string::npos && !group.empty()) {
       std::string key = line.substr(0, equals);
       key.erase(key.find_last_not_of(" \t") + 1);
       what = group + " " + key;
     } else {
+      if (lines.unreadable == 0) lines.unreadable = number;
       continue;
     }
-    if (!seen.insert(what).second) {
-      return Invalid("line " + std::to_string(number) + ": " + what + " is given a second time");
+    if (!lines.of.emplace(what, number).second && lines.duplicate.ok()) {
+      lines.duplicate = Invalid("line " + std::to_string(number) + ": " + what + " is given a second time");
     }
   }
-  return Status::Ok();
+  return lines;
 }
 
-/// Two guests that write one disk would destroy it.
-Status CheckTogether(const Config& config) {
-  std::map<std::string, std::string> users;
-  for (const GuestConfig& guest : config.guests) {
-    if (config.QmpPath(guest).size() >= sizeof(sockaddr_un::sun_path)) {
-      return Invalid("[havend] run-dir: " + config.QmpPath(guest) +
-                     " is too long for a socket; choose a shorter run-dir or guest name");
-    }
-    for (const auto& [disk, path] : guest.disks) {
-      std::string user = "[guest " + guest.name + "] " + kDiskPrefix + disk;
-      auto [at, fresh] = users.emplace(path, user);
-      if (!fresh) return Invalid(user + ": " + path + " is already used by " + at->second);
-    }
+/// Messages begin with what they are about: "[group]" or "[group] key".
+Status Locate(const Status& status, const Lines& lines) {
+  int number = 0;
+  size_t longest = 0;
+  for (const auto& [what, at] : lines.of) {
+    if (!status.message().starts_with(what) || what.size() < longest) continue;
+    number = at;
+    longest = what.size();
   }
-  return Status::Ok();
+  return number == 0 ? status : status.With("line " + std::to_string(number));
 }
 
 Status ParseGroups(GKeyFile* keys, Config& config) {
@@ -312,19 +315,53 @@ Status ParseGroups(GKeyFile* keys, Config& config) {
   return CheckTogether(config);
 }
 
+/// Whether what starts the guests is there.
+Status FindPrograms(const Config& config) {
+  for (const GuestConfig& guest : config.guests) {
+    const std::string group = "[guest " + guest.name + "] ";
+    if (!guest.xl_config.empty()) {
+      if (access(guest.xl_config.c_str(), R_OK) == 0) continue;
+      return Status::FromErrno(errno, group + "xl-config: cannot read " + guest.xl_config);
+    }
+    if (access(guest.command[0].c_str(), X_OK) != 0) {
+      return Status::FromErrno(errno, group + "command: cannot execute " + guest.command[0]);
+    }
+  }
+  return Status::Ok();
+}
+
 }  // namespace
 
+Status CheckTogether(const Config& config) {
+  std::map<std::string, std::string> users;  // two guests that write one disk would destroy it
+  for (const GuestConfig& guest : config.guests) {
+    if (config.QmpPath(guest).size() >= sizeof(sockaddr_un::sun_path)) {
+      return Invalid("[havend] run-dir: " + config.QmpPath(guest) +
+                     " is too long for a socket; choose a shorter run-dir or guest name");
+    }
+    for (const auto& [disk, path] : guest.disks) {
+      std::string user = "[guest " + guest.name + "] " + kDiskPrefix + disk;
+      auto [at, fresh] = users.emplace(path, user);
+      if (!fresh) return Invalid(user + ": " + path + " is already used by " + at->second);
+    }
+  }
+  return Status::Ok();
+}
+
 Result<Config> ParseConfig(const std::string& text, const std::string& file) {
+  const Lines lines = LinesOf(text);
   KeyFile keys(g_key_file_new(), g_key_file_free);
   GError* error = nullptr;
   if (!g_key_file_load_from_data(keys.get(), text.data(), text.size(), G_KEY_FILE_NONE, &error)) {
     Status status = Invalid(error->message);
     g_error_free(error);
+    if (lines.unreadable != 0) status = status.With("line " + std::to_string(lines.unreadable));
     return status.With(file);
   }
   Config config;
-  Status status = RefuseDuplicates(text);
-  if (status.ok()) status = ParseGroups(keys.get(), config);
+  config.file = file;
+  Status status = lines.duplicate;
+  if (status.ok()) status = Locate(ParseGroups(keys.get(), config), lines);
   if (!status.ok()) return status.With(file);
   return config;
 }
@@ -336,16 +373,8 @@ Result<Config> LoadConfig(const std::string& file) {
   text << in.rdbuf();
   Result<Config> config = ParseConfig(text.str(), file);
   if (!config.ok()) return config;
-  for (const GuestConfig& guest : config.value().guests) {
-    if (!guest.xl_config.empty()) {
-      if (access(guest.xl_config.c_str(), R_OK) == 0) continue;
-      return Status::FromErrno(errno, file + ": [guest " + guest.name + "] xl-config: cannot read " + guest.xl_config);
-    }
-    if (access(guest.command[0].c_str(), X_OK) != 0) {
-      return Status::FromErrno(errno,
-                               file + ": [guest " + guest.name + "] command: cannot execute " + guest.command[0]);
-    }
-  }
+  const Status found = Locate(FindPrograms(config.value()), LinesOf(text.str()));
+  if (!found.ok()) return found.With(file);
   return config;
 }
 

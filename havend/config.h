@@ -27,9 +27,12 @@ struct GuestConfig {
   std::string share;    ///< the group of guests that it shares pages with; empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+
+  bool operator==(const GuestConfig&) const = default;
 };
 
 struct Config {
+  std::string file;        ///< that it was read from
   std::string host, port;  ///< to listen on
   std::string state_dir = "/var/lib/haven";
   std::string run_dir = "/run/haven";
@@ -42,8 +45,12 @@ struct Config {
 
 /// Reads a configuration; everything that is not known is an error.
 /// @param file  named in messages only.
-/// @return kInvalid with one sentence: file, group, key, what is wrong.
+/// @return kInvalid with one sentence: file, line, group, key, what is wrong.
 Result<Config> ParseConfig(const std::string& text, const std::string& file);
+
+/// Whether what is configured for single guests can be together: no disk is written by two.
+/// @return kInvalid with one sentence: group, key, what is wrong.
+Status CheckTogether(const Config& config);
 
 /// ParseConfig() of a file, and checks that the commands can be executed.
 Result<Config> LoadConfig(const std::string& file);

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/log.h"
 #include "qmp/line_socket.h"
 
@@ -61,18 +62,22 @@ std::string HandleDecision(ControlTarget& target, const std::string& command, co
   return done.ok() ? Json::Object().Set("ok", true).ToString() : ErrorAnswer(done.message());
 }
 
-std::string HandlePromotion(ControlTarget& target, const std::string& command, const Json& request) {
-  const std::string guest = request["guest"].String();
-  if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
-  Result<Json> done = command == "handover"    ? target.HandOver(guest)
-                      : request["cold"].Bool() ? target.FailoverCold(guest, request["force"].Bool())
-                                               : target.Failover(guest, request["force"].Bool());
+/// {"ok":true} with the members of `done`.
+std::string AnswerOf(const Result<Json>& done) {
   if (!done.ok()) return ErrorAnswer(done.status().message());
   Json answer = Json::Object().Set("ok", true);
   for (const std::string& name : done.value().Members()) {
     answer.Set(name, done.value()[name.c_str()]);
   }
   return answer.ToString();
+}
+
+std::string HandlePromotion(ControlTarget& target, const std::string& command, const Json& request) {
+  const std::string guest = request["guest"].String();
+  if (guest.empty()) return ErrorAnswer(command + " needs \"guest\", the name of a guest");
+  return AnswerOf(command == "handover"    ? target.HandOver(guest)
+                  : request["cold"].Bool() ? target.FailoverCold(guest, request["force"].Bool())
+                                           : target.Failover(guest, request["force"].Bool()));
 }
 
 }  // namespace
@@ -85,11 +90,12 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line) {
   if (command == "status") {
     return Json::Object().Set("ok", true).Set("guests", target.QueryGuests()).ToString();
   }
+  if (command == "reload") return AnswerOf(target.Reload());
   if (command == "discard" || command == "adopt" || request.value()["describe"].Bool()) {
     return HandleDecision(target, command, request.value());
   }
   if (command == "failover" || command == "handover") return HandlePromotion(target, command, request.value());
-  return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover, discard, adopt)");
+  return ErrorAnswer("unknown command '" + command + "' (known: status, failover, handover, discard, adopt, reload)");
 }
 
 Result<std::unique_ptr<ControlSocket>> ControlSocket::Open(const std::string& path, ControlTarget& target) {
@@ -116,6 +122,15 @@ ControlSocket::~ControlSocket() {
   connections_.reset();
 }
 
+std::string ControlSocket::Answer(const std::string& line) {
+  std::string answer;
+  const Status handled = Guarded([&] {
+    answer = HandleControlLine(target_, line);
+    return Status::Ok();
+  });
+  return handled.ok() ? answer : ErrorAnswer(handled.message());
+}
+
 void ControlSocket::Serve(int fd) {
   qmp::LineSocket socket(fd);
   {
@@ -124,9 +139,12 @@ void ControlSocket::Serve(int fd) {
     open_.insert(fd);
   }
   for (;;) {
-    Result<std::string> line = socket.Read(kIdleTimeout);
-    if (!line.ok()) break;
-    if (!socket.Write(HandleControlLine(target_, line.value())).ok()) break;
+    const Status answered = Guarded([&] {
+      Result<std::string> line = socket.Read(kIdleTimeout);
+      if (!line.ok()) return line.status();
+      return socket.Write(Answer(line.value()));
+    });
+    if (!answered.ok()) break;
   }
   std::lock_guard<std::mutex> lock(mutex_);
   open_.erase(fd);

@@ -31,10 +31,12 @@ class ControlTarget {
   /// Has the primary hand the guest over; blocks until it runs here.
   /// @return the guest's object.
   virtual Result<qmp::Json> HandOver(const std::string& guest) = 0;
+  /// Reads the configuration again. @return {"done":[TEXT...],"not_done":[TEXT...]}.
+  virtual Result<qmp::Json> Reload() = 0;
 };
 
 /// Carries out one request of the control protocol.
-/// @param line  one JSON object: {"command":"status"},
+/// @param line  one JSON object: {"command":"status"}, {"command":"reload"},
 ///              {"command":"failover","guest":NAME,"force":BOOL} or
 ///              {"command":"handover","guest":NAME}, "discard" or "adopt"; with "describe":true
 ///              the last two, and failover with "cold":true, only say what that would throw away
@@ -51,6 +53,7 @@ class ControlSocket {
  private:
   ControlSocket(std::string path, int listen_fd, ControlTarget& target);
   void Serve(int fd);
+  std::string Answer(const std::string& line);
 
   const std::string path_;
   ControlTarget& target_;

@@ -4,13 +4,13 @@
 
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
-#include <vector>
 
 #include "havend/config.h"
 #include "havend/control_socket.h"
+#include "havend/guest_table.h"
 #include "havend/listener.h"
-#include "havend/qemu_process.h"
 #include "session/backup_guest.h"
 
 namespace haven::havend {
@@ -27,17 +27,19 @@ class Daemon : private ControlTarget {
 
   /// Logs the state changes since the last call.
   void LogChanges();
+  /// Reads the configuration's file again and has as much of it as can be now. Any thread; what came of it is logged.
+  /// @return {"done":[TEXT...],"not_done":[TEXT...]}; kInvalid or kEnvironment: the file is wrong, and nothing has
+  /// changed.
+  Result<qmp::Json> Reload() override;
 
  private:
-  struct Guest;
-
   explicit Daemon(const Config& config);
   Status LockStateDir();
-  /// One that cannot be used leaves the others their backup.
-  void AddGuest(const GuestConfig& guest);
-  Status StartGuest(Guest& guest, const GuestConfig& config);
+  /// In the place of the one of that name, if there is one, or behind the others. One that cannot be used leaves the
+  /// others their backup.
+  void PutGuest(const GuestConfig& guest, const Status& may_be_used);
   /// @return kInvalid: there is none of that name; kEnvironment: it cannot be used, and why.
-  Result<Guest*> Find(const std::string& name);
+  Result<GuestTable::Lease> Find(const std::string& name);
   Status Attach(std::unique_ptr<Link>& link, const wire::Hello& hello);
 
   qmp::Json QueryGuests() override;
@@ -48,12 +50,17 @@ class Daemon : private ControlTarget {
   Status Adopt(const std::string& guest) override;
   Result<std::string> Describe(const std::string& guest, bool cold) override;
   /// Carries out an order, and logs it and what came of it.
-  Status Order(const std::string& name, const char* what, const std::function<Status(session::BackupGuest&)>& order);
+  Result<GuestTable::Lease> Order(const std::string& name, const char* what,
+                                  const std::function<Status(session::BackupGuest&)>& order);
+  /// ... one that has the guest run here. @return its object.
+  Result<qmp::Json> Promote(const std::string& name, const char* what,
+                            const std::function<Status(session::BackupGuest&)>& order);
 
-  const Config config_;
+  const Config config_;  ///< as havend was started with; guests may be others since
   int lock_fd_ = -1;
   memrep::PageStores page_stores_;
-  std::vector<std::unique_ptr<Guest>> guests_;  ///< fixed after Start()
+  GuestTable guests_;
+  std::mutex reload_mutex_;  ///< one at a time
   std::unique_ptr<ControlSocket> control_;
   std::unique_ptr<Listener> listener_;
 };

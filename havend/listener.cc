@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/log.h"
 
 namespace haven::havend {
@@ -85,7 +86,8 @@ void Listener::Greet(int fd) {
     AddWaiting(link.get(), peer);
   }
   Record record;
-  Status received = link->Receive(record, timeout_);
+  // Whatever happens: it is not among those that wait any more.
+  Status received = Guarded([&] { return link->Receive(record, timeout_); });
   {
     std::lock_guard<std::mutex> lock(mutex_);
     std::erase_if(waiting_, [&](const Waiting& one) { return one.link == link.get(); });

@@ -15,9 +15,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/daemon.h"
 #include "havend/daemonize.h"
 #include "havend/log.h"
+#include "os/own_limits.h"
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unversioned"
@@ -103,8 +105,10 @@ void RunUntilSignal(Daemon& daemon, const sigset_t& signals) {
   constexpr timespec kLogPeriod{0, 200 * 1000 * 1000};
   for (;;) {
     int signal = sigtimedwait(&signals, nullptr, &kLogPeriod);
-    daemon.LogChanges();
-    if (signal == SIGHUP) Log("SIGHUP: the configuration is read at the start only; restart havend");
+    (void)Guarded([&] {
+      daemon.LogChanges();
+      return signal == SIGHUP ? daemon.Reload().status() : Status::Ok();  // which logs what came of it
+    });
     if (signal == SIGTERM || signal == SIGINT) return;
   }
 }
@@ -118,6 +122,8 @@ int Run(const Options& options, const Config& config) {
       return kExitFailed;
     }
   }
+  const os::OwnLimits limits;
+  if (!limits.status().ok()) Log(limits.status().message());
   sigset_t signals = BlockEndSignals();
   auto daemon = Daemon::Start(config);
   if (!daemon.ok()) {

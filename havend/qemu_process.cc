@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <unistd.h>
 
+#include "core/guarded.h"
 #include "havend/log.h"
 #include "os/pid_file.h"
 #include "os/polling.h"
@@ -145,7 +146,12 @@ void QemuProcess::SettleLocked(Reached reached) {
   phase_ = Phase::kRunning;
   running_pid_ = qemu_->process().pid();
   image_ = nullptr;
-  StartWatching(qemu_->process().pidfd());
+  // It runs, watched or not.
+  const Status watched = Guarded([this] {
+    StartWatching(qemu_->process().pidfd());
+    return Status::Ok();
+  });
+  if (!watched.ok()) Log("guest " + options_.name + ": its process is not watched: " + watched.message());
 }
 
 void QemuProcess::Discard() {
@@ -184,7 +190,10 @@ pid_t QemuProcess::RunningPid() {
 
 void QemuProcess::StartWatching(int pidfd) {
   stop_.Lower();
-  watcher_ = std::thread([this, pidfd] { Watch(pidfd); });
+  watcher_ = Thread([this, pidfd] { Watch(pidfd); },
+                    [this](const Status& status) {
+                      Log("guest " + options_.name + ": its process is not watched any more: " + status.message());
+                    });
 }
 
 void QemuProcess::StopWatching() {
@@ -233,7 +242,7 @@ bool QemuProcess::RestartLater(milliseconds& delay) {
     pollfd poller{stop_.fd(), POLLIN, 0};
     if (poll(&poller, 1, static_cast<int>(delay.count())) > 0) return false;
     std::lock_guard<std::mutex> lock(mutex_);
-    Status status = StartLocked();
+    Status status = Guarded([this] { return StartLocked(); });
     delay = std::min(delay * 2, kLastRestartDelay);
     if (status.ok()) return true;
     Log("guest " + options_.name + ": " + status.message() + "; trying again in " +

@@ -5,8 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
+#include "core/threads.h"
 #include "havend/waiting_qemu.h"
 #include "os/interrupt.h"
 #include "session/activator.h"
@@ -65,7 +65,7 @@ class QemuProcess : public session::Activator {
   pid_t running_pid_ = 0;                      ///< under mutex_; while kRunning
   os::Interrupt stop_;                         ///< the watching thread has to end
   int recovered_pidfd_ = -1;
-  std::thread watcher_;
+  Thread watcher_;
 };
 
 }  // namespace haven::havend

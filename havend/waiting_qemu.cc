@@ -12,26 +12,20 @@
 #include "havend/qemu_arguments.h"
 #include "os/pid_file.h"
 #include "os/recorded_spawn.h"
+#include "os/scoped_fd.h"
 #include "os/write_all.h"
 
 namespace haven::havend {
 
 namespace {
 
+using os::ScopedFd;
 using qmp::Json;
 
 constexpr milliseconds kStartTimeout{30000};
 constexpr milliseconds kLoadTimeout{60000};
 constexpr milliseconds kEndGrace{500};
 constexpr char kStreamName[] = "haven-incoming";
-
-/// Closes a descriptor at the end of its scope.
-struct ScopedFd {
-  int fd = -1;
-  ~ScopedFd() {
-    if (fd >= 0) close(fd);
-  }
-};
 
 /// The last two lines that QEMU wrote: the second often says only that the
 /// first has happened.

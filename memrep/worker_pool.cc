@@ -12,7 +12,11 @@ namespace haven::memrep {
 
 WorkerPool::WorkerPool(unsigned threads) : cpu_ns_(threads - 1) {
   HAVEN_ASSERT(threads >= 1);
-  for (unsigned worker = 1; worker < threads; worker++) helpers_.emplace_back([this, worker] { Help(worker); });
+  // What its work throws is the caller's.
+  const auto nothing = [](const Status&) {};
+  for (unsigned worker = 1; worker < threads; worker++) {
+    helpers_.emplace_back([this, worker] { Help(worker); }, nothing);
+  }
 }
 
 WorkerPool::~WorkerPool() {
@@ -38,6 +42,7 @@ void WorkerPool::Run(size_t parts, const Work& work) {
   DoParts(0, lock);
   work_done_.wait(lock, [this] { return in_hand_ == 0; });
   work_ = nullptr;
+  if (thrown_) std::rethrow_exception(std::exchange(thrown_, nullptr));
 }
 
 void WorkerPool::DoParts(unsigned worker, std::unique_lock<Mutex>& lock) {
@@ -46,9 +51,17 @@ void WorkerPool::DoParts(unsigned worker, std::unique_lock<Mutex>& lock) {
     size_t part = next_++;
     in_hand_++;
     lock.unlock();
-    work(worker, part);
+    std::exception_ptr thrown;
+    try {
+      work(worker, part);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
     lock.lock();
     in_hand_--;
+    if (!thrown) continue;
+    thrown_ = thrown;
+    next_ = parts_;
   }
   if (in_hand_ == 0) work_done_.notify_one();
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <vector>
 
@@ -28,7 +29,7 @@ class WorkerPool {
   unsigned threads() const { return static_cast<unsigned>(helpers_.size()) + 1; }
 
   /// Calls work() once for each part below `parts`, in no particular order
-  /// and at the same time; returns when all are done.
+  /// and at the same time; returns when all are done. What one of them throws is thrown here, then.
   void Run(size_t parts, const Work& work);
 
   /// CPU time of the helpers so far. Any thread.
@@ -43,6 +44,7 @@ class WorkerPool {
   Condition work_came_, work_done_;
   const Work* work_ = nullptr;
   size_t parts_ = 0, next_ = 0, in_hand_ = 0;
+  std::exception_ptr thrown_;  ///< by a part of this work; the parts that had not begun were left out
   bool stopping_ = false;
   std::vector<uint64_t> cpu_ns_;  ///< by helper
   std::vector<Thread> helpers_;

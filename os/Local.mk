@@ -4,12 +4,14 @@ libhavenengine_la_SOURCES += \
 	os/files.cc os/files.h \
 	os/interrupt.cc os/interrupt.h \
 	os/memory_left.cc os/memory_left.h \
+	os/own_limits.cc os/own_limits.h \
 	os/pid_file.cc os/pid_file.h \
 	os/pipe.cc os/pipe.h \
 	os/polling.cc os/polling.h \
 	os/process.cc os/process.h \
 	os/recorded_spawn.cc os/recorded_spawn.h \
 	os/run_program.cc os/run_program.h \
+	os/scoped_fd.h \
 	os/spawn_program.cc os/spawn_program.h \
 	os/sync_folder.cc os/sync_folder.h \
 	os/write_all.cc os/write_all.h

@@ -9,7 +9,9 @@
 #include <mutex>
 #include <unistd.h>
 
+#include "os/own_limits.h"
 #include "os/pipe.h"
+#include "os/scoped_fd.h"
 
 namespace haven::os {
 
@@ -30,11 +32,12 @@ struct ChildPlan {
   std::vector<char*> argv;
   std::vector<char*> environment;
   std::vector<int> inherited;
-  int output = -1;
+  int input = -1, output = -1;
   int go_read = -1, error_write = -1;
 };
 
-/// In the child, between fork and exec: async-signal-safe calls only.
+/// In the child, between fork and exec: async-signal-safe calls only, and none that needs a new descriptor: the limits
+/// are the program's already, while the descriptors are this process's.
 [[noreturn]] void RunChild(const ChildPlan& plan) {
   char go;
   if (read(plan.go_read, &go, 1) != 1) _exit(127);
@@ -43,10 +46,8 @@ struct ChildPlan {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  int null = open("/dev/null", O_RDONLY);
-  bool ok = null >= 0 && dup2(null, STDIN_FILENO) >= 0 && dup2(plan.output, STDOUT_FILENO) >= 0 &&
+  bool ok = dup2(plan.input, STDIN_FILENO) >= 0 && dup2(plan.output, STDOUT_FILENO) >= 0 &&
             dup2(plan.output, STDERR_FILENO) >= 0;
-  if (null > STDERR_FILENO) close(null);
   for (int fd : plan.inherited) ok = ok && fcntl(fd, F_SETFD, 0) == 0;
   if (ok) execve(plan.argv[0], plan.argv.data(), plan.environment.data());
   int error = errno;
@@ -79,15 +80,18 @@ Result<std::unique_ptr<Process>> SpawnRecorded(const ProgramSpec& spec, const st
   std::lock_guard<std::mutex> lock(spawning);
   Pipe go, error;
   if (!go.ok() || !error.ok()) return Status::FromErrno(errno, "cannot make a pipe");
-  int output = OpenOutput(spec.output_path);
-  if (output < 0) return Status::FromErrno(errno, "cannot write " + spec.output_path);
+  const ScopedFd input{open("/dev/null", O_RDONLY | O_CLOEXEC)};
+  if (input.fd < 0) return Status::FromErrno(errno, "cannot read /dev/null");
+  const ScopedFd output{OpenOutput(spec.output_path)};
+  if (output.fd < 0) return Status::FromErrno(errno, "cannot write " + spec.output_path);
 
   ChildPlan plan;
   for (const std::string& word : spec.argv) plan.argv.push_back(const_cast<char*>(word.c_str()));
   plan.argv.push_back(nullptr);
   plan.environment = ChildEnvironment();
   plan.inherited = spec.inherited;
-  plan.output = output;
+  plan.input = input.fd;
+  plan.output = output.fd;
   plan.go_read = go.read_end();
   plan.error_write = error.write_end();
   pid_t pid = fork();
@@ -95,12 +99,11 @@ Result<std::unique_ptr<Process>> SpawnRecorded(const ProgramSpec& spec, const st
     go.CloseWrite();  // else the child would never see the end of its own pipe
     RunChild(plan);
   }
-  int fork_error = errno;
-  close(output);
-  if (pid < 0) return Status::FromErrno(fork_error, "cannot fork");
+  if (pid < 0) return Status::FromErrno(errno, "cannot fork");
   go.CloseRead();
   error.CloseWrite();
 
+  GiveBackLimits(pid);
   auto process = std::make_unique<Process>(pid);
   Status status = process->pidfd() < 0 ? Status::FromErrno(errno, "cannot watch a process") : record(pid);
   if (!status.ok()) {

@@ -21,8 +21,8 @@ struct ProgramSpec {
 };
 
 /// Starts a program that outlives this process, in a session of its own, so that no
-/// signal to this process's terminal or group reaches it. It executes nothing that
-/// is not on record: for that it begins as a copy of this process, which Spawn() avoids.
+/// signal to this process's terminal or group reaches it, with its limits given back (OwnLimits). It executes nothing
+/// that is not on record: for that it begins as a copy of this process, which Spawn() avoids.
 /// @param record  called with the pid while the child still waits;
 ///        when it fails, or this process dies, the child ends without having
 ///        executed anything.

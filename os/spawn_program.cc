@@ -5,6 +5,8 @@
 #include <spawn.h>
 #include <unistd.h>
 
+#include "os/own_limits.h"
+
 namespace haven::os {
 namespace {
 
@@ -45,6 +47,7 @@ Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan) {
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&files);
   if (error != 0) return Status::FromErrno(error, "cannot execute it");
+  GiveBackLimits(pid);
   return std::make_unique<Process>(pid);
 }
 

@@ -22,7 +22,7 @@ struct SpawnPlan {
 
 /// Starts a program in a session of its own, with all signals as by default. Copies
 /// nothing of this process's memory: it costs the same with a guest's whole memory in it, and works
-/// when there is no room for a second one. Any thread.
+/// when there is no room for a second one. It gets back its limits (OwnLimits) as it begins. Any thread.
 /// @return its process, which is executing the program already; the reason otherwise, without the program's name.
 Result<std::unique_ptr<Process>> Spawn(const SpawnPlan& plan);
 

@@ -4,6 +4,8 @@
 #include <ctime>
 #include <utility>
 
+#include "core/guarded.h"
+
 namespace haven::session {
 namespace {
 
@@ -60,12 +62,18 @@ void BackupConnection::Attach(std::unique_ptr<Link> link, wire::Connection kind,
   }
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
   place = std::move(link);
-  // The control thread, which keeps this object, joins them.
-  if (kind == wire::Connection::kDisk) {
-    disk_thread_ = Thread([this] { RunDisk(); });
-  } else {
-    memory_thread_ = Thread([this] { RunMemory(); });
-  }
+  const Status started = Guarded([&] {
+    const auto failed = [this](const Status& status) { End(status, ErrorCodeOf(status)); };
+    // The control thread, which keeps this object, joins them.
+    if (kind == wire::Connection::kDisk) {
+      disk_thread_ = Thread([this] { RunDisk(); }, failed);
+    } else {
+      memory_thread_ = Thread([this] { RunMemory(); }, failed);
+    }
+    return Status::Ok();
+  });
+  lock.unlock();
+  if (!started.ok()) End(started, ErrorCodeOf(started));
 }
 
 void BackupConnection::RunDisk() {
@@ -88,14 +96,18 @@ void BackupConnection::RunMemory() {
   EndUnlessExplained(status);
 }
 
-void BackupConnection::Run() {
+Status BackupConnection::ReceiveControl() {
   Record record;
-  Status status;
-  while (status.ok()) {
-    status = control_->Receive(record, deadline_);
+  while (true) {
+    const Status received = control_->Receive(record, deadline_);
     LookForGap();
-    if (status.ok()) status = session_.OnControl(record);
+    HAVEN_RETURN_IF_ERROR(received);
+    HAVEN_RETURN_IF_ERROR(session_.OnControl(record));
   }
+}
+
+void BackupConnection::Run() {
+  const Status status = Guarded([this] { return ReceiveControl(); });
   const bool first = BeginEnd(status);
   if (first && status.code() != StatusCode::kPeerLost) {
     RejectLink(*control_, ErrorCodeOf(status), status.message());

@@ -105,6 +105,7 @@ class BackupConnection : private BackupSession::Events {
   Status OnLiveness(const wire::Liveness& liveness) override { return owner_.OnLiveness(liveness); }
   void OnGoodbye(wire::Goodbye reason) override;
 
+  Status ReceiveControl();
   void RunDisk();
   void RunMemory();
   /// Control thread: looks for a gap since it was called last.

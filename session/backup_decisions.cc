@@ -174,16 +174,29 @@ Status BackupDecisions::Discard() {
   return Status::Ok();
 }
 
+Status BackupDecisions::Retire() {
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // without waiting for what is under way
+  Deciding deciding(here_);
+  HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // from here on nothing begins
+  std::lock_guard lock(here_.mutex);
+  HAVEN_RETURN_IF_ERROR(RefuseWhileHolding());
+  here_.shutting_down = true;
+  return Status::Ok();
+}
+
+Status BackupDecisions::RefuseWhileHolding() const {
+  if (!here_.HoldsCheckpoint()) return Status::Ok();
+  return Refused("a checkpoint of guest " + here_.options.name + " waits here: run haven failover " +
+                 here_.options.name + " or haven discard " + here_.options.name + " first");
+}
+
 Status BackupDecisions::Adopt() {
   HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // without waiting for what is under way
   Deciding deciding(here_);
   HAVEN_RETURN_IF_ERROR(here_.RefuseWhileInUse());  // from here on nothing begins
   {
     std::lock_guard lock(here_.mutex);
-    if (here_.HoldsCheckpoint()) {
-      return Refused("a checkpoint of guest " + here_.options.name + " waits here: run haven failover " +
-                     here_.options.name + " or haven discard " + here_.options.name + " first");
-    }
+    HAVEN_RETURN_IF_ERROR(RefuseWhileHolding());
   }
   HAVEN_RETURN_IF_ERROR(here_.ledger.Adopt());
   std::lock_guard lock(here_.mutex);

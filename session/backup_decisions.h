@@ -27,6 +27,7 @@ class BackupDecisions {
   Status Discard();
   Status Adopt();
   Result<std::string> DescribeCopy();
+  Status Retire();
 
  private:
   using Rule = Ruling (*)(const wire::Identity& primary, const wire::Identity& backup);
@@ -39,6 +40,8 @@ class BackupDecisions {
   Ruling RuleAndLetGo(Rule rule, const wire::Identity& primary, wire::Identity& mine, bool in_session);
   /// While the caller decides.
   void DropCheckpoint(const std::string& why);
+  /// Under the situation's mutex.
+  Status RefuseWhileHolding() const;
   void Note(const wire::Identity& primary, const wire::Identity& mine, const std::string& refusal);
 
   BackupSituation& here_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/guarded.h"
 #include "core/random_token.h"
 
 namespace haven::session {
@@ -118,9 +119,10 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   if (!link->Send(wire::Type::kHelloReply, kSyncEpoch, wire::Encode(reply)).ok()) return;
   link->SetSendTimeout(options.deadline);
   Owner& owner = *this;
-  here_.connection =
+  auto connection =
       std::make_shared<BackupConnection>(owner, std::move(link), reply, options.deadline, hello.deadline_ms);
-  control_thread_ = Thread([connection = here_.connection] { connection->Run(); });
+  control_thread_ = Thread([connection] { connection->Run(); }, [this](const Status& status) { GiveUp(status); });
+  here_.connection = std::move(connection);
 }
 
 void BackupGuest::AttachData(std::unique_ptr<Link> link, const wire::Hello& hello) {
@@ -194,7 +196,7 @@ Status BackupGuest::MakeStore(const BackupConnection& connection, const wire::La
   auto begin = [&] { return here_.ledger.BeginCopy(connection.primary(), layout, connection.token()); };
   auto store = BackupStore::Create(MakeStoreOptions(), layout, how, begin);
   if (!store.ok()) return store.status();
-  Status prepared = here_.activator.Prepare(store.value()->image());
+  const Status prepared = Guarded([&] { return here_.activator.Prepare(store.value()->image()); });
   if (!prepared.ok()) {
     here_.activator.Discard();  // the image goes now
     return prepared;
@@ -238,10 +240,11 @@ BackupGuest::Left BackupGuest::FinishSession(const BackupConnection& connection)
     left.end.copy = here_.store || !here_.refusal.empty() ? Copy::kEarlier : Copy::kNone;
     return left;
   }
-  if (here_.store) left.finished = here_.store->Finish();
+  if (here_.store) left.finished = Guarded([this] { return here_.store->Finish(); });
   left.end.copy = !left.finished.ok() ? Copy::kBroken : here_.HasCommitted() ? Copy::kWhole : Copy::kPartial;
   if (left.end.copy == Copy::kWhole) {
-    left.recorded = here_.ledger.SessionEnded(here_.store->committed(), connection.committed_s(), goodbye);
+    left.recorded =
+        Guarded([&] { return here_.ledger.SessionEnded(here_.store->committed(), connection.committed_s(), goodbye); });
   }
   return left;
 }
@@ -258,6 +261,19 @@ void BackupGuest::OnEnded(BackupConnection& connection) {
     case AfterSession::kTakeOver: return TakeOver(connection, std::move(lock));
     case AfterSession::kRefuseHandOver: return RefuseHandOver(connection, left, std::move(lock));
   }
+}
+
+void BackupGuest::GiveUp(const Status& why) {
+  const bool running = here_.activator.Running();
+  std::lock_guard lock(here_.mutex);
+  if (running) {
+    here_.state = BackupState::kPromoted;
+  } else if (here_.connection || here_.state == BackupState::kPromoting) {
+    here_.state = here_.HasCommitted() ? BackupState::kPrimaryLost : BackupState::kWaiting;
+  }
+  here_.listening = here_.heard = here_.taking_over = false;
+  here_.message = why.message();
+  ForgetConnection();
 }
 
 void BackupGuest::ForgetConnection() {

@@ -61,6 +61,10 @@ class BackupGuest : private BackupConnection::Owner {
   /// What is here, for people.
   Result<std::string> DescribeCopy() { return decisions_.DescribeCopy(); }
 
+  /// This is about to end: nothing begins from here on, for good.
+  /// @return kRefused when there is a session, a checkpoint that waits, or the guest runs here: all is as before.
+  Status Retire() { return decisions_.Retire(); }
+
   /// Asks the primary for the guest, which loses nothing: it stops there after a
   /// last checkpoint and goes on here. Blocks until the guest runs here.
   /// @return kRefused with the reason when it goes on at the primary.
@@ -95,6 +99,8 @@ class BackupGuest : private BackupConnection::Owner {
   };
   // Control thread of `connection`, which is forgotten. With here_.mutex, which some release:
   Left FinishSession(const BackupConnection& connection);
+  /// What follows a session was broken off, see Thread: the checkpoint that it has left is a person's to start.
+  void GiveUp(const Status& why);
   void ForgetConnection();
   void WaitForAnother(const BackupConnection& connection, const Left& left, std::unique_lock<Mutex> lock);
   void HoldOrPromote(const BackupConnection& connection, const Left& left, AfterSession next,

@@ -29,6 +29,8 @@ Status BackupSituation::RefuseWhileInUse() {
     return Refused("guest " + options.name + " has a session with its primary " + connection->peer() +
                    ": run haven unprotect there first");
   }
+  if (shutting_down)
+    return Refused("guest " + options.name + " is given up here: its configuration changes, or havend ends");
   if (state == BackupState::kPromoting) return Refused("guest " + options.name + " is being started here");
   return Status::Ok();
 }

@@ -49,9 +49,9 @@ struct BackupSituation {
   /// One promotion at a time, and none while a checkpoint is dropped; held across it.
   Mutex promotion;
 
-  Mutex mutex;        ///< guards what follows
-  Condition changed;  ///< any of it
-  bool shutting_down = false;
+  Mutex mutex;                 ///< guards what follows
+  Condition changed;           ///< any of it
+  bool shutting_down = false;  ///< nothing begins any more
   BackupState state = BackupState::kWaiting;
   std::string message;
   std::shared_ptr<BackupConnection> connection;  ///< of the session that is there; nullptr: none

@@ -209,8 +209,10 @@ Status BackupStore::Commit(Epoch epoch, const wire::EpochEnd& end) {
     return {StatusCode::kProtocol, "EPOCH_END counts " + std::to_string(end.disk_records) + " disk records, " +
                                        std::to_string(records) + " came"};
   }
+  Status until_applied{StatusCode::kEnvironment, "epoch " + std::to_string(epoch) + " was committed, but not applied"};
   HAVEN_RETURN_IF_ERROR(journal_->Commit(epoch, durable_));
   committed_ = epoch;
+  apply_failure_ = std::move(until_applied);
   return Status::Ok();
 }
 

@@ -111,7 +111,7 @@ class BackupStore {
   std::vector<std::unique_ptr<blkrep::Replica>> replicas_;
   Mutex journal_mutex_;
   std::unique_ptr<blkrep::Journal> journal_;
-  Status apply_failure_;  ///< memory thread, then Finish()
+  Status apply_failure_;  ///< not Ok: the image and the replicas are not of committed_. Memory thread, then Finish()
   std::atomic<Epoch> committed_{kSyncEpoch};
   std::atomic<uint64_t> disk_bytes_{0}, memory_bytes_{0}, journal_bytes_{0};
 };

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/failpoint.h"
+#include "core/guarded.h"
 
 namespace haven::session {
 Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
@@ -54,6 +55,18 @@ Status Checkpointer::SaveState(Checkpoint& out, Instant stopped) {
   return Status::Ok();
 }
 
+Status Checkpointer::SaveAndCut(Checkpoint& out, Instant stopped, const std::function<void()>& cut) {
+  HAVEN_RETURN_IF_ERROR(SaveState(out, stopped));
+  auto epoch = output_.Cut();
+  if (!epoch.ok()) return epoch.status();
+  out.epoch = epoch.value();
+  out.disk_records = disks_.Cut();
+  // Here: letting the guest run may have it send something, which is of the next epoch.
+  output_.Close();
+  cut();
+  return Status::Ok();
+}
+
 int64_t Checkpointer::BusyPercent() {
   const auto cpu = guest_.CpuTime();
   const Instant now = clock_.Now();
@@ -79,18 +92,8 @@ Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()
   out.figures.busy_percent = busy;
   out.guest_paused = !was_running.value();
 
-  Status saved = SaveState(out, stopped);
-  if (saved.ok()) {
-    auto epoch = output_.Cut();
-    saved = epoch.status();
-    if (epoch.ok()) {
-      out.epoch = epoch.value();
-      out.disk_records = disks_.Cut();
-      // Here: letting the guest run may have it send something, which is of the next epoch.
-      output_.Close();
-      cut();
-    }
-  }
+  // Whatever happens the guest runs again.
+  const Status saved = Guarded([&] { return SaveAndCut(out, stopped, cut); });
   out.cut = clock_.Now();
   FailPoint("before-resume");
   if (was_running.value() && (then == Then::kResume || !saved.ok())) guest_.Resume();

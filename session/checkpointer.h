@@ -61,6 +61,7 @@ class Checkpointer {
 
  private:
   Status SaveState(Checkpoint& out, Instant stopped);
+  Status SaveAndCut(Checkpoint& out, Instant stopped, const std::function<void()>& cut);
   /// Since the last call.
   int64_t BusyPercent();
 

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/guarded.h"
+
 namespace haven::session {
 Result<std::string> ColdStart::Describe() {
   auto record = here_.ledger.Read();
@@ -97,7 +99,7 @@ Status ColdStart::Boot(const blkrep::GuestRecord& record, bool force, BackupStat
     here_.store.reset();  // and with it the locks on the replicas
   }
   left = BackupState::kWaiting;
-  return promotion_.TakeBackUnlessRan(here_.activator.Boot(), before);
+  return promotion_.TakeBackUnlessRan(Guarded([this] { return here_.activator.Boot(); }), before);
 }
 
 }  // namespace haven::session

@@ -17,7 +17,12 @@ milliseconds HeartbeatDeadline(milliseconds own, uint32_t peer_ms) {
 }
 
 Heartbeat::Heartbeat(Link& link, milliseconds deadline, std::function<wire::Liveness()> look)
-    : link_(link), look_(std::move(look)), thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); }) {}
+    : link_(link),
+      look_(std::move(look)),
+      thread_([this, deadline] { Run(std::max(milliseconds(1), deadline / 4)); },
+              [this](const Status&) {
+                link_.Close();  // the other side would count us as dead, with all of this going on
+              }) {}
 
 Heartbeat::~Heartbeat() {
   {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/main_thread.h"
 
+#include <exception>
+
 namespace haven::session {
 
 /// Of a Call(); guarded by the gate's mutex.
 struct MainThread::Progress {
   bool started = false, done = false;
+  std::exception_ptr thrown;  ///< by fn
 };
 
 struct MainThread::Work {
@@ -27,9 +30,18 @@ void MainThread::Run(void* arg) {
     if (!work->gate->open) return;
     if (work->progress) work->progress->started = true;
   }
-  work->fn();
+  // Nothing may leave into the device model, which is C.
+  std::exception_ptr thrown;
+  try {
+    work->fn();
+  } catch (...) {
+    thrown = std::current_exception();
+  }
   std::lock_guard lock(work->gate->mutex);
-  if (work->progress) work->progress->done = true;
+  if (work->progress) {
+    work->progress->done = true;
+    work->progress->thrown = thrown;
+  }
   work->gate->changed.notify_all();
 }
 
@@ -49,6 +61,7 @@ bool MainThread::Call(std::function<void()> fn) {
   // What has started is waited for: fn uses the caller's stack, and it may be
   // fn itself that closes the gate.
   gate->changed.wait(lock, [&] { return progress->done || (!gate->open && !progress->started); });
+  if (progress->thrown) std::rethrow_exception(progress->thrown);
   return progress->done;
 }
 

@@ -19,9 +19,9 @@ class MainThread {
   explicit MainThread(Guest& guest);
   ~MainThread();
 
-  /// Any thread. Runs fn soon.
+  /// Any thread. Runs fn soon; what it throws is dropped.
   void Post(std::function<void()> fn);
-  /// Any thread but the main one. Runs fn and waits for it.
+  /// Any thread but the main one. Runs fn and waits for it; what it throws is thrown here.
   /// @return false if the gate was closed and fn did not run.
   bool Call(std::function<void()> fn);
   /// Main thread.

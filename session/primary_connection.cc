@@ -46,9 +46,10 @@ Status PrimaryConnection::Open(ConnectionEnd& end) {
 void PrimaryConnection::Start(const std::vector<bool>& copy_all) {
   using Ack = blkrep::DiskReplicator::Ack;
   disks_.Connected(copy_all, (links_->features & wire::kFeatureDiskAckEpoch) != 0 ? Ack::kEpoch : Ack::kBackup);
-  control_ = Thread([this] { ReceiveControl(); });
-  acks_ = Thread([this] { ReceiveDiskAcks(); });
-  writes_ = Thread([this] { SendDisks(); });
+  const auto failed = [this](const Status& status) { Fail(EndOf(status), Tell::kBackup); };
+  control_ = Thread([this] { ReceiveControl(); }, failed);
+  acks_ = Thread([this] { ReceiveDiskAcks(); }, failed);
+  writes_ = Thread([this] { SendDisks(); }, failed);
   if (over()) disks_.Disconnected();  // by a Stop() that came before Connected()
 }
 

@@ -3,6 +3,7 @@
 
 #include "core/assert.h"
 #include "core/failpoint.h"
+#include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/first_copy.h"
 #include "session/primary_agreement.h"
@@ -62,7 +63,8 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
   layout_.instance = RandomToken();
   for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
   for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
-  driver_ = Thread([this] { Drive(); });
+  driver_ = Thread([this] { Drive(); },
+                   [this](const Status& status) { SetState(PrimaryState::kUnprotected, status.message()); });
 }
 
 Status PrimarySession::CheckState(const PrimaryOptions& options,
@@ -80,7 +82,7 @@ PrimarySession::~PrimarySession() {
 void PrimarySession::Drive() {
   while (auto c = NewConnection()) {
     const ConnectionEnd end = RunConnection(c);
-    if (!AfterConnection(*c, end)) return;
+    if (!SettleConnection(*c, end)) return;
     if (stop_.SetWithin(clock_, kRetryInterval)) return;
   }
 }
@@ -102,12 +104,20 @@ ConnectionEnd PrimarySession::RunConnection(const std::shared_ptr<PrimaryConnect
   PageEncoding encoding;
   CopyAll copy_all;
   ConnectionEnd end;
-  const Status agreed = Agree(*c, encoding, copy_all, end);
+  bool whole = false;  // what a piece that threw would have left in `end` is not there
+  const Status agreed = Guarded([&] {
+    Status status = Agree(*c, encoding, copy_all, end);
+    whole = true;
+    return status;
+  });
   if (agreed.ok()) {
-    c->Start(*copy_all);
-    c->FailUnlessExplained(EndOf(Protect(c, encoding)));
+    c->FailUnlessExplained(EndOf(Guarded([&] {
+      c->Start(*copy_all);
+      return Protect(c, encoding);
+    })));
     return c->Join();
   }
+  if (!whole) end = EndOf(agreed);
   // A backup that was ready is to know that nothing will come.
   c->Fail(end, copy_all ? Tell::kBackup : Tell::kNobody);
   (void)c->Join();
@@ -155,9 +165,22 @@ void PrimarySession::Fail(ConnectionEnd end) {
 
 // --- after a connection ---------------------------------------------------
 
-bool PrimarySession::AfterConnection(PrimaryConnection& c, const ConnectionEnd& end) {
+bool PrimarySession::SettleConnection(PrimaryConnection& c, const ConnectionEnd& end) {
   if (stop_.IsSet()) return false;
   report_.CountLoss();
+  while (true) {
+    bool again = false;
+    const Status settled = Guarded([&] {
+      again = AfterConnection(c, end);
+      return Status::Ok();
+    });
+    if (settled.ok()) return again;
+    // The guest's output would be held for ever.
+    if (stop_.SetWithin(clock_, kRetryInterval)) return false;
+  }
+}
+
+bool PrimarySession::AfterConnection(PrimaryConnection& c, const ConnectionEnd& end) {
   (void)main_.Call([this] {
     epochs_.Forget();
     (void)guest_.SetDirtyLog(false);

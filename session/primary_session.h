@@ -61,7 +61,8 @@ class PrimarySession : private PrimaryConnection::Events {
   /// From the first record to the backup's word that it takes the guest.
   Status Agree(PrimaryConnection& c, PageEncoding& encoding, CopyAll& copy_all, ConnectionEnd& end);
   Status Protect(const std::shared_ptr<PrimaryConnection>& c, PageEncoding& encoding);
-  /// The connection has ended. @return whether to try again.
+  /// The connection has ended. Until what follows has been decided and done. @return whether to try again.
+  bool SettleConnection(PrimaryConnection& c, const ConnectionEnd& end);
   bool AfterConnection(PrimaryConnection& c, const ConnectionEnd& end);
   bool StopWhileHandingOver(PrimaryConnection& c);
   Status RecordEnd(bool held, bool heard, wire::Goodbye reason);

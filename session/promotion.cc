@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/stand_still_watch.h"
@@ -63,7 +64,24 @@ Status Promotion::TakeBackUnlessRan(Status started, const blkrep::GuestRecord& b
 Status Promotion::Promote(Ask ask) {
   std::lock_guard one(here_.promotion);
   Pending pending;
-  return PromoteLocked(ask, pending);
+  return PromoteGuarded(ask, pending);
+}
+
+Status Promotion::PromoteGuarded(Ask ask, Pending& pending) {
+  bool whole = false;
+  const Status promoted = Guarded([&] {
+    Status status = PromoteLocked(ask, pending);
+    whole = true;
+    return status;
+  });
+  if (whole) return promoted;
+  const bool running = here_.activator.Running();
+  std::lock_guard lock(here_.mutex);
+  pending = Pending::kNothing;
+  here_.state = running ? BackupState::kPromoted : BackupState::kFailed;
+  here_.message = promoted.message();
+  here_.changed.notify_all();
+  return promoted;
 }
 
 Status Promotion::NotPromoted(Status why, Ask ask, Pending& pending, Pending what) {
@@ -106,7 +124,8 @@ Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
     return NotPromoted(recorded, ask, pending, Pending::kRecord);
   }
   here_.store->ReleaseReplicas();  // the guest locks its disks itself
-  Status activated = TakeBackUnlessRan(here_.activator.Activate(here_.store->image()), before);
+  Status activated =
+      TakeBackUnlessRan(Guarded([this] { return here_.activator.Activate(here_.store->image()); }), before);
   auto took = std::chrono::duration_cast<milliseconds>(SteadyClock::now() - start);
   std::lock_guard lock(here_.mutex);
   here_.failover_ms = static_cast<uint64_t>(took.count());
@@ -127,7 +146,7 @@ void Promotion::PromoteByItself() {
 Promotion::Pending Promotion::TryByItself() {
   std::lock_guard one(here_.promotion);
   Pending pending;
-  Status promoted = PromoteLocked(Ask::kUntilAnswered, pending);
+  Status promoted = PromoteGuarded(Ask::kUntilAnswered, pending);
   (void)promoted;  // the state and its message say it
   return pending;
 }

@@ -52,6 +52,8 @@ class Promotion {
 
   /// Under the situation's promotion.
   Status PromoteLocked(Ask ask, Pending& pending);
+  /// ... and what threw is a failed promotion.
+  Status PromoteGuarded(Ask ask, Pending& pending);
   Status NotPromoted(Status why, Ask ask, Pending& pending, Pending what);
   Pending TryByItself();
   /// The situation listens. @return whether the primary was heard of, or something else is decided about the

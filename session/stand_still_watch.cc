@@ -7,7 +7,14 @@
 namespace haven::session {
 
 StandStillWatch::StandStillWatch(Clock& clock, milliseconds longest)
-    : clock_(clock), longest_(longest), last_(clock.Now()), thread_([this] { Run(); }) {}
+    : clock_(clock),
+      longest_(longest),
+      last_(clock.Now()),
+      thread_([this] { Run(); },
+              [this](const Status&) {
+                std::lock_guard lock(mutex_);
+                gap_ = true;  // nobody would notice one
+              }) {}
 
 StandStillWatch::~StandStillWatch() {
   {

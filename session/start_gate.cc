@@ -5,6 +5,7 @@
 
 #include "blkrep/disk_bond.h"
 #include "blkrep/disk_mark.h"
+#include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/newer_wins.h"
@@ -90,7 +91,7 @@ StartGate::StartGate(GateOptions options, Listener& listener, std::string folder
       record_(std::move(record)),
       message_(damage.empty() ? "it is being compared which copy of the guest is the newest" : damage),
       damaged_(!damage.empty()),
-      thread_([this] { Run(); }) {}
+      thread_([this] { Run(); }, [this](const Status& status) { Say(status.message()); }) {}
 
 StartGate::~StartGate() {
   {
@@ -109,7 +110,11 @@ std::string StartGate::Message() {
 void StartGate::Run() {
   listener_.GateChanged(false, Message());
   while (true) {
-    if (TryOnce()) TellOpen();
+    const Status tried = Guarded([this] {
+      if (TryOnce()) TellOpen();
+      return Status::Ok();
+    });
+    if (!tried.ok()) Say("the guest is not started: " + tried.message());
     std::unique_lock lock(mutex_);
     if (open_ || ending_) return;
     options_.clock->WaitFor(changed_, lock, kAskAgain, [this] { return open_ || ending_; });

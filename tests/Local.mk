@@ -44,6 +44,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/memrep_worker_pool_test.cc \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/os_memory_left_test.cc \
+	tests/unit/os_own_limits_test.cc \
 	tests/unit/os_pid_file_test.cc \
 	tests/unit/os_recorded_spawn_test.cc \
 	tests/unit/os_run_program_test.cc \
@@ -68,6 +69,8 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_outside_test.cc \
 	tests/unit/session_recording.h \
 	tests/unit/session_sharing_test.cc \
+	tests/unit/no_threads.h \
+	tests/unit/session_thrown_test.cc \
 	tests/unit/session_whole_test.cc
 
 # The C interface, from outside of the shared library.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "havend/xl/xl_receiver.h"
 
+#include "core/guarded.h"
 #include "os/run_program.h"
 #include "havend/xl/domain_config.h"
 #include "havend/xl/libxl_stream.h"
@@ -85,7 +86,13 @@ Status XlReceiver::Prepare(const memrep::GuestImage& image) {
   committed_ = kSyncEpoch;
   run_done_ = false;
   interrupt_.Lower();
-  thread_ = std::thread([this, &image] { Feed(image); });
+  thread_ = Thread([this, &image] { Feed(image); },
+                   [this](const Status& status) {
+                     std::lock_guard failed_lock(mutex_);
+                     run_status_ = status;
+                     run_done_ = true;
+                     changed_.notify_all();
+                   });
   return Status::Ok();
 }
 
@@ -204,7 +211,7 @@ void XlReceiver::Feed(const memrep::GuestImage& image) {
       run = order_ == Order::kRun;
     }
     const bool first = feed_ == nullptr;
-    Status status = run ? Run(image) : FeedOne(image);
+    const Status status = Guarded([&] { return run ? Run(image) : FeedOne(image); });
     if (status.ok() && first && !run) {
       options_.log("guest " + options_.name + ": epoch " + std::to_string(feed_->epoch()) +
                    " is in the domain that waits");

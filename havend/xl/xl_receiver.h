@@ -7,8 +7,8 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
+#include "core/threads.h"
 #include "os/interrupt.h"
 #include "session/activator.h"
 #include "havend/xl/stream_reader.h"
@@ -86,7 +86,7 @@ class XlReceiver : public session::Activator {
   // Of the feeding thread.
   std::unique_ptr<StreamReader> reader_;
   std::unique_ptr<StreamFeed> feed_;
-  std::thread thread_;
+  Thread thread_;
 };
 
 }  // namespace haven::havend

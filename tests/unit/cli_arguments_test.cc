@@ -172,8 +172,8 @@ TEST(CliArguments, AFailoverIsPlannedOrForced) {
 }
 
 TEST(CliArguments, SaysInOneSentenceWhatIsWrong) {
-  ExpectError("no command is given (check, protect, set, status, failover, unprotect, discard, adopt)", "");
-  ExpectError("'start' is no command (check, protect, set, status, failover, unprotect, discard, adopt)", "start web1");
+  ExpectError("no command is given (check, protect, set, status, failover, unprotect, discard, adopt, reload)", "");
+  ExpectError("'start' is no command (check, protect, set, status, failover, unprotect, discard, adopt, reload)", "start web1");
   ExpectError("haven protect needs the name of a guest", "protect --to h");
   ExpectError("haven protect needs --to HOST[:PORT], the host that runs havend", "protect web1");
   ExpectError("haven status has no option --force", "status --force");
@@ -198,4 +198,9 @@ TEST(CliArguments, HelpIsGivenForEachCommandAndForAll) {
   STRCMP_CONTAINS("--force", HelpText("failover").c_str());
   STRCMP_CONTAINS("haven unprotect", HelpText("unprotect").c_str());
   STRCMP_CONTAINS("haven COMMAND --help", HelpText("").c_str());
+}
+
+TEST(CliArguments, ReloadIsAboutNoSingleGuest) {
+  CHECK_TRUE(Parse("reload --run-dir /r").ok());
+  ExpectError("haven reload takes no guest: it is about all of them", "reload web1");
 }

@@ -81,9 +81,14 @@ TEST(HavendConfig, HasSafeDefaults) {
   CHECK_EQUAL(256u, parsed.value().share_memory_mib);
 }
 
-TEST(HavendConfig, NamesFileGroupAndKeyOfAMistake) {
-  STRCMP_EQUAL("h.conf: [guest web1] promote: must be manual or auto, not 'maybe'",
+TEST(HavendConfig, NamesFileLineGroupAndKeyOfAMistake) {
+  STRCMP_EQUAL("h.conf: line 6: [guest web1] promote: must be manual or auto, not 'maybe'",
                GuestErrorOf("promote = maybe").c_str());
+}
+
+TEST(HavendConfig, NamesTheLineThatIsNothing) {
+  auto parsed = ParseConfig("# two guests\n[havend]\nlisten = 1.2.3.4:1\nneither\n", "h.conf");
+  ExpectContains(parsed.status().message(), "h.conf: line 4: ");
 }
 
 TEST(HavendConfig, RefusesPlainTcpUnlessTheAdministratorSaysSo) {

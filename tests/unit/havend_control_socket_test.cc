@@ -55,7 +55,14 @@ class FakeTarget : public ControlTarget {
     handed_over = guest;
     return Json::Object().Set("failover_ms", 3);
   }
+  Result<Json> Reload() override {
+    if (!file.ok()) return file;
+    Json done = Json::Array();
+    done.Append("guest web2: added");
+    return Json::Object().Set("done", done);
+  }
   std::string asked_guest, handed_over, asked;
+  Status file;
   bool asked_force = false;
 };
 
@@ -119,7 +126,7 @@ TEST(HavendControlSocket, SaysWhatIsWrongWithARequest) {
   STRCMP_CONTAINS("\"error\":\"the request is not JSON", Ask("{").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("[1]").c_str());
   STRCMP_CONTAINS("\"error\":\"the request is not a JSON object", Ask("").c_str());
-  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover, discard, adopt)",
+  STRCMP_CONTAINS("unknown command 'stop' (known: status, failover, handover, discard, adopt, reload)",
                   Ask("{\"command\":\"stop\"}").c_str());
   STRCMP_CONTAINS("unknown command ''", Ask("{\"command\":3}").c_str());
   STRCMP_CONTAINS("failover needs", Ask("{\"command\":\"failover\"}").c_str());
@@ -179,4 +186,11 @@ TEST(HavendControlSocketOnDisk, EndsWhileAClientIsConnectedAndSilent) {
   server.value().reset();
   CHECK_FALSE(client.value().Read(milliseconds(5000)).ok());
   CHECK_FALSE(client.value().timed_out());
+}
+
+TEST(HavendControlSocket, SaysWhatCameOfAReload) {
+  STRCMP_EQUAL("{\"ok\":true,\"done\":[\"guest web2: added\"]}", Ask("{\"command\":\"reload\"}").c_str());
+  target.file = Status(StatusCode::kInvalid, "h.conf: line 3: [havend] listen: must be HOST:PORT");
+  STRCMP_EQUAL("{\"ok\":false,\"error\":\"h.conf: line 3: [havend] listen: must be HOST:PORT\"}",
+               Ask("{\"command\":\"reload\"}").c_str());
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/assert.h"
+#include "core/guarded.h"
 #include "tests/unit/blkrep_support.h"
 
 namespace haven::session::test {
@@ -142,6 +143,7 @@ Result<bool> FakeGuest::Stop() {
 }
 
 Status FakeGuest::SaveDeviceState(Bytes& out) {
+  on_save();
   ByteWriter w(out);
   w.U64(saved.size());
   while (out.size() < 100 + saved.size() % 3 * 1000) w.U8(static_cast<uint8_t>(out.size() + saved.size()));
@@ -404,7 +406,10 @@ void FakeListener::Loop() {
     Record record;
     if (guest_ == nullptr || !link->Receive(record, milliseconds(5000)).ok()) continue;
     auto hello = wire::DecodeHello(record.body);
-    if (hello.ok()) guest_->Attach(std::move(link), hello.value());
+    (void)Guarded([&] {
+      if (hello.ok()) guest_->Attach(std::move(link), hello.value());
+      return Status::Ok();
+    });
   }
 }
 

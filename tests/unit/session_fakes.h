@@ -103,7 +103,7 @@ class FakeGuest : public Guest {
   std::vector<std::string> frames;
   bool administrator_paused = false;
   Status stop_fails;
-  std::function<void()> on_stop = [] {};
+  std::function<void()> on_stop = [] {}, on_save = [] {};
   Status cut_output_fails;
   bool ready_at_once = true;              ///< what MakeReady() returns
   std::vector<std::string> output_calls;  ///< cut, release, all, drop

@@ -200,11 +200,12 @@ inline wire::Identity FirstOf(uint8_t life) {
 
 /// All three connections of a primary made by hand, with LAYOUT sent.
 struct HandMadeSession {
-  explicit HandMadeSession(const std::string& port) : control(port, wire::Connection::kControl) {
+  explicit HandMadeSession(const std::string& port, const std::string& guest = "vm")
+      : control(port, wire::Connection::kControl, {}, guest) {
     token = control.Token();
-    disk = std::make_unique<HandMade>(port, wire::Connection::kDisk, token);
+    disk = std::make_unique<HandMade>(port, wire::Connection::kDisk, token, guest);
     disk->Next();
-    memory = std::make_unique<HandMade>(port, wire::Connection::kMemory, token);
+    memory = std::make_unique<HandMade>(port, wire::Connection::kMemory, token, guest);
     memory->Next();
   }
   void Identify() {
@@ -221,13 +222,19 @@ struct HandMadeSession {
     (void)control.link.Send(wire::Type::kLayout, 0, wire::Encode(layout)).ok();
     return control.Next();
   }
-  /// A whole epoch of one page of zeros and three octets of device state.
+  /// A whole epoch of one page of zeros and the device state.
   void SendEpoch(Epoch epoch, uint64_t disk_records = 0) {
     Bytes pages = haven::test::FromHex("00000000 01000000 0000000000000001");
-    Bytes device = haven::test::FromHex("0300000000000000 0000000000000000 616263");
+    Bytes device;
+    ByteWriter writer(device);
+    writer.U64(device_state.size());
+    writer.U64(0);  // the offset
+    writer.Raw(device_state);
     (void)memory->link.Send(wire::Type::kPages, epoch, pages).ok();
     (void)memory->link.Send(wire::Type::kDeviceState, epoch, device).ok();
-    (void)memory->link.Send(wire::Type::kEpochEnd, epoch, wire::Encode(wire::EpochEnd{1, disk_records, 3, 2, 0})).ok();
+    (void)memory->link
+        .Send(wire::Type::kEpochEnd, epoch, wire::Encode(wire::EpochEnd{1, disk_records, device_state.size(), 2, 0}))
+        .ok();
   }
   void Close() {
     control.link.Close();
@@ -242,6 +249,7 @@ struct HandMadeSession {
   wire::Identity backup;  ///< as it says
   bool identified = false;
   wire::Layout layout;
+  Bytes device_state = {'a', 'b', 'c'};
 };
 
 }  // namespace haven::session::test
