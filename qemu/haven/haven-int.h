@@ -13,6 +13,9 @@
 #include "exec/cpu-common.h"
 #include "net/filter.h"
 
+/* haven-device.c: a device that no guest sees. */
+#define TYPE_HAVEN_PROTECT "haven-protect"
+
 /* haven-memory.c: guest memory as the library's regions. */
 typedef struct HavenMemory HavenMemory;
 
@@ -119,6 +122,12 @@ void haven_nic_send(void *nic, unsigned flags, const uint8_t *data,
 
 /* haven-checks.c: what cannot be replicated, apart from disks and NICs. */
 bool haven_check_guest(Error **errp);
+
+/*
+ * haven-machine.c: what the guest can see of the machine, as text; the caller
+ * frees it.
+ */
+char *haven_machine_describe(void);
 
 /* haven-ide.c: saving leaves no traces in the guest that runs on. */
 GPtrArray *haven_ide_buses(void);
