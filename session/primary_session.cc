@@ -122,6 +122,7 @@ Status PrimarySession::Agree(PrimaryConnection& c, PageEncoding& encoding, CopyA
   HAVEN_RETURN_IF_ERROR(encoding.PrepareSharing(links, options_, end));
   sharing_note_ = encoding.note();
   SetState(PrimaryState::kSyncing, sharing_note_);
+  HAVEN_RETURN_IF_ERROR(TellMachine(links, options_, end));
   auto reply = SendLayout(*links.control, layout_, options_.connect.deadline, end);
   if (!reply.ok()) return reply.status();
   copy_all.emplace();
