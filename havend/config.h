@@ -21,6 +21,7 @@ struct GuestConfig {
   session::DiskAck disk_ack = session::DiskAck::kReceived;
   bool create = false;               ///< replicas that are missing are made
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest
+  bool other_machine = false;        ///< the guest may go on as another machine
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   std::string share;    ///< the group of guests that it shares pages with; empty: none
