@@ -11,8 +11,9 @@
 namespace haven::session {
 namespace {
 
-constexpr size_t kMostNamed = 4;
-constexpr size_t kLongestShown = 60;
+// All of it has to fit into an ERROR record, with what to do about it.
+constexpr size_t kMostNamed = 3;
+constexpr size_t kLongestName = 80, kLongestValue = 60;
 constexpr char kVersion[] = "qemu";
 /// What explains most of what else differs.
 constexpr const char* kFirst[] = {"machine", "cpus", "cpu/0"};
@@ -42,17 +43,19 @@ Machine Parse(std::string_view text) {
   return machine;
 }
 
-std::string Shown(std::string_view value) {
-  if (value.empty()) return "empty";
-  return std::string(value.substr(0, kLongestShown)) + (value.size() > kLongestShown ? "..." : "");
+std::string Shown(std::string_view text, size_t most) {
+  return std::string(text.substr(0, most)) + (text.size() > most ? "..." : "");
 }
 
+std::string Value(std::string_view value) { return value.empty() ? "empty" : Shown(value, kLongestValue); }
+
 std::string BothAre(const std::string& what, std::string_view primary, std::string_view backup) {
-  return what + " is " + Shown(backup) + " on the backup and " + Shown(primary) + " on the primary";
+  return Shown(what, kLongestName) + " is " + Value(backup) + " on the backup and " + Value(primary) +
+         " on the primary";
 }
 
 std::string OnlyOn(const std::string& what, std::string_view value, const char* side) {
-  return what + " (" + Shown(value) + ") is only on the " + side;
+  return Shown(what, kLongestName) + " (" + Value(value) + ") is only on the " + side;
 }
 
 class Comparison {

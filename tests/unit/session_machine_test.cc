@@ -47,6 +47,9 @@ TEST(Machines, ThatDifferAreRefusedOnBothSidesWithTheDifference) {
   bool runs = false;
   pair.loop.Run([&] { runs = pair.guest.running(); });
   CHECK_TRUE(runs);
+  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  CHECK(pair.Query().state == PrimaryState::kStopped);
+  STRCMP_CONTAINS("cpus is 2 on the backup", pair.Query().message.c_str());
 }
 
 TEST(Machines, ThatDifferProtectWhereTheConfigurationAllowsItAndStatusSaysSo) {

@@ -81,8 +81,17 @@ TEST(OtherMachine, NamesTheFirstDifferencesWithTheMachineItselfBefore) {
   for (int i = 0; i < 5; i++) other += "a/" + std::to_string(i) + " = x\n";
   STRCMP_EQUAL(
       "machine is pc-q35-7.2 on the backup and pc-i440fx-7.2 on the primary; cpu/0 avx is on on the backup and off on "
-      "the primary; a/0 (x) is only on the backup; a/1 (x) is only on the backup (and 3 more)",
+      "the primary; a/0 (x) is only on the backup (and 4 more)",
       Difference(other).c_str());
+}
+
+TEST(OtherMachine, FitsIntoAnErrorRecordWithRoomForWhatToDo) {
+  std::string primary, backup;
+  for (char c = 'a'; c < 'z'; c++) {
+    primary += std::string(300, c) + " = " + std::string(300, 'p') + "\n";
+    backup += std::string(300, c) + " = " + std::string(300, 'b') + "\n";
+  }
+  CHECK(DifferenceOfMachines(primary, backup).size() < 800);
 }
 
 TEST(OtherMachine, ShowsTheBeginningOfALongValue) {

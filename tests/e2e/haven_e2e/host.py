@@ -154,10 +154,12 @@ class Host:
     def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
                        deadline_ms: int = 1000, disk_ack: str = "received", share: str = "",
                        create: str = "no", on_new_life: str = "ask", other_machine: str = "refuse") -> list[str]:
-        return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.launcher + self.change_command(self.qemu_argv(environment)))}",
+        command = shlex.join(self.launcher + self.change_command(self.qemu_argv(environment)))
+        return [f"[guest {self.spec.name}]", f"command = {command}",
                 "ram-region = pc.ram",
                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
-                f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}", f"other-machine = {other_machine}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
+                f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}",
+                f"other-machine = {other_machine}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
                 f"arbiter = {arbiter}", "memory-limit-mb = 1024", *([f"share = {share}"] if share else []), ""]
 
     def _havend_listens(self) -> bool:

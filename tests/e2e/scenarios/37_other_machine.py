@@ -75,9 +75,10 @@ def try_to_protect(lab: Lab, name: str, change: Change, named: str) -> float:
         raise Failure(f"{name}: the guest is protected by another machine")
     if named not in done.stderr:
         raise Failure(f"{name}: the refusal is {done.stderr.strip()!r}; it should name {named!r}")
-    entry = lab.backup.status()
-    if not entry or entry["state"] != "waiting" or named not in entry["message"]:
-        raise Failure(f"{name}: the status of the backup is {entry}")
+    for host, state in ((lab.primary, "stopped"), (lab.backup, "waiting")):
+        entry = host.status()
+        if not entry or entry["state"] != state or named not in entry["message"]:
+            raise Failure(f"{name}: the status on {host.name} is {entry}")
     return took
 
 
