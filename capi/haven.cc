@@ -231,6 +231,10 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
   if (from.threads != 0) to.threads = from.threads;
   HAVEN_RETURN_IF_ERROR(ReadEncoderOptions(from, memory_bytes, to.encoder));
   HAVEN_RETURN_IF_ERROR(ReadPlace(from, disks, disk_count, to));
+  if (from.machine != nullptr) {
+    to.machine = from.machine;
+    HAVEN_RETURN_IF_ERROR(haven::wire::CheckMachine(to.machine).With("the machine's description"));
+  }
   return to;
 }
 

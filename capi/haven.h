@@ -198,6 +198,10 @@ struct haven_options {
                                              unless it is given here */
   int output_elsewhere;                   /* not 0: some output never passes haven_net_output(),
                                              but is held by cut_output() */
+  const char *machine;                    /* what the guest can see of the machine, for the backup
+                                             to compare with its own: lines "THING = VALUE" and
+                                             "THING PROPERTY = VALUE" of printable ASCII, at most
+                                             1 MiB; NULL: nothing is compared */
 };
 
 /* What ends an epoch. */

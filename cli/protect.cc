@@ -14,6 +14,11 @@ namespace {
 
 using qmp::Json;
 
+/// Whether the first copy is under way; before it the backup gets ready.
+bool Copies(const Json& status) {
+  return status["state"].String() == "syncing" && status["sync-total-bytes"].Int() > 0;
+}
+
 /// Progress for a person; on a terminal in place, else a line now and then.
 class Progress {
  public:
@@ -26,8 +31,10 @@ class Progress {
     next_line_ = now + milliseconds(5000);
     state_ = state;
     std::string line = guest_ + ": " + state;
-    if (state == "syncing") {
+    if (Copies(status)) {
       line += Amount(status, now);
+    } else if (state == "syncing") {
+      line += ": the backup gets ready";
     } else if (!status["message"].String().empty()) {
       line += ": " + Printable(status["message"].String());
     }

@@ -71,6 +71,7 @@ const char* TypeName(Type type) {
     case Type::kHelloReply: return "HELLO_REPLY";
     case Type::kError: return "ERROR";
     case Type::kIdentity: return "IDENTITY";
+    case Type::kMachine: return "MACHINE";
     case Type::kLayout: return "LAYOUT";
     case Type::kLayoutReply: return "LAYOUT_REPLY";
     case Type::kHeartbeat: return "HEARTBEAT";
@@ -250,6 +251,32 @@ Result<ErrorBody> DecodeError(ByteSpan in) {
   }
   error.code = static_cast<Error>(code);
   return error;
+}
+
+Status CheckMachine(const std::string& description) {
+  if (description.size() > kMaxMachineBytes) return Malformed("MACHINE", "too long");
+  size_t at = 0;
+  while (at < description.size()) {
+    const size_t end = description.find('\n', at);
+    if (end == std::string::npos) return Malformed("MACHINE", "the last line has no end");
+    const std::string_view line = std::string_view(description).substr(at, end - at);
+    if (!std::all_of(line.begin(), line.end(), [](char c) { return c >= 0x20 && c < 0x7F; })) {
+      return Malformed("MACHINE", "a character is not allowed");
+    }
+    const size_t equals = line.find(" = ");
+    if (equals == 0 || equals == std::string_view::npos) return Malformed("MACHINE", "a line says nothing of anything");
+    at = end + 1;
+  }
+  return Status::Ok();
+}
+
+Bytes Encode(const Machine& machine) { return {machine.description.begin(), machine.description.end()}; }
+
+Result<Machine> DecodeMachine(ByteSpan in) {
+  if (in.size() > kMaxMachineBytes) return Malformed("MACHINE", "too long");
+  Machine machine{{in.begin(), in.end()}};
+  HAVEN_RETURN_IF_ERROR(CheckMachine(machine.description));
+  return machine;
 }
 
 Bytes Encode(const Layout& layout) {

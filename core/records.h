@@ -94,6 +94,13 @@ struct Layout {
   bool operator==(const Layout&) const = default;
 };
 
+/// MACHINE: what the guest can see of the machine that it runs on, as text. Compared by session/other_machine.h.
+struct Machine {
+  std::string description;
+};
+/// @return kProtocol unless it is lines of printable ASCII, each with " = " in it, and at most kMaxMachineBytes.
+Status CheckMachine(const std::string& description);
+
 /// What of each disk has to be copied before the first checkpoint.
 struct LayoutReply {
   enum class Copy : uint8_t { kAll = 1, kChanged = 2 };
@@ -177,6 +184,7 @@ Bytes Encode(const Hello&);
 Bytes Encode(const HelloReply&);
 Bytes Encode(const Identity&);
 Bytes Encode(const ErrorBody&);
+Bytes Encode(const Machine&);
 Bytes Encode(const Layout&);
 Bytes Encode(const LayoutReply&);
 Bytes Encode(const Store&);
@@ -197,6 +205,7 @@ Result<Hello> DecodeHello(ByteSpan);
 Result<HelloReply> DecodeHelloReply(ByteSpan);
 Result<Identity> DecodeIdentity(ByteSpan);
 Result<ErrorBody> DecodeError(ByteSpan);
+Result<Machine> DecodeMachine(ByteSpan);
 Result<Layout> DecodeLayout(ByteSpan);
 Result<LayoutReply> DecodeLayoutReply(ByteSpan);
 Result<Store> DecodeStore(ByteSpan);

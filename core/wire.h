@@ -27,6 +27,7 @@ constexpr uint32_t kMaxPagesPerRecord = 512;
 constexpr uint32_t kMaxDiskDataBytes = 2u << 20;
 constexpr uint32_t kMaxDeviceStateBytes = 256u << 20;
 constexpr uint32_t kMaxStoreSlots = 1u << 28;
+constexpr uint32_t kMaxMachineBytes = 1u << 20;
 
 enum class Type : uint16_t {
   // any connection
@@ -36,6 +37,7 @@ enum class Type : uint16_t {
   // control and query connection
   kIdentity = 4,
   // control connection
+  kMachine = 5,
   kLayout = 8,
   kLayoutReply = 9,
   kHeartbeat = 10,
@@ -87,10 +89,11 @@ constexpr uint64_t kFeatureSharedPages = 1u << 7;
 constexpr uint64_t kFeatureEpochsInFlight = 1u << 8;
 constexpr uint64_t kFeatureDiskAckEpoch = 1u << 9;
 constexpr uint64_t kFeatureEarlyPages = 1u << 10;
+constexpr uint64_t kFeatureMachine = 1u << 11;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
                                     kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |
-                                    kFeatureDiskAckEpoch | kFeatureEarlyPages;
+                                    kFeatureDiskAckEpoch | kFeatureEarlyPages | kFeatureMachine;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {

@@ -158,6 +158,7 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
   if (key == "create") return SetChoice(guest.create, value, "no", "yes");
   if (key == "on-new-life") return SetChoice(guest.discard_on_new_life, value, "ask", "discard");
   if (key == "on-stuck") return SetChoice(guest.take_over_stuck, value, "tell", "take-over");
+  if (key == "other-machine") return SetChoice(guest.other_machine, value, "refuse", "allow");
   if (key == "promote") return SetChoice(guest.auto_promote, value, "manual", "auto");
   if (key.compare(0, strlen(kDiskPrefix), kDiskPrefix) == 0) return SetDisk(guest, key, value);
   if (key == "ram-region") {
@@ -179,8 +180,8 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     return number.status();
   }
   return Invalid(
-      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, on-stuck, promote, "
-      "deadline-ms, arbiter, memory-limit-mb, share)");
+      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, on-stuck, "
+      "other-machine, promote, deadline-ms, arbiter, memory-limit-mb, share)");
 }
 
 Status CheckGuestName(const std::string& name) {

@@ -22,6 +22,7 @@ struct GuestConfig {
   bool create = false;               ///< replicas that are missing are made
   bool take_over_stuck = false;      ///< a primary that hangs counts as lost
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest
+  bool other_machine = false;        ///< the guest may go on as another machine
   bool auto_promote = false;
   std::string arbiter;  ///< empty: none
   std::string share;    ///< the group of guests that it shares pages with; empty: none

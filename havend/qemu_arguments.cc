@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "havend/qemu_arguments.h"
 
+#include <string_view>
+
+#include "qmp/json.h"
+
 namespace haven::havend {
 
 namespace {
@@ -15,7 +19,33 @@ std::string Escaped(const std::string& value) {
   return result;
 }
 
+/// The id in what follows -object: options, or JSON.
+std::string ObjectId(const std::string& words) {
+  if (words.starts_with("{")) {
+    auto json = qmp::Json::Parse(words);
+    return json.ok() ? json.value()["id"].String() : "";
+  }
+  constexpr std::string_view kId = ",id=";
+  const std::string all = "," + words;
+  const size_t at = all.find(kId);
+  if (at == std::string::npos) return "";
+  return all.substr(at + kId.size(), all.find(',', at + 1) - at - kId.size());
+}
+
 }  // namespace
+
+Status RefuseOwnMemory(const std::vector<std::string>& configured, const std::string& region) {
+  for (size_t i = 0; i + 1 < configured.size(); i++) {
+    if (configured[i] != "-object" && configured[i] != "--object") continue;
+    if (ObjectId(configured[i + 1]) != region) continue;
+    return {StatusCode::kRefused,
+            "the guest's command on the backup has an object " + region + " of its own (-object " + configured[i + 1] +
+                "), where havend gives the guest the memory that it has received: take this object, and "
+                "memory-backend=" +
+                region + " of -machine, out of the command in the backup's configuration"};
+  }
+  return Status::Ok();
+}
 
 std::vector<std::string> QemuCommand(const std::vector<std::string>& configured, const QemuArguments& arguments) {
   std::vector<std::string> argv = configured;

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/status.h"
+
 namespace haven::havend {
 
 /// The memory of a guest that will come.
@@ -26,6 +28,10 @@ struct QemuArguments {
 /// @return the argv of a QEMU that waits for the guest's state, or for the word
 ///         to switch the machine on.
 std::vector<std::string> QemuCommand(const std::vector<std::string>& configured, const QemuArguments& arguments);
+
+/// The guest's memory is what QemuCommand() adds, under this name.
+/// @return kRefused when the command makes an object of that name, as libvirt's does.
+Status RefuseOwnMemory(const std::vector<std::string>& configured, const std::string& region);
 
 }  // namespace haven::havend
 

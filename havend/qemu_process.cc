@@ -85,6 +85,11 @@ Status QemuProcess::Prepare(const memrep::GuestImage& image) {
   return status;
 }
 
+std::string QemuProcess::Machine() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return qemu_ ? qemu_->description() : "";
+}
+
 Status QemuProcess::StartLocked() {
   HAVEN_RETURN_IF_ERROR(RefuseIfNameIsTaken(options_));
   auto started = WaitingQemu::Start(options_, *image_);

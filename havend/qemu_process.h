@@ -30,6 +30,7 @@ class QemuProcess : public session::Activator {
 
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
+  std::string Machine() override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Discard() override;

@@ -46,6 +46,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.auto_promote = guest.auto_promote;
   options.discard_on_new_life = guest.discard_on_new_life;
   options.take_over_stuck = guest.take_over_stuck;
+  options.other_machine = guest.other_machine;
   options.arbiter = guest.arbiter;
   options.deadline = guest.deadline;
   options.memory_limit_bytes = guest.memory_limit_bytes;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "core/records.h"
 #include "havend/incoming_stream.h"
 #include "havend/log.h"
 #include "havend/qemu_arguments.h"
@@ -71,6 +72,7 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Start(const QemuOptions& optio
     return Status(StatusCode::kRefused, "the primary has no memory region " + options.ram_region +
                                             ": set ram-region to the name of its main memory");
   }
+  HAVEN_RETURN_IF_ERROR(RefuseOwnMemory(options.command, options.ram_region));
   QemuArguments arguments;
   arguments.memory = IncomingMemory{options.ram_region, ram->fd, ram->bytes};
   auto qemu = Spawn(options, arguments);
@@ -111,6 +113,8 @@ Result<std::unique_ptr<WaitingQemu>> WaitingQemu::Spawn(const QemuOptions& optio
 
 Status WaitingQemu::EndBecause(Status status) {
   status = Explain(status);
+  // It does not take what it was started with: another try would end the same way.
+  if (process_->waited_for() && process_->exit_status() > 0) status = {StatusCode::kRefused, status.message()};
   process_->Kill();
   unlink(options_.PidPath().c_str());
   return status.With("the waiting QEMU did not start");
@@ -131,12 +135,21 @@ Status WaitingQemu::GetReadyToLoad() {
   if (machine_.size() > suffix.size() && machine_.ends_with(suffix)) {
     machine_.resize(machine_.size() - suffix.size());
   }
+  HAVEN_RETURN_IF_ERROR(Describe());
   // Once more before the load; one that cannot do it must be found now.
   return Forget();
 }
 
-Status WaitingQemu::Forget() {
-  Status status = qmp_->Execute("haven-incoming-forget").status();
+Status WaitingQemu::Describe() {
+  Result<Json> machine = qmp_->Execute("query-haven-machine");
+  if (!machine.ok()) return ExplainUnknown(machine.status());
+  description_ = machine.value()["description"].String();
+  return wire::CheckMachine(description_).With("the device model's description of itself");
+}
+
+Status WaitingQemu::Forget() { return ExplainUnknown(qmp_->Execute("haven-incoming-forget").status()); }
+
+Status WaitingQemu::ExplainUnknown(Status status) {
   if (status.code() != StatusCode::kRefused || qmp_->error_class() != "CommandNotFound") return status;
   return Status(StatusCode::kRefused, options_.command[0] + " is not the qemu-dm of this havend: install the " +
                                           "one that was built with it, or correct the guest's command");

@@ -54,6 +54,8 @@ class WaitingQemu {
 
   os::Process& process() { return *process_; }
   const std::string& machine() const { return machine_; }
+  /// What the guest can see of the machine, as MACHINE has it.
+  const std::string& description() const { return description_; }
 
  private:
   WaitingQemu(const QemuOptions& options, std::unique_ptr<os::Process> process)
@@ -61,6 +63,9 @@ class WaitingQemu {
   static Result<std::unique_ptr<WaitingQemu>> Spawn(const QemuOptions& options, QemuArguments arguments);
   Status GetReadyToLoad();
   Status Forget();
+  Status Describe();
+  /// Ok, or that the device model does not know the command that was executed last.
+  Status ExplainUnknown(Status status);
   Status Load(const memrep::GuestImage& image);
   Status SendStream(const Bytes& stream);
   Status WaitUntilLoaded();
@@ -76,6 +81,7 @@ class WaitingQemu {
   std::unique_ptr<os::Process> process_;
   std::unique_ptr<qmp::Client> qmp_;
   std::string machine_;
+  std::string description_;
 };
 
 }  // namespace haven::havend

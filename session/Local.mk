@@ -34,6 +34,7 @@ libhavenengine_la_SOURCES += \
 	session/memory_sender.cc session/memory_sender.h \
 	session/mode_switch.h \
 	session/newer_wins.cc session/newer_wins.h \
+	session/other_machine.cc session/other_machine.h \
 	session/output_gate.cc session/output_gate.h \
 	session/page_encoding.cc session/page_encoding.h \
 	session/policy/adaptive.cc session/policy/adaptive.h \

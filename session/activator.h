@@ -2,6 +2,8 @@
 #ifndef HAVEN_SESSION_ACTIVATOR_H
 #define HAVEN_SESSION_ACTIVATOR_H
 
+#include <string>
+
 #include "core/status.h"
 #include "memrep/guest_image.h"
 
@@ -17,7 +19,11 @@ class Activator {
   virtual Status MayStart() = 0;
   /// A new image was laid out (all zero): start what waits for it. The image
   /// stays valid until Discard() or, after a successful Activate(), for ever.
+  /// @return kRefused when it cannot be started as it is configured here.
   virtual Status Prepare(const memrep::GuestImage& image) = 0;
+  /// Of what waits since Prepare(): what a guest can see of its machine, as MACHINE has it. Empty: it cannot say, and
+  /// nothing is compared.
+  virtual std::string Machine() { return ""; }
   /// The image has become that of another committed epoch; the next one may
   /// come at any time. On the memory connection's thread: must not block.
   virtual void Committed(const memrep::GuestImage& image) { (void)image; }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/link.h"
@@ -85,6 +86,8 @@ class BackupConnection : private BackupSession::Events {
   // Control thread.
   /// What the primary has, once that was accepted.
   const wire::Identity& primary() const { return primary_; }
+  /// What the guest can see of its machine there; empty: the primary has not said.
+  const std::string& machine() const { return machine_; }
   /// What it said before it went.
   const std::optional<wire::Goodbye>& goodbye() const { return goodbye_; }
   /// When the last epoch was committed, seconds since 1970; 0: none was.
@@ -100,6 +103,7 @@ class BackupConnection : private BackupSession::Events {
  private:
   Status OnIdentity(const wire::Identity& primary, wire::Identity& mine) override;
   Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) override;
+  void OnMachine(std::string description) override { machine_ = std::move(description); }
   Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) override;
   void OnCommitted(Epoch epoch) override;
   Status OnLiveness(const wire::Liveness& liveness) override { return owner_.OnLiveness(liveness); }
@@ -131,6 +135,7 @@ class BackupConnection : private BackupSession::Events {
   std::atomic<uint64_t> committed_s_{0};
 
   wire::Identity primary_;                ///< control thread
+  std::string machine_;                   ///< control thread
   std::optional<wire::Goodbye> goodbye_;  ///< control thread
   bool handed_over_ = false;              ///< control thread
   std::optional<Instant> gap_end_;        ///< control thread: of the last time that this process stood still

@@ -6,6 +6,7 @@
 
 #include "core/guarded.h"
 #include "core/random_token.h"
+#include "session/other_machine.h"
 
 namespace haven::session {
 namespace {
@@ -168,6 +169,7 @@ Result<BackupStore*> BackupGuest::OnLayout(const BackupConnection& connection, c
     here_.store.reset();
     here_.state = BackupState::kSyncing;
     here_.message.clear();
+    here_.other_machine.clear();
   }
   copies.assign(layout.disks.size(), same_guest ? wire::LayoutReply::Copy::kChanged : wire::LayoutReply::Copy::kAll);
   HAVEN_RETURN_IF_ERROR(MakeStore(connection, layout, copies));
@@ -187,19 +189,46 @@ Status BackupGuest::CheckReplicas(const blkrep::GuestRecord& record, const wire:
   return Status::Ok();
 }
 
+Status BackupGuest::Prepare(const BackupConnection& connection, const blkrep::GuestRecord& record,
+                            const memrep::GuestImage& image) {
+  Status prepared = here_.activator.Prepare(image);
+  if (prepared.ok()) return CompareMachines(connection.machine());
+  // It has been started for this run of the guest before: what is wrong now may pass, and the primary tries again.
+  const bool worked = record.role == wire::Role::kBackup && !record.partial && !record.life_ended &&
+                      record.life == connection.primary().life;
+  return prepared.code() == StatusCode::kRefused && worked ? Status(StatusCode::kEnvironment, prepared.message())
+                                                           : prepared;
+}
+
+Status BackupGuest::CompareMachines(const std::string& primary) {
+  const std::string mine = primary.empty() ? "" : here_.activator.Machine();
+  const std::string difference = mine.empty() ? "" : DifferenceOfMachines(primary, mine);
+  if (difference.empty()) return Status::Ok();
+  if (!here_.options.other_machine) {
+    return {StatusCode::kRefused, "the backup's device model is another machine: " + difference +
+                                      "; make the command in the backup's configuration the same, or allow it there "
+                                      "with other-machine = allow"};
+  }
+  std::lock_guard lock(here_.mutex);
+  here_.other_machine = "after a failover the guest runs on another machine: " + difference;
+  return Status::Ok();
+}
+
 Status BackupGuest::MakeStore(const BackupConnection& connection, const wire::Layout& layout,
                               std::vector<wire::LayoutReply::Copy>& copies) {
   auto record = here_.ledger.Read();
   if (!record.ok()) return record.status();
   std::vector<blkrep::ReplicaOptions> how;
   HAVEN_RETURN_IF_ERROR(CheckReplicas(record.value(), layout, how, copies));
-  auto begin = [&] { return here_.ledger.BeginCopy(connection.primary(), layout, connection.token()); };
-  auto store = BackupStore::Create(MakeStoreOptions(), layout, how, begin);
+  auto store = BackupStore::Create(MakeStoreOptions(), layout, how);
   if (!store.ok()) return store.status();
-  const Status prepared = Guarded([&] { return here_.activator.Prepare(store.value()->image()); });
-  if (!prepared.ok()) {
+  // Nothing of an earlier copy is given up for a guest that could not go on here.
+  Status begun = Guarded([&] { return Prepare(connection, record.value(), store.value()->image()); });
+  if (begun.ok()) begun = here_.ledger.BeginCopy(connection.primary(), layout, connection.token());
+  if (begun.ok()) begun = store.value()->Begin(MakeStoreOptions());
+  if (!begun.ok()) {
     here_.activator.Discard();  // the image goes now
-    return prepared;
+    return begun;
   }
   std::lock_guard lock(here_.mutex);
   here_.store = std::move(store.value());
@@ -216,7 +245,9 @@ Status BackupGuest::OnLiveness(const wire::Liveness& liveness) {
 void BackupGuest::OnCommitted(Epoch epoch) {
   if (epoch == 1) {
     Status whole = here_.ledger.Whole(epoch);
-    here_.SetState(BackupState::kProtecting, whole.ok() ? "" : whole.message());
+    std::lock_guard lock(here_.mutex);
+    here_.state = BackupState::kProtecting;
+    here_.message = whole.ok() ? here_.other_machine : whole.message();
   }
   // The store lives as long as the session, on whose memory thread this is.
   here_.activator.Committed(here_.store->image());

@@ -88,6 +88,10 @@ class BackupGuest : private BackupConnection::Owner {
   /// @param copies  of a disk that is not as an earlier session has left it: all of it.
   Status CheckReplicas(const blkrep::GuestRecord& record, const wire::Layout& layout,
                        std::vector<blkrep::ReplicaOptions>& how, std::vector<wire::LayoutReply::Copy>& copies);
+  /// Starts what waits for the guest, and compares the machines.
+  Status Prepare(const BackupConnection& connection, const blkrep::GuestRecord& record,
+                 const memrep::GuestImage& image);
+  Status CompareMachines(const std::string& primary);
   Status MakeStore(const BackupConnection& connection, const wire::Layout& layout,
                    std::vector<wire::LayoutReply::Copy>& copies);
 

@@ -28,6 +28,7 @@ struct BackupGuestOptions {
   bool create = false;                       ///< replicas that are missing are made
   DiskAck disk_ack = DiskAck::kReceived;
   bool discard_on_new_life = false;  ///< a checkpoint gives way to another run of the guest; else a person decides
+  bool other_machine = false;        ///< the guest may go on here as another machine than the primary's
   bool auto_promote = false;
   bool take_over_stuck = false;  ///< a primary whose device model hangs counts as lost; needs an arbiter
   ArbiterChoice arbiter;  ///< empty: none

@@ -27,6 +27,7 @@ Status BackupSession::OnControl(const Record& record) {
     }
     case wire::Type::kIdentity: return OnIdentity(record);
     case wire::Type::kStore: return OnStore(record);
+    case wire::Type::kMachine: return OnMachine(record);
     case wire::Type::kLayout: return OnLayout(record);
     case wire::Type::kGoodbye: {
       auto goodbye = wire::DecodeGoodbye(record.body);
@@ -75,6 +76,17 @@ Status BackupSession::OnStore(const Record& record) {
   lease_ = std::move(lease.value());
   wire::StoreReply reply{lease_->store().instance(), lease_->store().slots(), lease_->first(), lease_->count()};
   return control_.Send(wire::Type::kStoreReply, kSyncEpoch, wire::Encode(reply));
+}
+
+Status BackupSession::OnMachine(const Record& record) {
+  if (!identified_) return Protocol("MACHINE before IDENTITY");
+  if ((features_ & wire::kFeatureMachine) == 0) return Protocol("MACHINE without the feature MACHINE");
+  if (machine_told_ || store_ != nullptr) return Protocol("a second MACHINE in one session, or one after LAYOUT");
+  auto machine = wire::DecodeMachine(record.body);
+  if (!machine.ok()) return machine.status();
+  machine_told_ = true;
+  events_.OnMachine(std::move(machine.value().description));
+  return Status::Ok();
 }
 
 Status BackupSession::OnLayout(const Record& record) {

@@ -3,6 +3,7 @@
 #define HAVEN_SESSION_BACKUP_SESSION_H
 
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "core/clock.h"
@@ -26,6 +27,8 @@ class BackupSession {
     /// Control thread. Make a store for this layout and get ready to run it.
     /// @param copies  filled: what of each disk the primary has to send.
     virtual Result<BackupStore*> OnLayout(const wire::Layout& layout, std::vector<wire::LayoutReply::Copy>& copies) = 0;
+    /// Control thread, before LAYOUT, if at all. What the guest can see of its machine; untrusted.
+    virtual void OnMachine(std::string description) = 0;
     /// Control thread, before LAYOUT. The store for guests of `host`, of which this
     /// is one: asked only with the feature SHARED_PAGES.
     virtual Result<std::unique_ptr<memrep::StoreLease>> OnStore(const wire::Token& host) = 0;
@@ -54,6 +57,7 @@ class BackupSession {
  private:
   Status OnIdentity(const Record& record);
   Status OnStore(const Record& record);
+  Status OnMachine(const Record& record);
   Status OnLayout(const Record& record);
   Status OnDiskChange(const Record& record, RecordSender& disk);
   Status OnEpochEnd(const Record& record);
@@ -69,6 +73,7 @@ class BackupSession {
   std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
   bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread
+  bool machine_told_ = false;                  ///< control thread
   microseconds busy_{0};                       ///< memory thread; with the last epoch, from its EPOCH_END on
   std::atomic<BackupStore*> store_{nullptr};
 

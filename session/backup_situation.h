@@ -67,6 +67,7 @@ struct BackupSituation {
   bool deciding = false;     ///< what is here is being thrown away or given up, under `promotion`
   uint64_t failover_ms = 0;
   std::string newer, refusal;  ///< of the last comparison
+  std::string other_machine;   ///< of this session: how the machine here differs from the primary's; empty: it does not
 };
 
 /// For people.

@@ -73,8 +73,7 @@ Result<std::vector<std::unique_ptr<blkrep::Replica>>> BackupStore::OpenReplicas(
 }
 
 Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& options, const wire::Layout& layout,
-                                                         const std::vector<blkrep::ReplicaOptions>& how,
-                                                         const std::function<Status()>& begin) {
+                                                         const std::vector<blkrep::ReplicaOptions>& how) {
   auto store = std::unique_ptr<BackupStore>(new BackupStore);
   store->layout_ = layout;
   store->durable_ = options.durable && !BreakRequested("ack-before-stable");
@@ -86,15 +85,16 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
   auto replicas = OpenReplicas(options, layout, how);
   if (!replicas.ok()) return replicas.status();
   store->replicas_ = std::move(replicas.value());
-  HAVEN_RETURN_IF_ERROR(begin());
-  // An earlier run's: these disks are copied anew, or have all of it already.
+  return store;
+}
+
+Status BackupStore::Begin(const StoreOptions& options) {
   HAVEN_RETURN_IF_ERROR(DropJournal(options));
-  HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout));
+  HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout_));
   auto journal = blkrep::Journal::Open(JournalPath(options));
   if (!journal.ok()) return journal.status();
-  store->journal_ = std::move(journal.value());
-  HAVEN_RETURN_IF_ERROR(store->journal_->StartOver());
-  return store;
+  journal_ = std::move(journal.value());
+  return journal_->StartOver();
 }
 
 void BackupStore::Share(std::unique_ptr<memrep::StoreLease> lease) {

@@ -37,14 +37,15 @@ class BackupStore {
  public:
   /// Makes the store for a guest of this shape. Replicas and journal are opened.
   /// @param how  each replica may be opened.
-  /// @param begin  called when the replicas are open and locked, before anything of an
-  ///         earlier copy is given up. If it fails, nothing is.
   /// @return kRefused if a disk has no replica in the configuration, or one that
   ///         may not be written (blkrep/replica_disk.h), or the memory is over the
   ///         limit; kEnvironment with errno.
   static Result<std::unique_ptr<BackupStore>> Create(const StoreOptions& options, const wire::Layout& layout,
-                                                     const std::vector<blkrep::ReplicaOptions>& how,
-                                                     const std::function<Status()>& begin);
+                                                     const std::vector<blkrep::ReplicaOptions>& how);
+
+  /// Once, before anything is recorded: gives up what an earlier session has left, since these disks are copied anew,
+  /// or have all of it already.
+  Status Begin(const StoreOptions& options);
 
   /// Before the first memory record: pages are shared through this.
   void Share(std::unique_ptr<memrep::StoreLease> lease);

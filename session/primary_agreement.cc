@@ -25,6 +25,13 @@ Comparison CompareWithBackup(const PrimaryLinks& links, const PrimaryOptions& op
   return {end.status, newer};
 }
 
+Status TellMachine(const PrimaryLinks& links, const PrimaryOptions& options, ConnectionEnd& end) {
+  if (options.machine.empty() || (links.features & wire::kFeatureMachine) == 0) return Status::Ok();
+  Status sent = links.control->Send(wire::Type::kMachine, kSyncEpoch, wire::Encode(wire::Machine{options.machine}));
+  if (!sent.ok()) end = EndOf(sent);
+  return sent;
+}
+
 Status RecordSession(const PrimaryLinks& links, const PrimaryOptions& options, PrimaryLedger& ledger,
                      ConnectionEnd& end) {
   blkrep::GuestRecord how;

@@ -20,6 +20,10 @@ struct Comparison {
 Comparison CompareWithBackup(const PrimaryLinks& links, const PrimaryOptions& options, PrimaryLedger& ledger, bool held,
                              ConnectionEnd& end);
 
+/// Before LAYOUT: what the backup is to compare its own machine with; nothing if one of both cannot. Driver thread.
+/// @return not Ok: `end` is filled.
+Status TellMachine(const PrimaryLinks& links, const PrimaryOptions& options, ConnectionEnd& end);
+
 /// The backup has accepted the guest: from now on a record says so. Driver thread.
 /// @return not Ok: nothing may be copied, `end` is filled.
 Status RecordSession(const PrimaryLinks& links, const PrimaryOptions& options, PrimaryLedger& ledger,

@@ -17,6 +17,7 @@ namespace haven::session {
 struct PrimaryOptions {
   ConnectOptions connect;
   ModeSettings mode;                              ///< to begin with
+  std::string machine;                            ///< what the guest can see of it, see MACHINE; empty: not compared
   bool output_elsewhere = false;                  ///< some of the guest's output does not pass the session
   bool pause_on_loss = false;                     ///< hold output until a backup is back
   ArbiterChoice arbiter;                          ///< empty: none

@@ -26,6 +26,11 @@ class PrimaryReport {
     return state_;
   }
 
+  std::string message() {
+    std::lock_guard lock(mutex_);
+    return message_;
+  }
+
   void SetNewer(const std::string& newer) {
     std::lock_guard lock(mutex_);
     newer_ = newer;

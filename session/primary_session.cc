@@ -133,6 +133,7 @@ Status PrimarySession::Agree(PrimaryConnection& c, PageEncoding& encoding, CopyA
   HAVEN_RETURN_IF_ERROR(encoding.PrepareSharing(links, options_, end));
   sharing_note_ = encoding.note();
   SetState(PrimaryState::kSyncing, sharing_note_);
+  HAVEN_RETURN_IF_ERROR(TellMachine(links, options_, end));
   auto reply = SendLayout(*links.control, layout_, options_.connect.deadline, end);
   if (!reply.ok()) return reply.status();
   copy_all.emplace();
@@ -294,7 +295,9 @@ void PrimarySession::Stop(wire::Goodbye reason) {
   (void)guest_.SetDirtyLog(false);
   if (c && c->hand_over() == HandOverStage::kStopped && !epochs_.guest_paused()) guest_.Resume();
   gate_.Open();
-  (void)report_.Set(PrimaryState::kStopped, recorded.message());
+  // Whoever asks why the guest is not protected finds it when the refused session was given up, too.
+  const bool tell_refusal = state == PrimaryState::kRefused && recorded.ok();
+  (void)report_.Set(PrimaryState::kStopped, tell_refusal ? report_.message() : recorded.message());
   guest_.StateChanged(Query());  // directly: this is the main thread, and the gate is closed
 }
 

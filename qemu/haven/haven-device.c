@@ -21,7 +21,6 @@
 #include "haven-int.h"
 #include "haven-xen.h"
 
-#define TYPE_HAVEN_PROTECT "haven-protect"
 OBJECT_DECLARE_SIMPLE_TYPE(HavenProtect, HAVEN_PROTECT)
 
 QEMU_BUILD_BUG_ON((int)ON_OFF_AUTO_ON != HAVEN_PREDICT_YES);

@@ -222,6 +222,8 @@ static bool start_session(HavenGuest *g, const struct haven_options *given,
     g_autofree struct haven_disk *disks =
         g_new0(struct haven_disk, g->disks.count);
     g_autofree const char **paths = g_new0(const char *, g->disks.count);
+    /* A domain's machine is not all in this process. */
+    g_autofree char *machine = xen_enabled() ? NULL : haven_machine_describe();
     struct haven_options options = *given;
     struct haven_region *regions;
     size_t region_count = haven_memory_regions(g->memory, &regions);
@@ -235,6 +237,7 @@ static bool start_session(HavenGuest *g, const struct haven_options *given,
     options.disk_paths = paths;
     options.output_elsewhere = g->plugs && haven_plugs_count(g->plugs);
     options.state_dir = getenv("HAVEN_STATE_DIR");
+    options.machine = machine;
     g->session = haven_session_start(&options, &guest_ops, g, regions,
                                      region_count, disks, g->disks.count,
                                      &error);

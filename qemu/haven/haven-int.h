@@ -13,6 +13,9 @@
 #include "exec/cpu-common.h"
 #include "net/filter.h"
 
+/* haven-device.c: a device that no guest sees. */
+#define TYPE_HAVEN_PROTECT "haven-protect"
+
 /* haven-memory.c: guest memory as the library's regions. */
 typedef struct HavenMemory HavenMemory;
 
@@ -132,6 +135,12 @@ HavenWatch *haven_watch_new(const Error *blocker);
 void haven_watch_free(HavenWatch *watch);
 bool haven_watch_covered(HavenWatch *watch, const HavenDisks *disks,
                          Error **errp);
+
+/*
+ * haven-machine.c: what the guest can see of the machine, as text; the caller
+ * frees it.
+ */
+char *haven_machine_describe(void);
 
 /* haven-ide.c: saving leaves no traces in the guest that runs on. */
 GPtrArray *haven_ide_buses(void);

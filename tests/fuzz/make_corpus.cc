@@ -45,6 +45,7 @@ void Records() {
   identity.lineage = Lineage({{2, 1700000000, Origin::kPromoted}, {1, 1699999000, Origin::kProtected}});
   SaveRecord(Type::kIdentity, "identity", wire::Encode(identity));
   SaveRecord(Type::kError, "error", wire::Encode(wire::ErrorBody{wire::Error::kPromoted, "he\nwon"}));
+  SaveRecord(Type::kMachine, "machine", wire::Encode(wire::Machine{"machine = pc\nmachine acpi = on\n"}));
   wire::Layout layout{{}, {{"pc.ram", 1 << 20}, {"vga", 4096}}, {{"vda", 4 << 20}, {"vdb", 512}}};
   SaveRecord(Type::kLayout, "layout", wire::Encode(layout));
   SaveRecord(Type::kLayoutReply, "layout_reply",
@@ -167,6 +168,7 @@ void Sessions() {
   Save("session", "goodbye", small);
   small.clear();
   add(1, Type::kIdentity, 0, wire::Encode(wire::Identity{}));
+  add(1, Type::kMachine, 0, wire::Encode(wire::Machine{"cpus = 1\n"}));
   add(1, Type::kStore, 0, wire::Encode(wire::Store{}));
   add(1, Type::kLayout, 0, wire::Encode(wire::Layout{{}, {{"pc.ram", 8192}}, {}}));
   add(3, Type::kPages, 0, haven::test::FromHex("00000000 01000000 0100000000000008 00000000 02 0800 0100 77"));

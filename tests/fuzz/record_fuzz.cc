@@ -47,6 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* octets, size_t size) {
     case Type::kHelloReply: CheckSame(wire::DecodeHelloReply(body), body); break;
     case Type::kIdentity: CheckSame(wire::DecodeIdentity(body), body); break;
     case Type::kError: CheckError(body); break;
+    case Type::kMachine: CheckSame(wire::DecodeMachine(body), body); break;
     case Type::kLayout: CheckSame(wire::DecodeLayout(body), body); break;
     case Type::kLayoutReply: CheckSame(wire::DecodeLayoutReply(body), body); break;
     case Type::kStore: CheckSame(wire::DecodeStore(body), body); break;

@@ -70,12 +70,13 @@ class Backup : private BackupSession::Events {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
     auto store =
-        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, true}),
-                            [] { return Status::Ok(); });
+        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, true}));
     if (!store.ok()) return store.status();
+    HAVEN_RETURN_IF_ERROR(store.value()->Begin(options_));
     store_ = std::move(store.value());
     return store_.get();
   }
+  void OnMachine(std::string description) override { HAVEN_ASSERT(wire::CheckMachine(description).ok()); }
   void OnCommitted(Epoch epoch) override { HAVEN_ASSERT(epoch == store_->image().epoch()); }
   void OnGoodbye(wire::Goodbye) override {}
   Status OnLiveness(const wire::Liveness&) override { return Status::Ok(); }

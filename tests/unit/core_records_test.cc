@@ -46,7 +46,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0200 0200 01 00 0000  ff07000000000000  e8030000"
+    "0200 0200 01 00 0000  ff0f000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0200 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kIdentity[] =
@@ -54,6 +54,7 @@ const char kIdentity[] =
     "0807060504030201 00f1536500000000 0300000000000000"
     "1817161514131211 80e1536500000000 0100000000000000";
 const char kError[] = "0500 0000 0700 68652077 6f6e21";
+const char kMachine[] = "61203d20310a 612062203d203d0a";
 const char kLayout[] =
     "202122232425262728292a2b2c2d2e2f"
     "02000000  0000100000000000 0600 70632e72616d  0010000000000000 0400 76676130"
@@ -85,7 +86,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(2, decoded.value().version_min);
   CHECK_EQUAL(2, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(2047, decoded.value().features);
+  CHECK_EQUAL(4095, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());
@@ -154,6 +155,36 @@ TEST(Records, ErrorHasTheDocumentsOctets) {
   CHECK(decoded.value().code == Error::kPromoted);
   STRCMP_EQUAL("he won!", decoded.value().message.c_str());
   CheckExact("ERROR", FromHex(kError), DecodeError);
+}
+
+TEST(Records, MachineHasTheDocumentsOctets) {
+  CheckGolden(kMachine, Encode(Machine{"a = 1\na b = =\n"}));
+  auto decoded = DecodeMachine(FromHex(kMachine));
+  HAVEN_CHECK_OK(decoded.status());
+  STRCMP_EQUAL("a = 1\na b = =\n", decoded.value().description.c_str());
+  HAVEN_CHECK_OK(DecodeMachine({}).status());
+}
+
+TEST(Records, MachineRefusesWhatIsNotLines) {
+  const std::pair<std::string, const char*> wrong[] = {{"a = 1", "the last line has no end"},
+                                                       {"a = 1\nb", "the last line has no end"},
+                                                       {"\n", "a line says nothing of anything"},
+                                                       {" = 1\n", "a line says nothing of anything"},
+                                                       {"a=1\n", "a line says nothing of anything"},
+                                                       {"a = \x1b[1m\n", "a character is not allowed"},
+                                                       {std::string("a = \0\n", 6), "a character is not allowed"},
+                                                       {"a = \xc3\xa4\n", "a character is not allowed"}};
+  for (const auto& [text, why] : wrong) {
+    const Bytes body(text.begin(), text.end());
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, (std::string("MACHINE record: ") + why).c_str(),
+                      DecodeMachine(body).status());
+  }
+  std::string most(kMaxMachineBytes - 1, 'x');
+  most.replace(1, 3, " = ");
+  most += '\n';
+  HAVEN_CHECK_OK(DecodeMachine(Encode(Machine{most})).status());
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "MACHINE record: too long",
+                    DecodeMachine(Encode(Machine{"x" + most})).status());
 }
 
 TEST(Records, LayoutHasTheDocumentsOctets) {

@@ -38,7 +38,8 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
       "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = "
       "64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
-      "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\ndisk-ack = durable\npromote = auto\n"
+      "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\nother-machine = allow\ndisk-ack = "
+      "durable\npromote = auto\n"
       "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\nshare = web\n"
       "[guest db]\ncommand = /bin/false\n",
       "h.conf");
@@ -56,6 +57,7 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   STRCMP_EQUAL("mem0", web.ram_region.c_str());
   STRCMP_EQUAL("/dev/vg/d1", web.disks.at("disk1").c_str());
   CHECK_TRUE(web.create);
+  CHECK_TRUE(web.other_machine);
   CHECK_TRUE(web.disk_ack == haven::session::DiskAck::kDurable);
   CHECK_TRUE(web.auto_promote);
   CHECK_EQUAL(250, web.deadline.count());
@@ -73,6 +75,7 @@ TEST(HavendConfig, HasSafeDefaults) {
   const auto& guest = parsed.value().guests[0];
   CHECK_FALSE(guest.auto_promote);
   CHECK_FALSE(guest.create);
+  CHECK_FALSE(guest.other_machine);
   CHECK_TRUE(guest.disk_ack == haven::session::DiskAck::kReceived);
   CHECK_EQUAL(1000, guest.deadline.count());
   STRCMP_EQUAL("pc.ram", guest.ram_region.c_str());

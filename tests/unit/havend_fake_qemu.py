@@ -98,6 +98,8 @@ class FakeQemu:
             self.forget()
         elif command == "haven-incoming-keep":
             return self.keep()
+        elif command == "query-haven-machine":
+            return {"return": {"description": "machine = fake\n"}}
         elif command == "qom-get":
             return {"return": "fake-pc-machine"}
         elif command == "cont":

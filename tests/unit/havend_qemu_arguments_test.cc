@@ -29,6 +29,26 @@ TEST(HavendQemuArguments, AddsMemoryMonitorsAndWaitingToTheConfiguredCommand) {
       Joined(argv).c_str());
 }
 
+TEST(HavendQemuArguments, AreRefusedToACommandThatMakesTheMemoryItself) {
+  using Command = std::vector<std::string>;
+  const Command libvirt[] = {
+      {"/q", "-object", "memory-backend-ram,id=pc.ram,size=128M", "-machine", "pc,memory-backend=pc.ram"},
+      {"/q", "--object", "memory-backend-ram,size=1,id=pc.ram"},
+      {"/q", "-object", R"({"qom-type":"memory-backend-ram","id":"pc.ram","size":134217728})"}};
+  for (const Command& command : libvirt) {
+    haven::Status status = RefuseOwnMemory(command, "pc.ram");
+    CHECK(status.code() == haven::StatusCode::kRefused);
+    STRCMP_CONTAINS("has an object pc.ram of its own (-object ", status.message().c_str());
+  }
+  const Command others[] = {{"/q", "-object", "iothread,id=pc"},
+                            {"/q", "-object", "memory-backend-ram,id=pc.ram1,size=1"},
+                            {"/q", "-object", R"({"qom-type":"iothread","id":"i"})"},
+                            {"/q", "-object", "{"},
+                            {"/q", "-name", "x,id=pc.ram"},
+                            {"/q", "-object"}};
+  for (const Command& command : others) CHECK_TRUE(RefuseOwnMemory(command, "pc.ram").ok());
+}
+
 TEST(HavendQemuArguments, AddsOnlyMonitorsForAMachineThatIsSwitchedOn) {
   STRCMP_EQUAL(
       "/q\n-machine\npc\n-S\n"

@@ -236,7 +236,7 @@ TEST(HavendQemuProcess, SaysWhatADeviceModelSaidThatDoesNotStart) {
   options.command.push_back("-no-such-option");
   QemuProcess qemu(options);
   Status status = qemu.Prepare(*image);
-  CHECK_FALSE(status.ok());
+  CHECK(status.code() == StatusCode::kRefused);
   STRCMP_CONTAINS(
       "the waiting QEMU did not start: the process exited with status 1, saying: "
       "fake: -no-such-option: invalid option",
@@ -349,6 +349,15 @@ TEST(HavendQemuProcess, RefusesADeviceModelThatCannotForget) {
   Status status = qemu.Prepare(*image);
   CHECK(status.code() == StatusCode::kRefused);
   STRCMP_CONTAINS("havend_fake_qemu.py is not the qemu-dm of this havend: install", status.message().c_str());
+}
+
+TEST(HavendQemuProcess, SaysWhatTheMachineIsThatWaits) {
+  QemuProcess qemu(options);
+  STRCMP_EQUAL("", qemu.Machine().c_str());
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  STRCMP_EQUAL("machine = fake\n", qemu.Machine().c_str());
+  qemu.Discard();
+  STRCMP_EQUAL("", qemu.Machine().c_str());
 }
 
 TEST(HavendQemuProcess, SwitchesAMachineOnThatHasOnlyItsDisks) {

@@ -67,12 +67,13 @@ class PassiveBackup : private BackupSession::Events {
     copies.assign(layout.disks.size(), wire::LayoutReply::Copy::kAll);
     store_.reset();
     auto store =
-        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, false}),
-                            [] { return Status::Ok(); });
+        BackupStore::Create(options_, layout, std::vector(layout.disks.size(), blkrep::ReplicaOptions{true, false}));
     if (!store.ok()) return store.status();
+    HAVEN_RETURN_IF_ERROR(store.value()->Begin(options_));
     store_ = std::move(store.value());
     return store_.get();
   }
+  void OnMachine(std::string) override {}
   void OnCommitted(Epoch) override {}
   void OnGoodbye(wire::Goodbye) override {}
   Status OnLiveness(const wire::Liveness&) override { return Status::Ok(); }
@@ -234,9 +235,7 @@ TEST(BackupStore, GivesNothingOfAnEarlierCopyUpBeforeTheNewOneHasBegun) {
   for (const auto& sent : recording().sent) HAVEN_CHECK_OK(backup.Feed(sent));
   backup.Die();
   const std::vector may(2, blkrep::ReplicaOptions{});
-  auto store = BackupStore::Create(backup.options(), recording().layout, may,
-                                   [] { return Status(StatusCode::kEnvironment, "disk full"); });
-  HAVEN_CHECK_FAILS(StatusCode::kEnvironment, "disk full", store.status());
+  HAVEN_CHECK_OK(BackupStore::Create(backup.options(), recording().layout, may).status());
   auto recovered = BackupStore::Recover(backup.options());
   HAVEN_CHECK_OK(recovered.status());
   CHECK_EQUAL(2, recovered.value());
@@ -249,10 +248,9 @@ TEST(BackupStore, TakesADiskOfAnotherSizeOnlyWhereItMay) {
   backup.Die();
   wire::Layout larger = recording().layout;
   larger.disks[0].bytes = 8192;
-  const auto begin = [] { return Status::Ok(); };
-  CHECK(BackupStore::Create(backup.options(), larger, {{}, {}}, begin).status().code() == StatusCode::kRefused);
+  CHECK(BackupStore::Create(backup.options(), larger, {{}, {}}).status().code() == StatusCode::kRefused);
   CHECK_EQUAL(2048, blkrep::test::ReadFile(backup.paths()[0]).size());
-  auto store = BackupStore::Create(backup.options(), larger, {{false, true}, {}}, begin);
+  auto store = BackupStore::Create(backup.options(), larger, {{false, true}, {}});
   HAVEN_CHECK_OK(store.status());
   CHECK_EQUAL(8192, blkrep::test::ReadFile(backup.paths()[0]).size());
   CHECK_EQUAL(0, store.value()->committed());

@@ -143,6 +143,7 @@ class FakeActivator : public Activator {
  public:
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
+  std::string Machine() override { return machine; }
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Discard() override;
@@ -150,6 +151,7 @@ class FakeActivator : public Activator {
 
   std::vector<std::string> replica_paths;                        ///< what Activate() reads the disks from
   Status may_start, prepare_fails, activate_fails, boot_fails;   ///< set before they are called
+  std::string machine;                                           ///< what Machine() says; set before it is called
   std::function<void()> on_start = [] {};                        ///< called by Activate() and Boot()
   std::function<void()> on_prepare = [] {}, on_discard = [] {};  ///< called first of all
 

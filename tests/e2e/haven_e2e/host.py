@@ -5,7 +5,7 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from . import guest, network, paths, saved
 from .processes import (Failure, Processes, alive, in_netns, kill_pid, wait_for_death, wait_until)
@@ -28,6 +28,8 @@ class Host:
         self._generation = 0
         self.disk_paths: dict[str, Path] = {}
         self.launcher: list[str] = []  # how havend starts the device model; its command follows
+        # What is different in that command; no change: the machine that the primary runs.
+        self.change_command: Callable[[list[str]], list[str]] = lambda words: words
         for path in (self.run_dir, self.state_dir):
             path.mkdir(parents=True, exist_ok=True)
 
@@ -151,12 +153,15 @@ class Host:
 
     def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
                        deadline_ms: int = 1000, disk_ack: str = "received", share: str = "",
-                       create: str = "no", on_new_life: str = "ask", on_stuck: str = "tell") -> list[str]:
-        return [f"[guest {self.spec.name}]", f"command = {shlex.join(self.launcher + self.qemu_argv(environment))}",
+                       create: str = "no", on_new_life: str = "ask", other_machine: str = "refuse",
+                       on_stuck: str = "tell") -> list[str]:
+        command = shlex.join(self.launcher + self.change_command(self.qemu_argv(environment)))
+        return [f"[guest {self.spec.name}]", f"command = {command}",
                 "ram-region = pc.ram",
                 *(f"disk.{name} = {path}" for name, path in self.disk_paths.items()),
-                f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}", f"promote = {promote}",
-                f"deadline-ms = {deadline_ms}", f"on-stuck = {on_stuck}", f"arbiter = {arbiter}",
+                f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}",
+                f"other-machine = {other_machine}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
+                f"on-stuck = {on_stuck}", f"arbiter = {arbiter}",
                 "memory-limit-mb = 1024", *([f"share = {share}"] if share else []), ""]
 
     def _havend_listens(self) -> bool:
