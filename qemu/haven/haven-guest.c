@@ -105,20 +105,23 @@ static uint64_t guest_cpu_ns(void *opaque)
 
 static int guest_run_state(void *opaque)
 {
-    switch (runstate_get()) {
-    case RUN_STATE_RUNNING:
-        return HAVEN_RUN_RUNNING;
-    case RUN_STATE_PAUSED:
-        return HAVEN_RUN_PAUSED;
-    case RUN_STATE_IO_ERROR:
-        return HAVEN_RUN_IO_ERROR;
-    case RUN_STATE_GUEST_PANICKED:
-        return HAVEN_RUN_PANICKED;
-    case RUN_STATE_WATCHDOG:
-        return HAVEN_RUN_WATCHDOG;
-    default:
-        return HAVEN_RUN_OTHER;
+    static const struct {
+        RunState state;
+        int run;
+    } known[] = {
+        { RUN_STATE_RUNNING, HAVEN_RUN_RUNNING },
+        { RUN_STATE_PAUSED, HAVEN_RUN_PAUSED },
+        { RUN_STATE_IO_ERROR, HAVEN_RUN_IO_ERROR },
+        { RUN_STATE_GUEST_PANICKED, HAVEN_RUN_PANICKED },
+        { RUN_STATE_WATCHDOG, HAVEN_RUN_WATCHDOG },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+        if (runstate_check(known[i].state)) {
+            return known[i].run;
+        }
     }
+    return HAVEN_RUN_OTHER;
 }
 
 static const struct haven_guest_ops guest_ops = {

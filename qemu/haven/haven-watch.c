@@ -7,7 +7,7 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "hw/qdev-core.h"
-#include "migration/misc.h"
+#include "migration/migration.h"
 #include "sysemu/xen.h"
 #include "haven-int.h"
 
