@@ -9,6 +9,7 @@
 
 #include "session/backup_guest.h"
 #include "tests/sim/met.h"
+#include "tests/sim/model_state.h"
 #include "tests/sim/world.h"
 
 namespace haven::sim {
@@ -37,6 +38,7 @@ class BackupDaemon final : private session::Activator {
 
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
+  std::string Machine() override { return kModelMachine; }
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Committed(const memrep::GuestImage& image) override;

@@ -53,6 +53,7 @@ void DeviceModel::Protect() {
   options.connect.clock = &world_.clock;
   options.connect.dialer = &world_.network.DialerOf(process_);
   options.pause_on_loss = world_.settings.pause_on_loss;
+  options.machine = kModelMachine;
   options.mode = mode_;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.state_dir = world_.StateRoot(process_.host) + "/" + kGuest;

@@ -17,6 +17,8 @@ namespace haven::sim {
 constexpr uint64_t kRamPages = 64, kVgaPages = 2;
 constexpr uint64_t kSectorBytes = 512;
 constexpr uint64_t kLogSectors = 256, kDataSectors = 320;
+/// What the guest can see of its machine, on any host.
+constexpr char kModelMachine[] = "machine = model\n";
 /// The log, and the data.
 constexpr uint32_t kDisks = 2;
 constexpr uint64_t kDiskBytes[kDisks] = {kLogSectors * kSectorBytes, kDataSectors* kSectorBytes};
