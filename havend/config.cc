@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <set>
 #include <sstream>
@@ -316,12 +317,14 @@ Status ParseGroups(GKeyFile* keys, Config& config) {
   return CheckTogether(config);
 }
 
-/// Whether what starts the guests is there.
-Status FindPrograms(const Config& config) {
-  for (const GuestConfig& guest : config.guests) {
+/// Whether what starts the guests is there, and what it says.
+Status FindPrograms(Config& config) {
+  for (GuestConfig& guest : config.guests) {
     const std::string group = "[guest " + guest.name + "] ";
     if (!guest.xl_config.empty()) {
-      if (access(guest.xl_config.c_str(), R_OK) == 0) continue;
+      std::ifstream in(guest.xl_config);
+      guest.xl_text.assign(std::istreambuf_iterator<char>(in), {});
+      if (in) continue;
       return Status::FromErrno(errno, group + "xl-config: cannot read " + guest.xl_config);
     }
     if (access(guest.command[0].c_str(), X_OK) != 0) {

@@ -100,6 +100,13 @@ void Reload::Put(const GuestConfig& guest) {
     const auto made = guests_.Find(guest.name);
     return made == nullptr ? free : made->usable();
   });
+  if (guests_.Find(guest.name) == nullptr) {
+    // It threw. A primary that comes is to be told that, and not that there is no such guest.
+    (void)Guarded([&] {
+      put_(guest, put);
+      return Status::Ok();
+    });
+  }
   if (put.ok()) {
     reloaded_.done.push_back(what + (go_.contains(guest.name) ? "replaced" : "added"));
   } else {

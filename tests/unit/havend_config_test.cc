@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "havend/config.h"
 
+#include <fstream>
 #include <string>
+
+#include "tests/unit/blkrep_support.h"
 
 #include <CppUTest/TestHarness.h>
 
 using haven::Result;
 using haven::StatusCode;
+using haven::blkrep::test::TempFolder;
 using haven::havend::Config;
 using haven::havend::LoadConfig;
 using haven::havend::ParseConfig;
@@ -213,4 +217,19 @@ TEST(HavendConfig, NamesAFileThatCannotBeRead) {
   Result<Config> config = LoadConfig("/nonexistent/h.conf");
   CHECK_FALSE(config.ok());
   STRCMP_CONTAINS("cannot read the configuration /nonexistent/h.conf: No such file", config.status().message().c_str());
+}
+
+TEST(HavendConfig, AGuestOfXenIsAnotherWhenItsXlCfgIs) {
+  const TempFolder folder;
+  const std::string cfg = folder.File("a.cfg"), file = folder.File("h.conf");
+  std::ofstream(file) << std::string(kHead) + "[guest a]\nxl-config = " + cfg + "\n";
+  const auto load = [&](const char* text) {
+    std::ofstream(cfg) << text;
+    auto config = LoadConfig(file);
+    CHECK_TRUE_TEXT(config.ok(), config.status().message().c_str());
+    return config.value().guests[0];
+  };
+  const auto first = load("memory = 64");
+  CHECK_TRUE(first == load("memory = 64"));
+  CHECK_FALSE(first == load("memory = 65"));
 }
