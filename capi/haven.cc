@@ -96,7 +96,7 @@ class CGuest : public session::Guest {
   haven::wire::GuestRun RunState() override {
     const int run = ops_.run_state == nullptr ? HAVEN_RUN_UNKNOWN : ops_.run_state(opaque_);
     return run >= 0 && run <= haven::wire::kMostGuestRun ? static_cast<haven::wire::GuestRun>(run)
-                                                          : haven::wire::GuestRun::kOther;
+                                                         : haven::wire::GuestRun::kOther;
   }
   std::optional<haven::microseconds> CpuTime() override {
     const uint64_t ns = ops_.cpu_ns == nullptr ? 0 : ops_.cpu_ns(opaque_);

@@ -220,9 +220,10 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
                    "the network between the hosts has failed");
   }
   if (guest.take_over_stuck && guest.arbiter.empty()) {
-    return Invalid("[" + group +
-                   "] on-stuck: take-over needs an arbiter, which makes sure that the primary that hangs does not go on "
-                   "once it moves again");
+    return Invalid(
+        "[" + group +
+        "] on-stuck: take-over needs an arbiter, which makes sure that the primary that hangs does not go on "
+        "once it moves again");
   }
   config.guests.push_back(std::move(guest));
   return Status::Ok();

@@ -18,7 +18,8 @@ constexpr size_t kPartPages = 256;
 constexpr uint64_t kPiecePages = 1024;
 
 void* AddressSpace(void* at, uint64_t bytes) {
-  return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at != nullptr ? MAP_FIXED : 0), -1, 0);
+  return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at != nullptr ? MAP_FIXED : 0), -1,
+              0);
 }
 
 }  // namespace
@@ -32,9 +33,9 @@ PageSnapshot::PageSnapshot(const std::vector<MemoryRegion>& regions, WorkerPool*
   const uint64_t bytes = std::max<uint64_t>(arena_pages_, 1) * kPageBytes;
   void* arena = AddressSpace(nullptr, bytes);
   if (arena == MAP_FAILED) {
-    throw std::system_error(errno, std::generic_category(),
-                            "no address space for copies of the guest's memory (" + std::to_string(bytes >> 20) +
-                                " MiB; see ulimit -v)");
+    throw std::system_error(
+        errno, std::generic_category(),
+        "no address space for copies of the guest's memory (" + std::to_string(bytes >> 20) + " MiB; see ulimit -v)");
   }
   arena_ = static_cast<uint8_t*>(arena);
 }

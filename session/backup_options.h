@@ -31,7 +31,7 @@ struct BackupGuestOptions {
   bool other_machine = false;        ///< the guest may go on here as another machine than the primary's
   bool auto_promote = false;
   bool take_over_stuck = false;  ///< a primary whose device model hangs counts as lost; needs an arbiter
-  ArbiterChoice arbiter;  ///< empty: none
+  ArbiterChoice arbiter;         ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
   std::string share_group;                    ///< guests of it share pages; empty: it shares none ...

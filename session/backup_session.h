@@ -69,7 +69,7 @@ class BackupSession {
   Events& events_;
   RecordSender& control_;
   const uint64_t features_;
-  Clock& clock_;  ///< what the primary is told decides when its epochs end
+  Clock& clock_;                               ///< what the primary is told decides when its epochs end
   std::unique_ptr<memrep::StoreLease> lease_;  ///< control thread; from STORE to LAYOUT
   bool identified_ = false;                    ///< control thread
   bool store_asked_ = false;                   ///< control thread

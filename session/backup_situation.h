@@ -58,8 +58,8 @@ struct BackupSituation {
   /// While `connection` has a store, it is this one, and its threads use it without the lock.
   std::unique_ptr<BackupStore> store;
   wire::Liveness primary_says;  ///< of the session that is there
-  wire::Token token{};       ///< of the session that the store, or what is booted, came from
-  int failovers_wanted = 0;  ///< persons who wait for one
+  wire::Token token{};          ///< of the session that the store, or what is booted, came from
+  int failovers_wanted = 0;     ///< persons who wait for one
   /// A promotion waits whether the primary is heard of. Set when the session ends, taken back by the thread that
   /// waits, which leaves the mutex alone from then on; `heard` ends the wait.
   bool listening = false, heard = false;

@@ -75,7 +75,7 @@ class Checkpointer {
   AfterHarvest after_harvest_ = AfterHarvest::kForget;
   std::optional<microseconds> cpu_;  ///< of the guest, at the last checkpoint ...
   Instant cpu_seen_{};               ///< ... which was then
-  RecentPeak most_pages_;  ///< of an epoch
+  RecentPeak most_pages_;            ///< of an epoch
   size_t most_device_bytes_ = 0;
 };
 

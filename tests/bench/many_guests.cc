@@ -37,7 +37,6 @@ constexpr milliseconds kPatience{120000};
   exit(1);
 }
 
-
 /// A device model that waits: says yes to all that havend orders before a failover.
 int StandIn(const std::string& command_line) {
   constexpr char kFd[] = "id=haven-control,fd=";

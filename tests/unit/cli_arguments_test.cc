@@ -173,7 +173,8 @@ TEST(CliArguments, AFailoverIsPlannedOrForced) {
 
 TEST(CliArguments, SaysInOneSentenceWhatIsWrong) {
   ExpectError("no command is given (check, protect, set, status, failover, unprotect, discard, adopt, reload)", "");
-  ExpectError("'start' is no command (check, protect, set, status, failover, unprotect, discard, adopt, reload)", "start web1");
+  ExpectError("'start' is no command (check, protect, set, status, failover, unprotect, discard, adopt, reload)",
+              "start web1");
   ExpectError("haven protect needs the name of a guest", "protect --to h");
   ExpectError("haven protect needs --to HOST[:PORT], the host that runs havend", "protect web1");
   ExpectError("haven status has no option --force", "status --force");

@@ -39,9 +39,8 @@ TEST(CliFormat, MakesColumnsAsWideAsTheirWidestCell) {
 }
 
 TEST(CliFormat, ShowsWhatBecomesOfEachDevice) {
-  const auto devices = Json::Parse(
-      R"([{"path":"nic0","type":"e1000","coverage":"held"},)"
-      R"({"path":"tty","type":"isa-serial","coverage":"not-held","why":"it\nleaves"}])");
+  const auto devices = Json::Parse(R"([{"path":"nic0","type":"e1000","coverage":"held"},)"
+                                   R"({"path":"tty","type":"isa-serial","coverage":"not-held","why":"it\nleaves"}])");
   CHECK(devices.ok());
   const std::string text = FormatDevices(devices.value());
   STRCMP_CONTAINS("nic0    e1000       held", text.c_str());
