@@ -7,7 +7,7 @@ Xen's Remus holds no output here and replicates no disks (haven_xen/remus.py).""
 import os
 import sys
 import time
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from haven_xen import measure, remus, servers
 from haven_xen.bed import Testbed
