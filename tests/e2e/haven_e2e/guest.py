@@ -47,7 +47,7 @@ class GuestSpec:
             if paths.PREFIX not in paths.QEMU.parents:
                 words += ["-L", folder]  # a device model that is not installed does not find them
         for number, disk in enumerate(self.disks):
-            device = f"ide-hd,bus=ide.0,unit={number}" if self.ide else "virtio-blk-pci"
+            device = f"ide-hd,bus=ide.{number // 2},unit={number % 2}" if self.ide else "virtio-blk-pci"
             words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
                                 f"format={disk.format_on(host)},if=none,cache=none,{disk.options}",
                       "-device", f"{device},drive={disk.name}"]

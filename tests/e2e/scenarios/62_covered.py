@@ -50,7 +50,7 @@ def check(lab: Lab, t: Notes) -> None:
 REFUSED = ("lsi53c895a", "am53c974", "ivshmem-plain", "pcnet")
 REFUSED_WORDS = ["-drive", "id=x,if=none,driver=null-co,size=1048576,read-zeroes=on", "-device", "lsi53c895a,id=lsi",
                  "-device", "scsi-hd,bus=lsi.0,drive=x", "-device", "am53c974",
-                 "-object", "memory-backend-ram,id=shared,size=1M,share=on", "-device", "ivshmem-plain,memdev=shared",
+                 "-object", "memory-backend-ram,id=shared,size=1M,share=on", "-device", "ivshmem-plain,memdev=shared,master=on",
                  "-device", "pcnet"]
 
 
