@@ -38,7 +38,7 @@ TEST(MainThread, RunsWhatIsPostedInOrder) {
 
 TEST(MainThread, ThatGetsNowhereIsSeenFromOutside) {
   MainThread main(guest);
-  FakeClock clock;
+  haven::test::FakeClock clock;
   MainProgress progress(main, guest, clock);
   CHECK_EQUAL(0, progress.Look().stalled_ms);
   CHECK(main.Call([] {}));  // what was asked for has run before
