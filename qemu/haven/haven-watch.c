@@ -17,6 +17,17 @@ struct HavenWatch {
     const Error *ours;          /* the migration blocker of the session */
 };
 
+/* The id of it, or of what it is a part of. */
+static const char *name_of(const DeviceState *dev)
+{
+    const DeviceState *at = dev;
+
+    while (at && !at->id) {
+        at = at->parent_bus ? at->parent_bus->parent : NULL;
+    }
+    return at ? at->id : object_get_typename(OBJECT(dev));
+}
+
 static void device_changed(DeviceListener *listener, const DeviceState *dev,
                            const char *how)
 {
@@ -25,8 +36,7 @@ static void device_changed(DeviceListener *listener, const DeviceState *dev,
 
     /* Under Xen a guest unplugs what its PV drivers replace; those count. */
     if (w->listening && !xen_enabled()) {
-        why = g_strdup_printf("device %s was %s", dev->id ? dev->id :
-                              object_get_typename(OBJECT(dev)), how);
+        why = g_strdup_printf("device %s was %s", name_of(dev), how);
         haven_guest_give_up(why);
     }
 }
