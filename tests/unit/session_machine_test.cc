@@ -19,6 +19,10 @@ TEST_GROUP(Machines) {
     pair.StartBackup();
     pair.StartPrimary();
   }
+  /// Another primary is answered only when the one before has gone.
+  void AwaitNoSession() {
+    CHECK(Eventually([this] { return pair.backup->Query().primary.empty(); }));
+  }
   std::string Answer(HandMadeSession & session, const std::string& machine) {
     session.Identify();
     const Bytes body = wire::Encode(wire::Machine{machine});
@@ -79,12 +83,14 @@ TEST(Machines, AreComparedBeforeAnythingOfAnEarlierCopyIsGivenUp) {
   (void)first.control.link.Send(wire::Type::kGoodbye, 0, wire::Encode(wire::GoodbyeBody{})).ok();
   CHECK(pair.BackupReaches(BackupState::kWaiting));
   first.Close();
+  AwaitNoSession();
 
   pair.activator.machine = "cpus = 2\n";
   HandMadeSession second(pair.listener.port());
   STRCMP_CONTAINS("another machine", Answer(second, "cpus = 1\n").c_str());
   second.Close();
-  CHECK_FALSE(wire::Identity(second.backup).Has(wire::kIdentityPartial));
+  AwaitNoSession();
+  CHECK_FALSE(second.backup.Has(wire::kIdentityPartial));
   HandMadeSession third(pair.listener.port());
   third.Identify();
   CHECK_FALSE(third.backup.Has(wire::kIdentityPartial));
@@ -100,12 +106,14 @@ TEST(Machines, AreToldOnceAndAsLines) {
     for (int i = 0; i < 2; i++) (void)session.control.link.Send(wire::Type::kMachine, 0, body).ok();
     STRCMP_EQUAL("1 a second MACHINE in one session, or one after LAYOUT", session.control.Error().c_str());
   }
+  AwaitNoSession();
   {
     HandMade control(pair.listener.port(), wire::Connection::kControl);
     control.Token();
     (void)control.link.Send(wire::Type::kMachine, 0, wire::Encode(wire::Machine{})).ok();
     STRCMP_EQUAL("1 MACHINE before IDENTITY", control.Error().c_str());
   }
+  AwaitNoSession();
   HandMadeSession session(pair.listener.port());
   STRCMP_EQUAL("MACHINE record: a line says nothing of anything", Answer(session, "cpus\n").c_str());
 }

@@ -20,6 +20,7 @@ class Disk:
     formats: dict[str, str] = field(default_factory=dict)  # host -> raw | qcow2
     options: str = "discard=unmap"  # of -drive, on both hosts
     created: str = ""  # how, if not raw: qemu-img's -o
+    device: str = ""  # instead of what the others are
 
     def format_on(self, host: str) -> str:
         return self.formats.get(host, "raw")
@@ -47,7 +48,7 @@ class GuestSpec:
             if paths.PREFIX not in paths.QEMU.parents:
                 words += ["-L", folder]  # a device model that is not installed does not find them
         for number, disk in enumerate(self.disks):
-            device = f"ide-hd,bus=ide.{number // 2},unit={number % 2}" if self.ide else "virtio-blk-pci"
+            device = disk.device or (f"ide-hd,bus=ide.0,unit={number}" if self.ide else "virtio-blk-pci")
             words += ["-drive", f"id={disk.name},file={disk_paths[disk.name]},"
                                 f"format={disk.format_on(host)},if=none,cache=none,{disk.options}",
                       "-device", f"{device},drive={disk.name}"]

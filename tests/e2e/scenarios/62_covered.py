@@ -128,7 +128,7 @@ def ejected(lab: Lab, t: Notes) -> None:
 
 
 @case("a guest that trims an IDE disk all the time is checkpointed all the time",
-      spec=lambda: GuestSpec(ide=True, disks=GuestSpec().disks + [Disk("large", 8 * 1024)]))
+      spec=lambda: GuestSpec(disks=GuestSpec().disks + [Disk("large", 8 * 1024, device="ide-hd,bus=ide.0")]))
 def trims(lab: Lab, t: Notes) -> None:
     lab.boot()
     client = lab.the_client()
@@ -137,7 +137,7 @@ def trims(lab: Lab, t: Notes) -> None:
     lab.protect(interval_ms=20)
     end, rounds = time.monotonic() + 8, 0
     while time.monotonic() < end:
-        client.control(f"disk discard /dev/sdc 0 {8 * 1024 * MIB} 0")
+        client.control(f"disk discard /dev/sda 0 {8 * 1024 * MIB} 0")
         rounds += 1
     lab.wait_for_epochs(20)
     t(rounds=rounds, **lab.survive_the_kill())
