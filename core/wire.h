@@ -90,6 +90,9 @@ constexpr uint64_t kFeatureEpochsInFlight = 1u << 8;
 constexpr uint64_t kFeatureDiskAckEpoch = 1u << 9;
 constexpr uint64_t kFeatureEarlyPages = 1u << 10;
 constexpr uint64_t kFeatureMachine = 1u << 11;
+/// What a primary says of itself, and no session uses: whether it asks an arbiter. One of before says neither.
+constexpr uint64_t kFeatureArbiter = 1u << 12;
+constexpr uint64_t kFeatureNoArbiter = 1u << 13;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
                                     kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |

@@ -90,6 +90,19 @@ wire::HelloReply BackupGuest::ReplyTo(const wire::Hello& hello, const wire::Toke
   return reply;
 }
 
+/// An arbiter that one side only asks decides nothing: both could win.
+Status BackupGuest::CompareArbiters(const wire::Hello& hello) const {
+  const bool asks = (hello.features & wire::kFeatureArbiter) != 0;
+  if (asks == ((hello.features & wire::kFeatureNoArbiter) != 0)) return Status::Ok();  // it does not say
+  if (asks == !here_.options.arbiter.empty()) return Status::Ok();
+  const std::string name = here_.options.name;
+  return Refused(asks
+                     ? "the primary of guest " + name + " asks an arbiter, and its backup none: write arbiter = into " +
+                           "havend.conf, or protect the guest without --arbiter"
+                     : "the backup of guest " + name + " asks an arbiter, and its primary none: protect the guest " +
+                           "with --arbiter, or write arbiter = none into havend.conf");
+}
+
 void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello) {
   const BackupGuestOptions& options = here_.options;
   // A promoted guest that has ended makes room for a new one.
@@ -103,6 +116,12 @@ void BackupGuest::AttachControl(std::unique_ptr<Link> link, const wire::Hello& h
   if (running) {  // also one that an earlier run of this program promoted
     lock.unlock();
     RejectLink(*link, wire::Error::kPromoted, "guest " + options.name + " was promoted and runs on the backup");
+    return;
+  }
+  if (const Status compared = CompareArbiters(hello); !compared.ok()) {
+    here_.refusal = compared.message();
+    lock.unlock();
+    RejectLink(*link, wire::Error::kLayout, compared.message());
     return;
   }
   here_.StandDown("the primary has come back");

@@ -79,6 +79,7 @@ class BackupGuest : private BackupConnection::Owner {
   Status OnLiveness(const wire::Liveness& liveness) override;
   void OnEnded(BackupConnection& connection) override;
 
+  Status CompareArbiters(const wire::Hello& hello) const;
   void AttachControl(std::unique_ptr<Link> link, const wire::Hello& hello);
   void AttachData(std::unique_ptr<Link> link, const wire::Hello& hello);
   wire::HelloReply ReplyTo(const wire::Hello& hello, const wire::Token& token) const;

@@ -69,6 +69,7 @@ Result<std::shared_ptr<Link>> OpenLink(const ConnectOptions& options, wire::Conn
   wire::Hello hello;
   hello.connection = kind;
   if (!options.share) hello.features &= ~wire::kFeatureSharedPages;
+  hello.features |= options.arbiter ? wire::kFeatureArbiter : wire::kFeatureNoArbiter;
   hello.deadline_ms = static_cast<uint32_t>(options.deadline.count());
   hello.token = c.token;
   hello.guest = options.guest;

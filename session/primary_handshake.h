@@ -46,6 +46,7 @@ struct ConnectOptions {
   std::string guest, host, port;
   milliseconds deadline;
   bool share = false;                ///< offers to share pages with other guests of this host
+  bool arbiter = false;              ///< this side asks one
   Clock* clock = &MonotonicClock();  ///< outlives what is made with it
   Dialer* dialer = &TcpDialer();     ///< the same
 };

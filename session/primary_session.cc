@@ -19,6 +19,11 @@ PrimaryPlace PlaceOf(const PrimaryOptions& options, const std::vector<blkrep::Di
   return place;
 }
 
+PrimaryOptions WithArbiterSaid(PrimaryOptions options) {
+  options.connect.arbiter = !options.arbiter.empty();
+  return options;
+}
+
 }  // namespace
 
 const char* PrimaryStateName(PrimaryState state) {
@@ -35,7 +40,7 @@ const char* PrimaryStateName(PrimaryState state) {
 }
 
 PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector<blkrep::DiskReplicator::Disk> disks)
-    : options_(std::move(options)),
+    : options_(WithArbiterSaid(std::move(options))),
       clock_(*options_.connect.clock),
       guest_(guest),
       ledger_(PlaceOf(options_, disks), options_.life),

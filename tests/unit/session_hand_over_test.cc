@@ -72,6 +72,7 @@ TEST(HandOver, IsRefusedWhileTheGuestIsNotProtected) {
 TEST(HandOver, WithoutTheLastWordTheArbiterDecides) {
   // It says no to everybody: neither may the backup take the guest.
   pair.backup_options.arbiter = pair.Arbiter("exit 1");
+  pair.primary_options.arbiter = "/bin/true";
   Start();
   Status status = pair.backup->HandOver();
   STRCMP_CONTAINS("the arbiter decided for the primary", status.message().c_str());

@@ -121,7 +121,7 @@ TEST(OutsideOutput, IsAllReleasedWhenProtectionEnds) {
 }
 
 TEST(OutsideOutput, StaysHeldForeverWhenTheBackupRunsTheGuest) {
-  pair.primary_options.arbiter = pair.Arbiter("exit 1");
+  pair.primary_options.arbiter = pair.backup_options.arbiter = pair.Arbiter("exit 1");
   Protect();
   pair.EndBackup();
   CHECK(pair.PrimaryReaches(PrimaryState::kLost));

@@ -665,7 +665,7 @@ TEST(PrimarySession, IsNotTakenForDeadWhenItEndsASessionByItself) {
 }
 
 TEST(PrimarySession, GoesOnAfterALossOnlyWhenTheArbiterSaysSo) {
-  pair.primary_options.arbiter = pair.Arbiter("exit 0");
+  pair.primary_options.arbiter = pair.backup_options.arbiter = pair.Arbiter("exit 0");
   Protect();
   pair.EndBackup();
   CHECK(pair.PrimaryReaches(PrimaryState::kUnprotected));

@@ -71,6 +71,24 @@ TEST(WholeSession, APageThatWasWrittenOnceIsLookedAtAgainWhileTheRecordIsKept) {
   StartAndCompare();
 }
 
+TEST(WholeSession, AnArbiterThatOneSideOnlyAsksIsRefused) {
+  pair.primary_options.arbiter = pair.Arbiter("exit 0");
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.PrimaryReaches(PrimaryState::kRefused));
+  STRCMP_CONTAINS("the primary of guest vm asks an arbiter, and its backup none", pair.Query().message.c_str());
+  STRCMP_CONTAINS("the last primary that came was refused: the primary of guest vm asks an arbiter",
+                  pair.backup->Query().message.c_str());
+  pair.StopPrimary(wire::Goodbye::kUnprotect);
+  pair.EndBackup();
+  pair.backup_options.arbiter = pair.primary_options.arbiter;
+  pair.primary_options.arbiter = {};
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.PrimaryReaches(PrimaryState::kRefused));
+  STRCMP_CONTAINS("the backup of guest vm asks an arbiter, and its primary none", pair.Query().message.c_str());
+}
+
 TEST(WholeSession, PagesThatTravelBeforeThePauseAreThoseOfTheCheckpoint) {
   pair.primary_options.early_from_pages = 1;
   pair.primary_options.mode.interval = milliseconds(20);
