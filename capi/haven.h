@@ -138,10 +138,10 @@ struct haven_guest_ops {
 enum haven_run {
   HAVEN_RUN_UNKNOWN = 0,
   HAVEN_RUN_RUNNING = 1,
-  HAVEN_RUN_PAUSED = 2,    /* by an administrator */
-  HAVEN_RUN_IO_ERROR = 3,  /* it waits for its disk to be mended */
+  HAVEN_RUN_PAUSED = 2,   /* by an administrator */
+  HAVEN_RUN_IO_ERROR = 3, /* it waits for its disk to be mended */
   HAVEN_RUN_PANICKED = 4,
-  HAVEN_RUN_WATCHDOG = 5,  /* its watchdog has stopped it */
+  HAVEN_RUN_WATCHDOG = 5, /* its watchdog has stopped it */
   HAVEN_RUN_OTHER = 6
 };
 
