@@ -29,7 +29,7 @@ def launcher(lab: Lab, first: list[str], later: list[str]) -> list[str]:
     return ["/bin/sh", "-c", script, "sh"]
 
 
-def protected(lab: Lab, first: list[str], later: list[str]) -> None:
+def protected(lab: Lab, first: list[str], later: list[str], **policy: str) -> None:
     """By a backup whose command differs, and whose first device model wrote over the kernel."""
     lab.spec.extra = DEVICE
     lab.boot()
@@ -37,7 +37,7 @@ def protected(lab: Lab, first: list[str], later: list[str]) -> None:
     lab.spec.extra = []
     gdb = lab.folder / "gdb"
     lab.backup.launcher = launcher(lab, ["-gdb", f"unix:{gdb},server=on,wait=off", *first], later)
-    lab.prepare_backup()
+    lab.prepare_backup(**policy)
     lab.protect()
     lab.wait_for_epochs(10)
     overwrite_kernel(gdb)
@@ -58,7 +58,7 @@ def forgotten(lab: Lab, t: Notes) -> None:
 
 @case("a state that the first device model cannot load is loaded by a second one")
 def second_try(lab: Lab, t: Notes) -> None:
-    protected(lab, [], DEVICE)
+    protected(lab, [], DEVICE, other_machine="allow")
     fail_over(lab, t)
     log = lab.primary.havend_log()
     if "did not accept the guest's state" not in log or "trying once more" not in log:
