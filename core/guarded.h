@@ -12,7 +12,7 @@ Status WhatWasThrown() noexcept;
 }  // namespace internal
 
 /// Does a piece of a thread's work, which no exception leaves: a failed allocation costs that piece only. Our own code
-/// throws nothing; the standard library does.
+/// throws only where a constructor gets no memory; the standard library does anywhere.
 /// @return what `work` says; kEnvironment if it threw.
 template <typename Work>
 Status Guarded(Work&& work) noexcept {

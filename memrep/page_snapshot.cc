@@ -17,6 +17,8 @@ constexpr size_t kPartPages = 256;
 /// Memory is asked for in pieces of so many: 4 MiB.
 constexpr uint64_t kPiecePages = 1024;
 
+uint64_t WholePieces(uint64_t pages) { return (pages + kPiecePages - 1) / kPiecePages * kPiecePages; }
+
 void* AddressSpace(void* at, uint64_t bytes) {
   return mmap(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (at != nullptr ? MAP_FIXED : 0), -1,
               0);
@@ -44,7 +46,7 @@ PageSnapshot::~PageSnapshot() { munmap(arena_, std::max<uint64_t>(arena_pages_, 
 
 Status PageSnapshot::Grow(uint64_t pages) {
   if (pages <= room_pages_) return Status::Ok();
-  const uint64_t wanted = std::min(arena_pages_, (pages + kPiecePages - 1) / kPiecePages * kPiecePages);
+  const uint64_t wanted = std::min(arena_pages_, WholePieces(pages));
   uint8_t* from = arena_ + room_pages_ * kPageBytes;
   if (mprotect(from, (wanted - room_pages_) * kPageBytes, PROT_READ | PROT_WRITE) != 0) {
     return Status::FromErrno(errno, "no memory for copies of " + std::to_string(pages * kPageBytes >> 20) +
@@ -55,7 +57,7 @@ Status PageSnapshot::Grow(uint64_t pages) {
 }
 
 void PageSnapshot::Shrink(uint64_t pages) {
-  pages = (pages + kPiecePages - 1) / kPiecePages * kPiecePages;
+  pages = WholePieces(pages);
   if (pages >= room_pages_) return;
   // A new mapping: what was writable once counts as memory as long as it is there.
   if (AddressSpace(arena_ + pages * kPageBytes, (room_pages_ - pages) * kPageBytes) == MAP_FAILED) return;
@@ -84,9 +86,6 @@ Status PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitma
   const MemoryRegion& region = regions_[region_index];
   Group& group = groups_[region_index];
   size_t first = group.pages.size();
-  uint64_t more = 0;
-  for (const uint64_t word : bitmap) more += static_cast<uint64_t>(std::popcount(word));
-  HAVEN_RETURN_IF_ERROR(Grow(std::min(arena_pages_, page_count_ + more)));
   for (uint64_t word = 0; word < bitmap.size(); word++) {
     for (uint64_t bits = bitmap[word]; bits != 0; bits &= bits - 1) {
       uint64_t page = word * 64 + static_cast<uint64_t>(std::countr_zero(bits));
@@ -96,6 +95,12 @@ Status PageSnapshot::Copy(uint32_t region_index, std::span<const uint64_t> bitma
     }
   }
   size_t count = group.pages.size() - first;
+  // Until here the copies are but addresses.
+  if (const Status grown = Grow(page_count_); !grown.ok()) {
+    group.pages.resize(first);
+    page_count_ -= count;
+    return grown;
+  }
   if (workers_ == nullptr || count < kManyPages) {
     CopyPages(group, first, group.pages.size());
     return Status::Ok();

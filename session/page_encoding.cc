@@ -2,8 +2,8 @@
 #include "session/page_encoding.h"
 
 #include <algorithm>
-#include <exception>
 
+#include "core/guarded.h"
 #include "core/host_boot.h"
 #include "memrep/fgbi_encoder.h"
 
@@ -52,11 +52,13 @@ Status PageEncoding::Begin(const PrimaryLinks& links, const PrimaryOptions& opti
   how.workers = &workers;
   how.shared = shared_.get();
   how.cache_bytes = CacheBytes(options, memory_bytes);
-  try {
+  const Status made = Guarded([&] {
     encoder_ = std::make_unique<memrep::FgbiEncoder>(how);
-  } catch (const std::exception& error) {
-    return {StatusCode::kEnvironment, "no memory for the encoder's cache of " + std::to_string(how.cache_bytes >> 20) +
-                                          " MiB (--cache): " + error.what()};
+    return Status::Ok();
+  });
+  if (!made.ok()) {
+    return made.With("no memory for the encoder's cache of " + std::to_string(how.cache_bytes >> 20) +
+                     " MiB (--cache)");
   }
   harvest_ = HarvestPolicy(how.blocks());
   return Status::Ok();
