@@ -31,6 +31,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/core_support.h \
 	tests/unit/fake_clock.cc \
 	tests/unit/fake_clock.h \
+	tests/unit/free_port.h \
 	tests/unit/memrep_epoch_staging_test.cc \
 	tests/unit/memrep_fgbi_cache_test.cc \
 	tests/unit/memrep_fgbi_codec_test.cc \

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <filesystem>
 #include <fstream>
-#include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "os/spawn_program.h"
 #include "qmp/json.h"
 #include "qmp/line_socket.h"
+#include "tests/unit/free_port.h"
 #include "tests/unit/session_pair.h"
 
 using namespace haven;
@@ -56,20 +56,6 @@ int StandIn(const std::string& command_line) {
   }
 }
 
-std::string FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0 ||
-      getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
-    Die("there is no free port");
-  }
-  close(fd);
-  return std::to_string(ntohs(address.sin_port));
-}
-
 /// What a process needs.
 struct Need {
   long threads = 0, rss_kib = 0, descriptors = 0;
@@ -104,7 +90,7 @@ class Backup {
 
   TempFolder folder_;
   const size_t guests_;
-  const std::string port_ = FreePort();
+  const std::string port_ = test::FreePort();
   std::unique_ptr<os::Process> process_;
 };
 

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <fstream>
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include "qmp/line_socket.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/captured_log.h"
+#include "tests/unit/free_port.h"
 #include "tests/unit/session_pair.h"
 
 #include <CppUTest/TestHarness.h>
@@ -27,20 +27,9 @@ using haven::session::test::Eventually;
 using haven::session::test::HandMade;
 using haven::session::test::HandMadeSession;
 using haven::test::CapturedLog;
+using haven::test::FreePort;
 
 namespace {
-
-std::string FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  CHECK_EQUAL(0, bind(fd, reinterpret_cast<sockaddr*>(&address), length));
-  CHECK_EQUAL(0, getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length));
-  close(fd);
-  return std::to_string(ntohs(address.sin_port));
-}
 
 /// All sentences of "done" or "not_done", each with a line feed behind.
 std::string Lines(const Json& sentences) {
