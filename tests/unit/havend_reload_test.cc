@@ -18,7 +18,6 @@
 
 using namespace haven;
 using haven::blkrep::test::TempFolder;
-using haven::havend::Config;
 using haven::havend::Daemon;
 using haven::havend::LoadConfig;
 using haven::qmp::Json;
