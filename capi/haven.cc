@@ -53,6 +53,7 @@ static_assert(HAVEN_MODE_ADAPTIVE - 1 == static_cast<int>(session::Mode::kAdapti
 static_assert(HAVEN_CONNECTING == static_cast<int>(session::PrimaryState::kConnecting));
 static_assert(HAVEN_SYNCING == static_cast<int>(session::PrimaryState::kSyncing));
 static_assert(HAVEN_PROTECTED == static_cast<int>(session::PrimaryState::kProtected));
+static_assert(HAVEN_VERIFYING == static_cast<int>(session::PrimaryState::kVerifying));
 static_assert(HAVEN_UNPROTECTED == static_cast<int>(session::PrimaryState::kUnprotected));
 static_assert(HAVEN_REFUSED == static_cast<int>(session::PrimaryState::kRefused));
 static_assert(HAVEN_LOST == static_cast<int>(session::PrimaryState::kLost));

@@ -52,12 +52,13 @@ struct haven_disk {
 enum haven_state {
   HAVEN_CONNECTING = 0,  /* no backup yet; the guest is not protected */
   HAVEN_SYNCING = 1,     /* first copy of memory and disks is under way */
-  HAVEN_PROTECTED = 2,   /* at least one checkpoint of this session committed */
+  HAVEN_PROTECTED = 2,   /* a checkpoint of this session committed, and the backup can go on from it */
   HAVEN_UNPROTECTED = 3, /* the backup was lost; retrying */
   HAVEN_REFUSED = 4,     /* the backup said no; message says why; not retried */
   HAVEN_LOST = 5,        /* the backup runs the guest; this copy is halted */
   HAVEN_STOPPED = 6,     /* haven_session_stop() */
   HAVEN_HELD = 7,        /* of a gate, see haven_gate_close(): the guest is not started yet */
+  HAVEN_VERIFYING = 8,   /* a checkpoint committed; the backup tries whether it can be loaded */
 };
 
 /* What to do with the guest while no backup answers. */

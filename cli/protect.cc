@@ -35,6 +35,8 @@ class Progress {
       line += Amount(status, now);
     } else if (state == "syncing") {
       line += ": the backup gets ready";
+    } else if (state == "verifying") {
+      line += ": the backup tries whether it can go on from the checkpoint";
     } else if (!status["message"].String().empty()) {
       line += ": " + Printable(status["message"].String());
     }
@@ -105,13 +107,13 @@ Status WaitUntilProtected(const Arguments& arguments, bool& undo) {
       return Failed(ReasonOf(status.value(), "the protection was ended by someone else"));
     }
     progress.Show(status.value(), now);
-    if (state == "unprotected" && before == "syncing" && ++broken_off == kMostBrokenOff) {
+    if (state == "unprotected" && (before == "syncing" || before == "verifying") && ++broken_off == kMostBrokenOff) {
       progress.End();
       return Failed("the first copy was broken off " + std::to_string(broken_off) +
                     " times: " + ReasonOf(status.value(), "for no reason that is known"));
     }
     before = state;
-    if (state == "syncing") answered = now;
+    if (state == "syncing" || state == "verifying") answered = now;
     if (now - answered > std::chrono::seconds(arguments.timeout_s)) {
       progress.End();
       return Failed("no backup answered for " + std::to_string(arguments.timeout_s) + " s at " + arguments.host +

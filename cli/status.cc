@@ -59,7 +59,8 @@ bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
   return std::any_of(backups.begin(), backups.end(), [&name](const Json& backup) {
     const std::string state = backup["state"].String();
     return backup["name"].String() == name &&
-           (state == "syncing" || state == "protecting" || state == "primary-lost" || state == "promoting");
+           (state == "syncing" || state == "verifying" || state == "protecting" || state == "stuck" ||
+            state == "primary-lost" || state == "promoting");
   });
 }
 

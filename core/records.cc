@@ -78,6 +78,7 @@ const char* TypeName(Type type) {
     case Type::kCommitted: return "COMMITTED";
     case Type::kGoodbye: return "GOODBYE";
     case Type::kHandOver: return "HAND_OVER";
+    case Type::kVerified: return "VERIFIED";
     case Type::kStore: return "STORE";
     case Type::kStoreReply: return "STORE_REPLY";
     case Type::kLiveness: return "LIVENESS";

@@ -38,6 +38,7 @@ enum class Type : uint16_t {
   kIdentity = 4,
   // control connection
   kMachine = 5,
+  kVerified = 6,
   kLayout = 8,
   kLayoutReply = 9,
   kHeartbeat = 10,
@@ -93,10 +94,12 @@ constexpr uint64_t kFeatureMachine = 1u << 11;
 /// What a primary says of itself, and no session uses: whether it asks an arbiter. One of before says neither.
 constexpr uint64_t kFeatureArbiter = 1u << 12;
 constexpr uint64_t kFeatureNoArbiter = 1u << 13;
+constexpr uint64_t kFeatureVerified = 1u << 14;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
                                     kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |
-                                    kFeatureDiskAckEpoch | kFeatureEarlyPages | kFeatureMachine;
+                                    kFeatureDiskAckEpoch | kFeatureEarlyPages | kFeatureMachine |
+                                    kFeatureVerified;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {

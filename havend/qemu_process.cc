@@ -101,6 +101,32 @@ Status QemuProcess::StartLocked() {
   return Status::Ok();
 }
 
+Status QemuProcess::TryLoad(const memrep::GuestImage& image) {
+  StopWatching();
+  std::lock_guard<std::mutex> lock(mutex_);
+  image_ = &image;
+  bool died;
+  Status tried = TryLoadLocked(image, died);
+  if (!tried.ok() && died) {
+    Log("guest " + options_.name + ": " + tried.message() + "; trying once more, with a fresh process");
+    tried = TryLoadLocked(image, died).AfterTry(tried);
+  }
+  HAVEN_RETURN_IF_ERROR(tried);
+  HAVEN_RETURN_IF_ERROR(StartLocked());
+  StartWatching(qemu_->process().pidfd());
+  return Status::Ok();
+}
+
+/// Whatever comes of it, the process is gone. @param died  by itself.
+Status QemuProcess::TryLoadLocked(const memrep::GuestImage& image, bool& died) {
+  died = false;
+  HAVEN_RETURN_IF_ERROR(StartMissingLocked());
+  const Status tried = qemu_->Try(image);
+  died = qemu_->process().WaitForEnd(milliseconds(0));
+  EndProcessLocked();
+  return tried;
+}
+
 Status QemuProcess::Activate(const memrep::GuestImage& image) {
   HAVEN_RETURN_IF_ERROR(RefuseIfRunning());
   StopWatching();
@@ -123,12 +149,15 @@ Status QemuProcess::ActivateLocked() {
   return second.AfterTry(first);
 }
 
+Status QemuProcess::StartMissingLocked() {
+  if (qemu_ != nullptr && !qemu_->process().WaitForEnd(milliseconds(0))) return Status::Ok();
+  Log("guest " + options_.name + ": no process waits for it, starting one");
+  return StartLocked();
+}
+
 Status QemuProcess::RunLocked(Reached& reached) {
   reached = Reached::kNothing;
-  if (qemu_ == nullptr || qemu_->process().WaitForEnd(milliseconds(0))) {
-    Log("guest " + options_.name + ": no process waits for it, starting one");
-    HAVEN_RETURN_IF_ERROR(StartLocked());
-  }
+  HAVEN_RETURN_IF_ERROR(StartMissingLocked());
   return qemu_->Run(*image_, reached);
 }
 

@@ -31,6 +31,7 @@ class QemuProcess : public session::Activator {
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   std::string Machine() override;
+  Status TryLoad(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Discard() override;
@@ -44,6 +45,9 @@ class QemuProcess : public session::Activator {
 
   Status RefuseIfRunning();
   Status StartLocked();
+  /// Unless one waits.
+  Status StartMissingLocked();
+  Status TryLoadLocked(const memrep::GuestImage& image, bool& died);
   Status ActivateLocked();
   Status RunLocked(Reached& reached);
   /// After a Run() or Boot(): watches a guest that may run, which is never

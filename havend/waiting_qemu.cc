@@ -25,6 +25,8 @@ using qmp::Json;
 
 constexpr milliseconds kStartTimeout{30000};
 constexpr milliseconds kLoadTimeout{60000};
+/// Commits wait for it.
+constexpr milliseconds kTrialTimeout{10000};
 constexpr milliseconds kEndGrace{500};
 constexpr char kStreamName[] = "haven-incoming";
 
@@ -164,12 +166,34 @@ Status WaitingQemu::Run(const memrep::GuestImage& image, Reached& reached) {
   return LetRun(image.guest_paused(), reached);
 }
 
+Status WaitingQemu::Try(const memrep::GuestImage& image) {
+  std::lock_guard lock(image.mutex());
+  HAVEN_RETURN_IF_ERROR(SendState(image));
+  const Json stream = Json::Object().Set("fdname", kStreamName);
+  Status tried = qmp_->Execute("haven-incoming-try", stream, kTrialTimeout).status();
+  if (tried.ok()) return tried;
+  if (tried.code() == StatusCode::kRefused) {
+    const std::string words = LastWords(options_.LogPath());
+    tried = {StatusCode::kRefused, tried.message() + (words.empty() ? "" : ": " + words)};
+  } else {
+    tried = Explain(tried);
+  }
+  return Status(StatusCode::kRefused, tried.message()).With("the backup's device model did not accept the guest's state");
+}
+
 Status WaitingQemu::Boot(Reached& reached) {
   reached = Reached::kNothing;
   return LetRun(false, reached);
 }
 
 Status WaitingQemu::Load(const memrep::GuestImage& image) {
+  HAVEN_RETURN_IF_ERROR(SendState(image));
+  const std::string uri = std::string("fd:") + kStreamName;
+  HAVEN_RETURN_IF_ERROR(qmp_->Execute("migrate-incoming", Json::Object().Set("uri", uri)).status());
+  return WaitUntilLoaded();
+}
+
+Status WaitingQemu::SendState(const memrep::GuestImage& image) {
   std::vector<StreamRegion> regions;
   for (const auto& region : image.regions()) {
     if (region.name == options_.ram_region) continue;
@@ -178,8 +202,7 @@ Status WaitingQemu::Load(const memrep::GuestImage& image) {
   Result<Bytes> stream = ComposeIncomingStream(machine_, regions, image.device_state());
   if (!stream.ok()) return stream.status();
   HAVEN_RETURN_IF_ERROR(Forget());
-  HAVEN_RETURN_IF_ERROR(SendStream(stream.value()));
-  return WaitUntilLoaded();
+  return SendStream(stream.value());
 }
 
 Status WaitingQemu::SendStream(const Bytes& stream) {
@@ -188,9 +211,7 @@ Status WaitingQemu::SendStream(const Bytes& stream) {
   HAVEN_RETURN_IF_ERROR(WriteStream(memory.fd, stream));
   Result<Json> done =
       qmp_->Execute("getfd", Json::Object().Set("fdname", kStreamName), qmp::kCommandTimeout, memory.fd);
-  if (!done.ok()) return done.status();
-  const std::string uri = std::string("fd:") + kStreamName;
-  return qmp_->Execute("migrate-incoming", Json::Object().Set("uri", uri)).status();
+  return done.status();
 }
 
 Status WaitingQemu::WaitUntilLoaded() {

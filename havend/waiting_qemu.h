@@ -46,6 +46,9 @@ class WaitingQemu {
   /// Leaves the process alone.
   ~WaitingQemu() = default;
 
+  /// Loads the state, to see whether that can be done: nothing but this process has it then, and its end is all that is
+  /// left for it. Takes the image's mutex. @return kRefused: it cannot, or takes too long.
+  Status Try(const memrep::GuestImage& image);
   /// Loads the state and lets the guest run (not if an administrator had
   /// paused it); from then on the process belongs to nobody.
   Status Run(const memrep::GuestImage& image, Reached& reached);
@@ -67,6 +70,7 @@ class WaitingQemu {
   /// Ok, or that the device model does not know the command that was executed last.
   Status ExplainUnknown(Status status);
   Status Load(const memrep::GuestImage& image);
+  Status SendState(const memrep::GuestImage& image);
   Status SendStream(const Bytes& stream);
   Status WaitUntilLoaded();
   Status Keep(Reached& reached);

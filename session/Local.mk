@@ -56,4 +56,5 @@ libhavenengine_la_SOURCES += \
 	session/replica_rules.cc session/replica_rules.h \
 	session/stand_still_watch.cc session/stand_still_watch.h \
 	session/start_gate.cc session/start_gate.h \
+	session/trial_load.cc session/trial_load.h \
 	session/stop_flag.h

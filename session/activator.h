@@ -24,6 +24,13 @@ class Activator {
   /// Of what waits since Prepare(): what a guest can see of its machine, as MACHINE has it. Empty: it cannot say, and
   /// nothing is compared.
   virtual std::string Machine() { return ""; }
+  /// Of what waits since Prepare(): whether the guest can go on from the image. It is loaded into what waits, which is
+  /// thrown away; a fresh one waits when this returns. Takes the image's mutex while it reads.
+  /// @return kRefused: what is configured here cannot load it.
+  virtual Status TryLoad(const memrep::GuestImage& image) {
+    (void)image;
+    return Status::Ok();
+  }
   /// The image has become that of another committed epoch; the next one may
   /// come at any time. On the memory connection's thread: must not block.
   virtual void Committed(const memrep::GuestImage& image) { (void)image; }

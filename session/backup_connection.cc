@@ -180,6 +180,12 @@ void BackupConnection::End(const Status& status, wire::Error code) {
   CloseData();
 }
 
+void BackupConnection::SayVerified() {
+  if ((features_ & wire::kFeatureVerified) == 0) return;
+  Status ignored = control_->Send(wire::Type::kVerified, kSyncEpoch, ByteSpan{});
+  (void)ignored;  // the session's end says it
+}
+
 void BackupConnection::AnswerHandOver(const Status& runs_here) {
   if (!runs_here.ok()) {
     RejectLink(*control_, wire::Error::kEnvironment, runs_here.message());

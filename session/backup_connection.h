@@ -70,6 +70,8 @@ class BackupConnection : private BackupSession::Events {
   bool MarkHandOverAsked() { return !hand_over_asked_.exchange(true); }
   /// Asks the primary for the guest. Any thread.
   Status AskForHandOver() { return control_->Send(wire::Type::kHandOver, kSyncEpoch, ByteSpan{}); }
+  /// Any thread: the guest can go on here from the checkpoint.
+  void SayVerified();
   /// Control thread, when handed_over(): whether the guest runs here, or goes on at the primary. Blocks
   /// until that has read it, for about half a second.
   void AnswerHandOver(const Status& runs_here);

@@ -27,6 +27,7 @@ BackupGuest::~BackupGuest() {
   here_.changed.notify_all();
   if (connection) connection->End(ShuttingDown(), wire::Error::kEnvironment);
   if (control_thread_.joinable()) control_thread_.join();
+  trial_.Join();
   if (!here_.activator.Running()) here_.activator.Discard();
 }
 
@@ -180,6 +181,7 @@ Result<BackupStore*> BackupGuest::OnLayout(const BackupConnection& connection, c
     same_guest = here_.store != nullptr && here_.store->layout() == layout && here_.store->committed() != kSyncEpoch &&
                  here_.state != BackupState::kFailed;
   }
+  trial_.Join();
   // Whatever runs here owns the disks; what waits for them is ours.
   HAVEN_RETURN_IF_ERROR(here_.activator.MayStart());
   here_.activator.Discard();
@@ -262,14 +264,42 @@ Status BackupGuest::OnLiveness(const wire::Liveness& liveness) {
 }
 
 void BackupGuest::OnCommitted(Epoch epoch) {
-  if (epoch == 1) {
-    Status whole = here_.ledger.Whole(epoch);
-    std::lock_guard lock(here_.mutex);
-    here_.state = BackupState::kProtecting;
-    here_.message = whole.ok() ? here_.other_machine : whole.message();
-  }
+  if (epoch == 1) Verify(here_.ledger.Whole(epoch));
   // The store lives as long as the session, on whose memory thread this is.
   here_.activator.Committed(here_.store->image());
+}
+
+/// A guest whose machine and layout were loaded here before needs no other trial.
+void BackupGuest::Verify(const Status& whole) {
+  std::shared_ptr<BackupConnection> connection;
+  {
+    std::lock_guard lock(here_.mutex);
+    connection = here_.connection;
+    here_.state = BackupState::kVerifying;
+    here_.message = whole.ok() ? here_.other_machine : whole.message();
+  }
+  wire::Layout layout = here_.store->layout();
+  layout.instance = {};
+  const Bytes regions_and_disks = wire::Encode(layout);
+  std::string shape = connection->machine() + "\n" + here_.activator.Machine();
+  shape.append(regions_and_disks.begin(), regions_and_disks.end());
+  if (!connection->machine().empty() && shape == verified_shape_) return Verified(*connection);
+  trial_.Begin(here_.store->image(), [this, connection, shape = std::move(shape)](const Status& tried) {
+    if (!tried.ok()) {
+      const bool refused = tried.code() == StatusCode::kRefused;
+      return connection->End(tried, refused ? wire::Error::kLayout : wire::Error::kEnvironment);
+    }
+    verified_shape_ = shape;
+    Verified(*connection);
+  });
+}
+
+void BackupGuest::Verified(BackupConnection& connection) {
+  {
+    std::lock_guard lock(here_.mutex);
+    if (here_.state == BackupState::kVerifying) here_.state = BackupState::kProtecting;
+  }
+  connection.SayVerified();
 }
 
 // --- after a session ------------------------------------------------------------
@@ -300,6 +330,7 @@ BackupGuest::Left BackupGuest::FinishSession(const BackupConnection& connection)
 }
 
 void BackupGuest::OnEnded(BackupConnection& connection) {
+  trial_.Join();
   std::unique_lock lock(here_.mutex);
   const Left left = FinishSession(connection);
   switch (DecideAfterSession(left.end)) {

@@ -17,6 +17,7 @@
 #include "session/backup_status.h"
 #include "session/cold_start.h"
 #include "session/promotion.h"
+#include "session/trial_load.h"
 
 namespace haven::session {
 
@@ -96,6 +97,10 @@ class BackupGuest : private BackupConnection::Owner {
   Status MakeStore(const BackupConnection& connection, const wire::Layout& layout,
                    std::vector<wire::LayoutReply::Copy>& copies);
 
+  /// Memory thread, at the first commit. @param whole  whether that was written down.
+  void Verify(const Status& whole);
+  void Verified(BackupConnection& connection);
+
   /// What the end of a session has left.
   struct Left {
     SessionEnd end;
@@ -118,6 +123,8 @@ class BackupGuest : private BackupConnection::Owner {
   BackupDecisions decisions_{here_};
   Promotion promotion_{here_};
   ColdStart cold_start_{here_, promotion_};
+  TrialLoad trial_{here_.activator};
+  std::string verified_shape_;  ///< memory thread, and the trial's, which that begins: of the last one that was loaded
   Thread control_thread_;  ///< of the last session; guarded by here_.mutex until the destructor
 };
 

@@ -9,6 +9,7 @@ const char* BackupStateName(BackupState state) {
   switch (state) {
     case BackupState::kWaiting: return "waiting";
     case BackupState::kSyncing: return "syncing";
+    case BackupState::kVerifying: return "verifying";
     case BackupState::kProtecting: return "protecting";
     case BackupState::kStuck: return "stuck";
     case BackupState::kPrimaryLost: return "primary-lost";

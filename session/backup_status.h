@@ -12,7 +12,8 @@ namespace haven::session {
 enum class BackupState {
   kWaiting,      ///< no primary
   kSyncing,      ///< first copy; a failover is not possible
-  kProtecting,   ///< has a committed checkpoint, the primary answers
+  kVerifying,    ///< has a committed checkpoint, and tries whether it can be loaded
+  kProtecting,   ///< ... and it can; the primary answers
   kStuck,        ///< ... but takes no checkpoints: only in what is shown
   kPrimaryLost,  ///< has a committed checkpoint, the primary is silent or gone
   kPromoting,

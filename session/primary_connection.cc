@@ -235,6 +235,7 @@ Status PrimaryConnection::OnControlRecord(const Record& record) {
       changed_.notify_all();
       return Status::Ok();
     }
+    case wire::Type::kVerified: return OnVerifiedRecord(record);
     case wire::Type::kHandOver: return OnHandOverRecord(record);
     case wire::Type::kError: return OnErrorRecord(record);
     default:
@@ -291,8 +292,21 @@ Status PrimaryConnection::OnCommittedRecord(const Record& record) {
   FailPoint("after-committed");
   if (epoch == 1) {
     ArmFailPoints();
-    events_.OnProtected();
+    if ((links_->features & wire::kFeatureVerified) != 0) {
+      events_.OnVerifying();
+    } else {
+      events_.OnProtected();
+    }
   }
+  return Status::Ok();
+}
+
+Status PrimaryConnection::OnVerifiedRecord(const Record& record) {
+  if (!record.body.empty()) return {StatusCode::kProtocol, "VERIFIED record: too long"};
+  if ((links_->features & wire::kFeatureVerified) == 0 || committed() == kSyncEpoch || std::exchange(verified_, true)) {
+    return {StatusCode::kProtocol, "VERIFIED before the first checkpoint, or a second one"};
+  }
+  events_.OnProtected();
   return Status::Ok();
 }
 

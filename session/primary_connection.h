@@ -46,6 +46,7 @@ class PrimaryConnection {
     /// Control thread. The backup has committed `epoch`; the driver does not know it yet.
     virtual void OnCommitted(Epoch epoch) = 0;
     /// Control thread. The first epoch was committed, and the driver knows it.
+    virtual void OnVerifying() = 0;
     virtual void OnProtected() = 0;
     /// The thread of heartbeats.
     virtual wire::Liveness Look() = 0;
@@ -128,6 +129,7 @@ class PrimaryConnection {
   void ReceiveControl();
   Status OnControlRecord(const Record& record);
   Status OnCommittedRecord(const Record& record);
+  Status OnVerifiedRecord(const Record& record);
   Status OnHandOverRecord(const Record& record);
   Status OnErrorRecord(const Record& record);
   void ReceiveDiskAcks();
@@ -141,6 +143,7 @@ class PrimaryConnection {
   CpuTime& cpu_;
   std::unique_ptr<PrimaryLinks> links_;   ///< driver; set before the threads start
   std::unique_ptr<Heartbeat> heartbeat_;  ///< driver
+  bool verified_ = false;                 ///< control thread
   Thread control_, acks_, writes_;        ///< driver
 
   Mutex mutex_;  ///< guards what follows

@@ -35,6 +35,7 @@ const char* PrimaryStateName(PrimaryState state) {
     case PrimaryState::kRefused: return "refused";
     case PrimaryState::kLost: return "lost";
     case PrimaryState::kStopped: return "stopped";
+    case PrimaryState::kVerifying: return "verifying";
   }
   HAVEN_ASSERT(false);
 }
@@ -163,6 +164,8 @@ void PrimarySession::OnCommitted(Epoch epoch) {
   main_.Post([this, epoch] { gate_.Release(epoch); });
 }
 
+void PrimarySession::OnVerifying() { SetState(PrimaryState::kVerifying, sharing_note_); }
+
 void PrimarySession::OnProtected() { SetState(PrimaryState::kProtected, sharing_note_); }
 
 void PrimarySession::Fail(ConnectionEnd end) {
@@ -284,7 +287,8 @@ void PrimarySession::Stop(wire::Goodbye reason) {
   }
   if (given) return;
   const PrimaryState state = report_.state();
-  connected = connected && (state == PrimaryState::kSyncing || state == PrimaryState::kProtected);
+  connected = connected && (state == PrimaryState::kSyncing || state == PrimaryState::kVerifying ||
+                            state == PrimaryState::kProtected);
   const bool heard = connected && c->SayGoodbye(reason);
   main_.Close();
   if (c) c->Fail(EndOf(Ended()));

@@ -47,6 +47,7 @@ class PrimarySession : private PrimaryConnection::Events {
 
  private:
   void OnCommitted(Epoch epoch) override;
+  void OnVerifying() override;
   void OnProtected() override;
   wire::Liveness Look() override { return progress_.Look(); }
 

@@ -10,7 +10,16 @@
 
 namespace haven::session {
 
-enum class PrimaryState { kConnecting, kSyncing, kProtected, kUnprotected, kRefused, kLost, kStopped };
+enum class PrimaryState {
+  kConnecting,
+  kSyncing,
+  kProtected,
+  kUnprotected,
+  kRefused,
+  kLost,
+  kStopped,
+  kVerifying = 8,  ///< a checkpoint was committed; whether the guest can go on from it is being tried
+};
 
 /// The times of each epoch that are shown as median and 99th percentile: NAME_p50_us and NAME_p99_us of
 /// haven_figures.h.

@@ -12,6 +12,10 @@
 #include "exec/memory.h"
 #include "exec/ramblock.h"
 #include "hw/boards.h"
+#include "io/channel-file.h"
+#include "migration/qemu-file.h"
+#include "migration/savevm.h"
+#include "monitor/monitor.h"
 #include "sysemu/hostmem.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
@@ -70,6 +74,35 @@ void qmp_haven_incoming_forget(Error **errp)
     if (madvise(block->host, block->max_length, advice)) {
         error_setg_errno(errp, errno, "haven: what was written to the guest's "
                          "memory cannot be forgotten");
+    }
+}
+
+/*
+ * Not as a migration comes in: nothing is announced, no image is opened for
+ * writing, and a load that fails ends no process.
+ */
+void qmp_haven_incoming_try(const char *fdname, Error **errp)
+{
+    QIOChannelFile *file;
+    QEMUFile *stream;
+    int fd, ret;
+
+    if (!runstate_check(RUN_STATE_INMIGRATE)) {
+        error_setg(errp, "haven: this device model does not wait for a guest");
+        return;
+    }
+    fd = monitor_get_fd(monitor_cur(), fdname, errp);
+    if (fd < 0) {
+        return;
+    }
+    file = qio_channel_file_new_fd(fd);
+    stream = qemu_file_new_input(QIO_CHANNEL(file));
+    object_unref(OBJECT(file));
+    ret = qemu_loadvm_state(stream);
+    qemu_fclose(stream);
+    if (ret < 0) {
+        error_setg(errp, "haven: the guest's state cannot be loaded (%s)",
+                   strerror(-ret));
     }
 }
 

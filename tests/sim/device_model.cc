@@ -102,7 +102,10 @@ void DeviceModel::Audit() {
   Reply reply{state_.counter(), state_.chain()};
   const iovec iov{&reply, sizeof(reply)};
   const bool held = Holds(iov);
-  if (held && session_state_ != session::PrimaryState::kProtected) return;
+  if (held && session_state_ != session::PrimaryState::kProtected &&
+      session_state_ != session::PrimaryState::kVerifying) {
+    return;
+  }
   std::string why;
   const std::vector<ByteSpan> memory(std::begin(state_.memory), std::end(state_.memory));
   const ModelState seen = ModelState::Load(state_.SaveDevice(0), memory, World::ReadDisks(process_.host), why);

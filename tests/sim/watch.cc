@@ -15,6 +15,7 @@ HostState OfGuest(const DeviceModel& model) {
   switch (*model.session_state()) {
     case session::PrimaryState::kConnecting: return HostState::kConnecting;
     case session::PrimaryState::kSyncing: return HostState::kSyncing;
+    case session::PrimaryState::kVerifying:
     case session::PrimaryState::kProtected: return HostState::kProtected;
     case session::PrimaryState::kUnprotected: return HostState::kUnprotected;
     case session::PrimaryState::kRefused: return HostState::kRefused;

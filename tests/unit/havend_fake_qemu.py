@@ -92,6 +92,12 @@ class FakeQemu:
             self.load(self.passed)
             self.send({"event": "MIGRATION", "data": {"status": "active"}})
             self.send({"event": "MIGRATION", "data": {"status": "completed"}})
+        elif command == "haven-incoming-try":
+            if "-refuse-try" in self.arguments:
+                print("fake: the device is another one", file=sys.stderr)
+                return {"error": {"class": "GenericError", "desc": "the guest's state cannot be loaded"}}
+            self.load(self.passed)
+            self.say("loads")
         elif command == "haven-incoming-forget":
             if "-stock" in self.arguments:
                 return {"error": {"class": "CommandNotFound", "desc": "The command has not been found"}}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session/trial_load.h"
+
+#include <utility>
+
+namespace haven::session {
+
+void TrialLoad::Begin(const memrep::GuestImage& image, Done done) {
+  Join();
+  thread_ = Thread([this, &image, done] { done(activator_.TryLoad(image)); }, done);
+}
+
+void TrialLoad::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace haven::session
