@@ -302,8 +302,22 @@ Status FakeActivator::Prepare(const memrep::GuestImage& image) {
   return Status::Ok();
 }
 
+Status FakeActivator::TryLoad(const memrep::GuestImage& image) {
+  {
+    std::lock_guard lock(mutex_);
+    HAVEN_ASSERT(image_ == &image && !running_ && !in_trial_ && image.epoch() != kSyncEpoch);
+    trials_++;
+    in_trial_ = true;
+  }
+  Status tried = on_try();
+  std::lock_guard lock(mutex_);
+  in_trial_ = false;
+  return tried;
+}
+
 Status FakeActivator::Activate(const memrep::GuestImage& image) {
   std::lock_guard lock(mutex_);
+  HAVEN_ASSERT(!in_trial_);
   HAVEN_ASSERT(image_ == &image);
   activations_++;
   on_start();
@@ -329,9 +343,15 @@ int FakeActivator::boots() const {
   return boots_;
 }
 
+int FakeActivator::trials() const {
+  std::lock_guard lock(mutex_);
+  return trials_;
+}
+
 void FakeActivator::Discard() {
   on_discard();
   std::lock_guard lock(mutex_);
+  HAVEN_ASSERT(!in_trial_);
   image_ = nullptr;
 }
 

@@ -144,6 +144,7 @@ class FakeActivator : public Activator {
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   std::string Machine() override { return machine; }
+  Status TryLoad(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Discard() override;
@@ -152,6 +153,7 @@ class FakeActivator : public Activator {
   std::vector<std::string> replica_paths;                        ///< what Activate() reads the disks from
   Status may_start, prepare_fails, activate_fails, boot_fails;   ///< set before they are called
   std::string machine;                                           ///< what Machine() says; set before it is called
+  std::function<Status()> on_try = [] { return Status(); };      ///< TryLoad()
   std::function<void()> on_start = [] {};                        ///< called by Activate() and Boot()
   std::function<void()> on_prepare = [] {}, on_discard = [] {};  ///< called first of all
 
@@ -159,6 +161,7 @@ class FakeActivator : public Activator {
   bool started_paused() const;  ///< whether Activate() was to leave it paused
   int activations() const;
   int prepared() const;
+  int trials() const;
   int boots() const;
   void PowerOff();
 
@@ -166,7 +169,8 @@ class FakeActivator : public Activator {
   mutable std::mutex mutex_;
   const memrep::GuestImage* image_ = nullptr;
   GuestState started_;
-  int activations_ = 0, prepared_ = 0, boots_ = 0;
+  int activations_ = 0, prepared_ = 0, trials_ = 0, boots_ = 0;
+  bool in_trial_ = false;
   bool running_ = false, started_paused_ = false;
 };
 

@@ -157,13 +157,14 @@ class HandMade {
     hello.guest = guest;
     (void)link.Send(wire::Type::kHello, 0, wire::Encode(hello)).ok();
   }
-  /// The next record that is no HEARTBEAT; an empty ERROR record when there is none.
+  /// The next record but HEARTBEAT and VERIFIED; an empty ERROR record when there is none.
   Record Next(milliseconds timeout = milliseconds(20000)) {
     Record record;
     while (true) {
       last = link.Receive(record, timeout);
       if (!last.ok()) return {};
-      if (record.header.type != wire::Type::kHeartbeat) return record;
+      if (record.header.type == wire::Type::kVerified) verified++;
+      if (record.header.type != wire::Type::kHeartbeat && record.header.type != wire::Type::kVerified) return record;
     }
   }
   /// The HELLO_REPLY's token.
@@ -186,6 +187,7 @@ class HandMade {
 
   Link link;
   Status last;
+  int verified = 0;  ///< how often VERIFIED came
 };
 
 /// What a primary says that was never protected before, in its run number `life`.

@@ -923,6 +923,7 @@ TEST(PrimarySession, EndsTheSessionWhenTheBackupBreaksARule) {
       {1, wire::Type::kCommitted, 2, "00", "COMMITTED record: too long"},
       {1, wire::Type::kLayout, 0, "", "the backup may not send LAYOUT"},
       {1, wire::Type::kHandOver, 0, "00", "HAND_OVER record: too long"},
+      {1, wire::Type::kVerified, 0, "00", "VERIFIED record: too long"},
       {1, wire::Type::kError, 0, "", "ERROR record: too short"},
       {2, wire::Type::kDiskAck, 0, "ffffffff00000000", "DISK_ACK of request 4294967295, which is not in flight"},
       {2, wire::Type::kDiskAck, 0, "ff", "DISK_ACK record: too short"},
