@@ -94,7 +94,7 @@ constexpr uint64_t kFeatureMachine = 1u << 11;
 /// What a primary says of itself, and no session uses: whether it asks an arbiter. One of before says neither.
 constexpr uint64_t kFeatureArbiter = 1u << 12;
 constexpr uint64_t kFeatureNoArbiter = 1u << 13;
-constexpr uint64_t kFeatureVerified = 1u << 14;
+constexpr uint64_t kFeatureVerified = 1u << 15;
 constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
                                     kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
                                     kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |

@@ -56,6 +56,7 @@ void Records() {
   SaveRecord(Type::kLiveness, "liveness", wire::Encode(wire::Liveness{7000, wire::GuestRun::kIoError}));
   SaveRecord(Type::kCommitted, "committed", wire::Encode(wire::Committed{1200, 800}));
   SaveRecord(Type::kGoodbye, "goodbye", wire::Encode(wire::GoodbyeBody{wire::Goodbye::kUnprotect}));
+  SaveRecord(Type::kVerified, "verified", {});
   Bytes write = wire::Encode(wire::DiskRequest{9, 1, wire::kDiskSync, 512, 4});
   write.insert(write.end(), {1, 2, 3, 4});
   SaveRecord(Type::kDiskWrite, "disk_write", write);

@@ -114,6 +114,14 @@ void BackupDaemon::Discard() {
   state_ = HostState::kWaiting;
 }
 
+/// Takes its time, while epochs come in, and faults.
+Status BackupDaemon::TryLoad(const memrep::GuestImage& image) {
+  const std::lock_guard lock(image.mutex());
+  const Unseen unseen;
+  world_.scheduler.SleepUntil(world_.scheduler.Now() + milliseconds(2 + world_.guests.Below(20)));
+  return Status::Ok();
+}
+
 Status BackupDaemon::Activate(const memrep::GuestImage& image) {
   const Unseen unseen;
   state_ = HostState::kStarting;

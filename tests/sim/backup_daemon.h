@@ -39,6 +39,7 @@ class BackupDaemon final : private session::Activator {
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   std::string Machine() override { return kModelMachine; }
+  Status TryLoad(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Committed(const memrep::GuestImage& image) override;

@@ -46,7 +46,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0200 0200 01 00 0000  ff0f000000000000  e8030000"
+    "0200 0200 01 00 0000  ff8f000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0200 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kIdentity[] =

@@ -171,6 +171,62 @@ TEST(HavendQemuProcess, LeavesAGuestPausedThatAnAdministratorHadPaused) {
   End(qemu.RunningPid());
 }
 
+TEST(HavendQemuProcess, ATrialLeavesTheImageAloneAndAFreshProcessWaits) {
+  options.command.push_back("-write-late");
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  const pid_t first = Recorded().pid;
+  Commit(*image, 0);
+  const std::string before = Memory();
+  Status tried = qemu.TryLoad(*image);
+  CHECK_TRUE_TEXT(tried.ok(), tried.message().c_str());
+  for (const char* said : {"starts", "memory RAM!", "loads", "starts"}) STRCMP_EQUAL(said, Hear().c_str());
+  CHECK_EQUAL(0ull, ProcessStartTime(first));
+  CHECK(Recorded().pid != first);
+  CHECK_FALSE(Recorded().runs_guest);
+  CHECK_FALSE(qemu.Running());
+  CHECK(Memory() == before);
+  CHECK_TRUE(qemu.Activate(*image).ok());
+  STRCMP_EQUAL("memory RAM!", Hear().c_str());
+  STRCMP_EQUAL("runs", Hear().c_str());
+  End(qemu.RunningPid());
+}
+
+TEST(HavendQemuProcess, ATrialThatFailsSaysWhatTheDeviceModelSaid) {
+  options.command.push_back("-refuse-try");
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  Commit(*image, 0);
+  Status tried = qemu.TryLoad(*image);
+  CHECK(tried.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS(
+      "did not accept the guest's state: the guest's state cannot be loaded: fake: the device is another one",
+      tried.message().c_str());
+  STRCMP_EQUAL("starts", Hear().c_str());
+  CHECK_TRUE(Silent());
+}
+
+TEST(HavendQemuProcess, ATrialWhoseProcessDiesIsMadeOnceMore) {
+  options.command.insert(options.command.end(), {"-fail-load-once", std::string(folder) + "/failed"});
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  Commit(*image, 0);
+  Status tried = qemu.TryLoad(*image);
+  CHECK_TRUE_TEXT(tried.ok(), tried.message().c_str());
+  for (const char* said : {"starts", "memory RAM!", "starts", "memory RAM!", "loads", "starts"})
+    STRCMP_EQUAL(said, Hear().c_str());
+}
+
+TEST(HavendQemuProcess, ATrialThatDiesTwiceIsRefused) {
+  options.command.push_back("-refuse-stream");
+  QemuProcess qemu(options);
+  CHECK_TRUE(qemu.Prepare(*image).ok());
+  Commit(*image, 0);
+  Status tried = qemu.TryLoad(*image);
+  CHECK(tried.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("fake: Missing section footer for cpu", tried.message().c_str());
+}
+
 TEST(HavendQemuProcess, StartsAnotherWhenTheWaitingProcessDies) {
   QemuProcess qemu(options);
   CHECK_TRUE(qemu.Prepare(*image).ok());

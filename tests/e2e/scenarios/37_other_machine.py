@@ -64,10 +64,19 @@ COMMANDS: tuple[tuple[str, Change, str], ...] = (
 )
 
 
-def try_to_protect(lab: Lab, name: str, change: Change, named: str) -> float:
+# Allowed by its option, and the guest cannot go on there: what the trial load finds.
+CANNOT_GO_ON: tuple[tuple[str, Change, str], ...] = (
+    ("another NIC model", put("virtio-net-pci", "e1000"), "did not accept the guest's state"),
+    ("no offloads of the netdev", put("downscript=no", "downscript=no,vnet_hdr=off"), "did not accept the guest's state"),
+    ("a property of a disk", put("virtio-blk-pci,", "virtio-blk-pci,num-queues=3,"), "did not accept the guest's state"),
+)
+
+
+def try_to_protect(lab: Lab, name: str, change: Change, named: str, backup_state: str = "waiting",
+                   **policy: str) -> float:
     """@return how long it took to be refused."""
     lab.backup.change_command = lambda words: [word.replace("FOLDER", str(lab.folder)) for word in change(words)]
-    lab.prepare_backup()
+    lab.prepare_backup(**policy)
     begin = time.monotonic()
     done = lab.primary.haven("protect", lab.spec.name, "--to", f"{lab.backup.address}:7789", seconds=30)
     took = time.monotonic() - begin
@@ -75,7 +84,7 @@ def try_to_protect(lab: Lab, name: str, change: Change, named: str) -> float:
         raise Failure(f"{name}: the guest is protected by another machine")
     if named not in done.stderr:
         raise Failure(f"{name}: the refusal is {done.stderr.strip()!r}; it should name {named!r}")
-    for host, state in ((lab.primary, "stopped"), (lab.backup, "waiting")):
+    for host, state in ((lab.primary, "stopped"), (lab.backup, backup_state)):
         entry = host.status()
         if not entry or entry["state"] != state or named not in entry["message"]:
             raise Failure(f"{name}: the status on {host.name} is {entry}")
@@ -110,6 +119,23 @@ def allowed(lab: Lab, t: Notes) -> None:
     entry = lab.backup.status()
     if not entry or "another machine: fw_cfg/etc/smbios" not in entry["message"]:
         raise Failure(f"the status of the backup does not say that its machine is another one: {entry}")
+    t(**lab.survive_the_kill())
+
+
+@case("a machine that is allowed, but cannot load the guest, is refused once a trial has found that", short=True)
+def tried(lab: Lab, t: Notes) -> None:
+    (lab.folder / "rom").write_bytes(b"\x55\xaa\x02" + bytes(1021))
+    lab.boot(stall=4)
+    client = lab.the_client()
+    client.load()
+    slowest = max((try_to_protect(lab, *row, "primary-lost", other_machine="allow"), row[0]) for row in CANNOT_GO_ON)
+    t(commands=len(CANNOT_GO_ON), slowest=f"'{slowest[1]}'", slowest_s=round(slowest[0], 1))
+    client.wait_for_progress(50, 20)
+    client.require_clean()
+    lab.backup.change_command = lambda words: words
+    lab.prepare_backup()
+    lab.protect()
+    lab.wait_for_epochs(5)
     t(**lab.survive_the_kill())
 
 
