@@ -37,6 +37,16 @@ TEST(CliGuestQuery, DoesNotListADeviceModelThatOnlyWaitsASecondTime) {
   STRCMP_EQUAL("backup", guests[1]["role"].String().c_str());
 }
 
+TEST(CliGuestQuery, ShowsWhatAPromotedGuestDoesNow) {
+  Json backup = Guest("web1", "backup", "promoted").Set("run_state", "io-error");
+  const Json model = Guest("web1", "primary", "stopped").Set("run_state", "running");
+  auto guests = MergeGuests({model}, {backup});
+  CHECK_EQUAL(1u, guests.size());
+  STRCMP_EQUAL("running", guests[0]["run_state"].String().c_str());
+  backup.Set("state", "protecting");
+  STRCMP_EQUAL("io-error", MergeGuests({model}, {backup})[0]["run_state"].String().c_str());
+}
+
 TEST(CliGuestQuery, ListsAPromotedGuestThatIsProtectedAgainInBothRoles) {
   auto guests = MergeGuests({Guest("web1", "primary", "protected")}, {Guest("web1", "backup", "promoted")});
   CHECK_EQUAL(2u, guests.size());
