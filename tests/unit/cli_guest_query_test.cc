@@ -38,13 +38,12 @@ TEST(CliGuestQuery, DoesNotListADeviceModelThatOnlyWaitsASecondTime) {
 }
 
 TEST(CliGuestQuery, ShowsWhatAPromotedGuestDoesNow) {
-  Json backup = Guest("web1", "backup", "promoted").Set("run_state", "io-error");
   const Json model = Guest("web1", "primary", "stopped").Set("run_state", "running");
-  auto guests = MergeGuests({model}, {backup});
+  const auto backup = [](const char* state) { return Guest("web1", "backup", state).Set("run_state", "io-error"); };
+  auto guests = MergeGuests({model}, {backup("promoted")});
   CHECK_EQUAL(1u, guests.size());
   STRCMP_EQUAL("running", guests[0]["run_state"].String().c_str());
-  backup.Set("state", "protecting");
-  STRCMP_EQUAL("io-error", MergeGuests({model}, {backup})[0]["run_state"].String().c_str());
+  STRCMP_EQUAL("io-error", MergeGuests({model}, {backup("protecting")})[0]["run_state"].String().c_str());
 }
 
 TEST(CliGuestQuery, ListsAPromotedGuestThatIsProtectedAgainInBothRoles) {
