@@ -14,6 +14,7 @@
 #include "core/guarded.h"
 #include "core/random_token.h"
 #include "os/memory_left.h"
+#include "session/guest_run.h"
 #include "session/memory_need.h"
 #include "session/primary_session.h"
 
@@ -43,6 +44,7 @@ haven_status ToC(const session::PrimaryStatus& from) {
   CopyText(to.reason, sizeof(to.reason), from.message);
   CopyText(to.mode, sizeof(to.mode), from.mode);
   CopyText(to.mode_settings, sizeof(to.mode_settings), from.mode_settings);
+  CopyText(to.run_state, sizeof(to.run_state), from.run_state);
   return to;
 }
 
@@ -306,6 +308,11 @@ int haven_session_set_mode(haven_session* s, const haven_mode* mode, haven_error
   Status status = ReadMode(*mode, settings);
   if (status.ok()) status = s->primary.SetMode(settings);
   return haven::capi::Report(status, error);
+}
+
+const char* haven_run_name(int run) {
+  return session::GuestRunName(run >= 0 && run <= haven::wire::kMostGuestRun ? static_cast<haven::wire::GuestRun>(run)
+                                                                             : haven::wire::GuestRun::kOther);
 }
 
 void haven_session_query(haven_session* s, haven_status* status) {

@@ -146,6 +146,9 @@ enum haven_run {
   HAVEN_RUN_OTHER = 6
 };
 
+/* What run_state of struct haven_status is of an enum haven_run. */
+HAVEN_EXPORT const char *haven_run_name(int run);
+
 /* Parts of the memory encoder that work; fewer than all for comparisons. */
 enum haven_encoder_stages {
   HAVEN_ENCODER_ALL = 0,

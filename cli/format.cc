@@ -21,6 +21,19 @@ std::string Scaled(double value, const char* unit) {
 
 uint64_t Number(const Json& guest, const char* name) { return static_cast<uint64_t>(guest[name].Int()); }
 
+/// What the guest does, where it is not what the state leads to expect; else empty.
+std::string NotRunning(const Json& guest, const std::string& state) {
+  const std::string run = Printable(guest["run_state"].String());
+  for (const char* usual : {"", "running", "unknown"}) {
+    if (run == usual) return "";
+  }
+  // Nobody expects it to run.
+  for (const char* stopped : {"waiting", "lost", "held"}) {
+    if (state == stopped) return "";
+  }
+  return " (" + run + ")";
+}
+
 std::vector<std::string> GuestRow(const Json& guest) {
   const bool primary = guest["role"].String() == "primary";
   std::string state = guest["state"].String("unknown");
@@ -28,6 +41,7 @@ std::vector<std::string> GuestRow(const Json& guest) {
   if (uint64_t total = Number(guest, "sync_total_bytes"); state == "syncing" && total != 0) {
     state += " " + std::to_string(Percent(Number(guest, "sync_done_bytes"), total)) + "%";
   }
+  state += NotRunning(guest, state);
   std::vector<std::string> row = {guest["name"].String(), guest["role"].String(), state,
                                   std::to_string(Number(guest, "epoch"))};
   const bool measured = primary && guest.Has("pause_p50_us") && Number(guest, "epochs") != 0;

@@ -72,14 +72,18 @@ Result<Json> AskHavend(const std::string& control_path, const Json& request) {
   return answer;
 }
 
-std::vector<Json> MergeGuests(const std::vector<Json>& primaries, const std::vector<Json>& backups) {
+std::vector<Json> MergeGuests(const std::vector<Json>& primaries, std::vector<Json> backups) {
   std::vector<Json> all;
   for (const Json& primary : primaries) {
-    const bool known = std::any_of(backups.begin(), backups.end(), [&primary](const Json& backup) {
-      return backup["name"].String() == primary["name"].String();
+    const auto backup = std::find_if(backups.begin(), backups.end(), [&primary](const Json& candidate) {
+      return candidate["name"].String() == primary["name"].String();
     });
     const std::string state = primary["state"].String();
-    if (!known || (state != "stopped" && state != "unknown")) all.push_back(primary);
+    if (backup == backups.end() || (state != "stopped" && state != "unknown")) {
+      all.push_back(primary);
+    } else if (primary.Has("run_state") && (*backup)["state"].String() == "promoted") {
+      backup->Set("run_state", primary["run_state"]);
+    }
   }
   all.insert(all.end(), backups.begin(), backups.end());
   std::stable_sort(all.begin(), all.end(),

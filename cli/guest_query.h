@@ -25,7 +25,7 @@ Result<qmp::Json> AskHavend(const std::string& control_path, const qmp::Json& re
 
 /// Joins what the primaries and havend said: a guest that havend knows and
 /// whose device model is not protecting is not listed a second time. Pure.
-std::vector<qmp::Json> MergeGuests(const std::vector<qmp::Json>& primaries, const std::vector<qmp::Json>& backups);
+std::vector<qmp::Json> MergeGuests(const std::vector<qmp::Json>& primaries, std::vector<qmp::Json> backups);
 
 }  // namespace haven::cli
 

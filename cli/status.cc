@@ -58,9 +58,8 @@ std::vector<Json> QueryBackups(const Arguments& arguments) {
 bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
   return std::any_of(backups.begin(), backups.end(), [&name](const Json& backup) {
     const std::string state = backup["state"].String();
-    return backup["name"].String() == name &&
-           (state == "syncing" || state == "verifying" || state == "protecting" || state == "stuck" ||
-            state == "primary-lost" || state == "promoting");
+    return backup["name"].String() == name && (state == "syncing" || state == "verifying" || state == "protecting" ||
+                                               state == "stuck" || state == "primary-lost" || state == "promoting");
   });
 }
 

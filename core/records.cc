@@ -386,6 +386,10 @@ Result<Heartbeat> DecodeHeartbeat(ByteSpan in) {
   return heartbeat;
 }
 
+static GuestRun RunOf(uint16_t number) {
+  return number <= kMostGuestRun ? static_cast<GuestRun>(number) : GuestRun::kOther;
+}
+
 Bytes Encode(const Liveness& liveness) {
   Bytes out;
   ByteWriter w(out);
@@ -401,7 +405,7 @@ Result<Liveness> DecodeLiveness(ByteSpan in) {
   const uint16_t run = r.U16();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "LIVENESS"));
   // A later version may know more of them.
-  liveness.run = run <= kMostGuestRun ? static_cast<GuestRun>(run) : GuestRun::kOther;
+  liveness.run = RunOf(run);
   return liveness;
 }
 
@@ -515,7 +519,8 @@ Bytes Encode(const EpochEnd& end) {
   w.U64(end.disk_records);
   w.U64(end.device_state_bytes);
   w.U32(end.memory_records);
-  w.U32(end.flags);
+  w.U16(end.flags);
+  w.U16(static_cast<uint16_t>(end.run));
   return out;
 }
 
@@ -526,9 +531,14 @@ Result<EpochEnd> DecodeEpochEnd(ByteSpan in) {
   end.disk_records = r.U64();
   end.device_state_bytes = r.U64();
   end.memory_records = r.U32();
-  end.flags = r.U32();
+  end.flags = r.U16();
+  const uint16_t run = r.U16();
   HAVEN_RETURN_IF_ERROR(CheckEnd(r, "EPOCH_END"));
   if ((end.flags & ~kGuestPaused) != 0) return Malformed("EPOCH_END", "reserved flags are set");
+  end.run = RunOf(run);
+  const bool stopped = (end.flags & kGuestPaused) != 0, runs = end.run == GuestRun::kRunning;
+  if (end.run != GuestRun::kUnknown && stopped == runs)
+    return Malformed("EPOCH_END", "the guest cannot run and be paused");
   return end;
 }
 

@@ -177,7 +177,8 @@ struct EpochEnd {
   uint64_t disk_records = 0;  ///< DISK_WRITE, _ZERO, _DISCARD of this epoch
   uint64_t device_state_bytes = 0;
   uint32_t memory_records = 0;  ///< PAGES and DEVICE_STATE records of this epoch
-  uint32_t flags = 0;
+  uint16_t flags = 0;
+  GuestRun run = GuestRun::kUnknown;  ///< with the feature GUEST_RUN
 };
 
 Bytes Encode(const Hello&);

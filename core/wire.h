@@ -94,12 +94,12 @@ constexpr uint64_t kFeatureMachine = 1u << 11;
 /// What a primary says of itself, and no session uses: whether it asks an arbiter. One of before says neither.
 constexpr uint64_t kFeatureArbiter = 1u << 12;
 constexpr uint64_t kFeatureNoArbiter = 1u << 13;
+constexpr uint64_t kFeatureGuestRun = 1u << 14;
 constexpr uint64_t kFeatureVerified = 1u << 15;
-constexpr uint64_t kFeaturesKnown = kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages |
-                                    kFeatureCompressedPages | kFeatureHandOver | kFeatureEpochFigures |
-                                    kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |
-                                    kFeatureDiskAckEpoch | kFeatureEarlyPages | kFeatureMachine |
-                                    kFeatureVerified;
+constexpr uint64_t kFeaturesKnown =
+    kFeatureZeroPages | kFeaturePageDeltas | kFeatureSamePages | kFeatureCompressedPages | kFeatureHandOver |
+    kFeatureEpochFigures | kFeatureAssembledPages | kFeatureSharedPages | kFeatureEpochsInFlight |
+    kFeatureDiskAckEpoch | kFeatureEarlyPages | kFeatureMachine | kFeatureGuestRun | kFeatureVerified;
 
 /// Codes of ERROR.
 enum class Error : uint16_t {
@@ -150,7 +150,7 @@ constexpr uint16_t kIdentityPartial = 1u << 6;     ///< backup: its replicas are
 constexpr uint16_t kIdentityFlagsKnown = (1u << 7) - 1;
 
 /// Flags of EPOCH_END.
-constexpr uint32_t kGuestPaused = 1u << 0;  ///< an administrator has paused the guest
+constexpr uint32_t kGuestPaused = 1u << 0;  ///< the guest did not run: it stays as it is after a failover
 
 }  // namespace haven::wire
 

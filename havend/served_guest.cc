@@ -135,7 +135,7 @@ Json ServedGuest::ToJson() {
 #define HAVEN_SET(name, unit, meaning) json.Set(#name, status.name);
   HAVEN_BACKUP_FIGURES(HAVEN_SET)
 #undef HAVEN_SET
-  json.Set("generation", status.generation).Set("newer", status.newer);
+  json.Set("generation", status.generation).Set("newer", status.newer).Set("run_state", status.run_state);
   json.Set("pid", static_cast<int64_t>(pid));
   return json;
 }

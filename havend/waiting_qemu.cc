@@ -15,6 +15,7 @@
 #include "os/recorded_spawn.h"
 #include "os/scoped_fd.h"
 #include "os/write_all.h"
+#include "session/guest_run.h"
 
 namespace haven::havend {
 
@@ -163,7 +164,7 @@ Status WaitingQemu::Run(const memrep::GuestImage& image, Reached& reached) {
   if (!status.ok()) return Explain(status).With("QEMU did not accept the guest's state");
   status = Keep(reached);
   if (!status.ok()) return Explain(status).With("QEMU did not keep the guest's memory");
-  return LetRun(image.guest_paused(), reached);
+  return image.guest_paused() ? LeaveStopped(image.guest_run(), reached) : LetRun(reached);
 }
 
 Status WaitingQemu::Try(const memrep::GuestImage& image) {
@@ -178,12 +179,13 @@ Status WaitingQemu::Try(const memrep::GuestImage& image) {
   } else {
     tried = Explain(tried);
   }
-  return Status(StatusCode::kRefused, tried.message()).With("the backup's device model did not accept the guest's state");
+  return Status(StatusCode::kRefused, tried.message())
+      .With("the backup's device model did not accept the guest's state");
 }
 
 Status WaitingQemu::Boot(Reached& reached) {
   reached = Reached::kNothing;
-  return LetRun(false, reached);
+  return LetRun(reached);
 }
 
 Status WaitingQemu::Load(const memrep::GuestImage& image) {
@@ -235,17 +237,21 @@ Status WaitingQemu::Keep(Reached& reached) {
   return Status::Ok();
 }
 
-Status WaitingQemu::LetRun(bool paused, Reached& reached) {
+Status WaitingQemu::RecordGuest() { return os::WritePidFile(options_.PidPath(), os::RecordOf(process_->pid(), true)); }
+
+Status WaitingQemu::LetRun(Reached& reached) {
   // On disk before the guest runs: a later havend must never end this process.
-  HAVEN_RETURN_IF_ERROR(os::WritePidFile(options_.PidPath(), os::RecordOf(process_->pid(), true)));
-  if (paused) {
-    Log("guest " + options_.name + ": stays paused, as an administrator had left it; its monitor is " +
-        options_.qmp_path);
-    reached = Reached::kGuest;
-  } else {
-    Status status = Resume(reached);
-    if (!status.ok()) return Explain(status).With("the guest does not run");
-  }
+  HAVEN_RETURN_IF_ERROR(RecordGuest());
+  Status status = Resume(reached);
+  if (!status.ok()) return Explain(status).With("the guest does not run");
+  qmp_.reset();
+  return Status::Ok();
+}
+
+Status WaitingQemu::LeaveStopped(wire::GuestRun run, Reached& reached) {
+  HAVEN_RETURN_IF_ERROR(RecordGuest());
+  Log("guest " + options_.name + ": " + session::DescribeLeft(run) + " " + options_.qmp_path);
+  reached = Reached::kGuest;
   qmp_.reset();
   return Status::Ok();
 }

@@ -49,8 +49,8 @@ class WaitingQemu {
   /// Loads the state, to see whether that can be done: nothing but this process has it then, and its end is all that is
   /// left for it. Takes the image's mutex. @return kRefused: it cannot, or takes too long.
   Status Try(const memrep::GuestImage& image);
-  /// Loads the state and lets the guest run (not if an administrator had
-  /// paused it); from then on the process belongs to nobody.
+  /// Loads the state and lets the guest run (not if it did not run at its
+  /// primary: then it stays as it was there); from then on the process belongs to nobody.
   Status Run(const memrep::GuestImage& image, Reached& reached);
   /// Switches the machine on; from then on the process belongs to nobody.
   Status Boot(Reached& reached);
@@ -74,7 +74,10 @@ class WaitingQemu {
   Status SendStream(const Bytes& stream);
   Status WaitUntilLoaded();
   Status Keep(Reached& reached);
-  Status LetRun(bool paused, Reached& reached);
+  /// The process is the guest from now on, for a later havend, too.
+  Status RecordGuest();
+  Status LetRun(Reached& reached);
+  Status LeaveStopped(wire::GuestRun run, Reached& reached);
   Status Resume(Reached& reached);
   /// The process is ended; `status` is why.
   Status EndBecause(Status status);

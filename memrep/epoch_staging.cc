@@ -121,6 +121,7 @@ void EpochStaging::Apply(Epoch epoch, const wire::EpochEnd& end) {
   }
   std::swap(image_.device_state_, device_state_);
   image_.guest_paused_ = (end.flags & wire::kGuestPaused) != 0;
+  image_.guest_run_ = end.run;
   image_.epoch_ = epoch;
   Clear();
 }

@@ -41,7 +41,10 @@ class GuestImage {
   const Bytes& device_state() const { return device_state_; }
   /// The epoch that this is the state of; kSyncEpoch: none yet, not usable.
   Epoch epoch() const { return epoch_; }
+  /// It did not run, and stays as it was: see guest_run().
   bool guest_paused() const { return guest_paused_; }
+  /// What it did, as its primary said.
+  wire::GuestRun guest_run() const { return guest_run_; }
 
   /// Held while an epoch is written into the image. Whoever reads the image
   /// while a primary may be connected takes it: what it sees under one hold is
@@ -62,6 +65,7 @@ class GuestImage {
   Bytes device_state_;
   Epoch epoch_ = kSyncEpoch;
   bool guest_paused_ = false;
+  wire::GuestRun guest_run_ = wire::GuestRun::kUnknown;
   mutable Mutex mutex_;
   mutable std::vector<std::vector<uint64_t>> changes_;  ///< by region; empty: not tracked
 };

@@ -13,6 +13,7 @@ libhavenengine_la_SOURCES += \
 	session/backup_session.cc session/backup_session.h \
 	session/backup_situation.cc session/backup_situation.h \
 	session/backup_status.cc session/backup_status.h \
+	session/guest_run.cc session/guest_run.h \
 	session/backup_store.cc session/backup_store.h \
 	session/checkpointer.cc session/checkpointer.h \
 	session/cold_start.cc session/cold_start.h \

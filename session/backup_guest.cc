@@ -6,6 +6,7 @@
 
 #include "core/guarded.h"
 #include "core/random_token.h"
+#include "session/guest_run.h"
 #include "session/other_machine.h"
 
 namespace haven::session {
@@ -470,6 +471,7 @@ BackupStatus BackupGuest::Query() {
   } else if (here_.state == BackupState::kProtecting && status.message.empty()) {
     status.message = DescribeRun(here_.primary_says.run);
   }
+  status.run_state = GuestRunName(here_.Run());
   status.newer = here_.newer;
   status.failover_ms = here_.failover_ms;
   if (here_.connection) status.primary = here_.connection->peer();

@@ -125,7 +125,7 @@ class BackupGuest : private BackupConnection::Owner {
   ColdStart cold_start_{here_, promotion_};
   TrialLoad trial_{here_.activator};
   std::string verified_shape_;  ///< memory thread, and the trial's, which that begins: of the last one that was loaded
-  Thread control_thread_;  ///< of the last session; guarded by here_.mutex until the destructor
+  Thread control_thread_;       ///< of the last session; guarded by here_.mutex until the destructor
 };
 
 }  // namespace haven::session

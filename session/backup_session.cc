@@ -144,6 +144,8 @@ Status BackupSession::OnEpochEnd(const Record& record) {
   FailPoint("before-epoch-end");
   auto end = wire::DecodeEpochEnd(record.body);
   if (!end.ok()) return end.status();
+  if (end.value().run != wire::GuestRun::kUnknown && (features_ & wire::kFeatureGuestRun) == 0)
+    return Protocol("EPOCH_END says what the guest does without the feature GUEST_RUN");
   Epoch epoch = record.header.epoch;
   FailPoint("after-epoch-end");
   if (DiskAckEpoch()) HAVEN_RETURN_IF_ERROR(AwaitDisk(epoch, end.value().disk_records));

@@ -45,6 +45,11 @@ bool BackupSituation::PrimaryStuck() const {
          milliseconds(primary_says.stalled_ms) >= kStuckDeadlines * options.deadline;
 }
 
+wire::GuestRun BackupSituation::Run() const {
+  if (connection && connection->has_store()) return primary_says.run;
+  return HasCommitted() ? store->image().guest_run() : wire::GuestRun::kUnknown;
+}
+
 void BackupSituation::StandDown(const std::string& why) {
   if (!listening || heard) return;
   heard = true;
@@ -64,19 +69,6 @@ std::string DescribeStuck(const wire::Liveness& liveness) {
   return "the primary answers, but its device model has made no progress for " +
          std::to_string(liveness.stalled_ms / 1000) +
          " s, and takes no checkpoints: a disk of the guest, or what it is on, may hang";
-}
-
-std::string DescribeRun(wire::GuestRun run) {
-  switch (run) {
-    case wire::GuestRun::kUnknown:
-    case wire::GuestRun::kRunning: return "";
-    case wire::GuestRun::kPaused: return "the guest is paused by an administrator";
-    case wire::GuestRun::kIoError: return "the guest has stopped on an error of its disk";
-    case wire::GuestRun::kPanicked: return "the guest's kernel has panicked";
-    case wire::GuestRun::kWatchdog: return "the guest was stopped by its watchdog";
-    case wire::GuestRun::kOther: return "the guest does not run";
-  }
-  return "";
 }
 
 }  // namespace haven::session

@@ -35,6 +35,8 @@ struct BackupSituation {
   bool HoldsCheckpoint() const;
   /// It answers, but takes no checkpoints, since its main thread gets nowhere.
   bool PrimaryStuck() const;
+  /// What the guest does, or did last, as far as its primary has said.
+  wire::GuestRun Run() const;
   /// A session must not begin then.
   bool InHand() const { return connection || state == BackupState::kPromoting || failovers_wanted > 0 || deciding; }
   /// Reads the record: what a primary was told outlives this program.
@@ -72,8 +74,6 @@ struct BackupSituation {
 
 /// For people.
 std::string DescribeStuck(const wire::Liveness& liveness);
-/// Empty when there is nothing to say.
-std::string DescribeRun(wire::GuestRun run);
 
 }  // namespace haven::session
 

@@ -35,6 +35,7 @@ struct BackupStatus : BackupFigures {
   std::string message;
   std::string primary;     ///< address, empty if none
   std::string generation;  ///< 16 hex digits; empty: none
+  std::string run_state;   ///< GuestRunName() of what its primary has said
   std::string newer;       ///< NewerSide() of the last comparison; empty: there was none
 };
 

@@ -7,6 +7,16 @@
 #include "core/guarded.h"
 
 namespace haven::session {
+namespace {
+
+wire::GuestRun RunAt(Guest& guest, bool was_running) {
+  if (was_running) return wire::GuestRun::kRunning;
+  const wire::GuestRun run = guest.RunState();
+  return run == wire::GuestRun::kRunning ? wire::GuestRun::kUnknown : run;
+}
+
+}  // namespace
+
 Checkpointer::Checkpointer(Guest& guest, OutputGate& output, blkrep::DiskReplicator& disks, Clock& clock,
                            memrep::WorkerPool* workers)
     : guest_(guest),
@@ -91,6 +101,7 @@ Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()
   out.figures.settle = MicrosSince(settling, start);
   out.figures.busy_percent = busy;
   out.guest_paused = !was_running.value();
+  out.run = RunAt(guest_, was_running.value());
 
   // Whatever happens the guest runs again.
   const Status saved = Guarded([&] { return SaveAndCut(out, stopped, cut); });

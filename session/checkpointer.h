@@ -20,7 +20,8 @@ struct Checkpoint {
   Epoch epoch = 0;
   Bytes device_state;
   uint64_t disk_records = 0;
-  bool guest_paused = false;  ///< by an administrator, not by us
+  bool guest_paused = false;  ///< not by us
+  wire::GuestRun run = wire::GuestRun::kUnknown;
   Instant cut;
   std::optional<Instant> output_since;  ///< when the epoch's first output came
   EpochFigures figures;

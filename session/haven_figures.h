@@ -79,7 +79,8 @@
   TEXT(mode_settings, 128, "the settings by which it does")                                                           \
   NUMBER(early_pages_total, pages, "pages that were sent while the guest ran on, before the pause of their epoch")    \
   NUMBER(look_p50_us, us, "median of looking for these pages, for which the guest stands still")                      \
-  NUMBER(look_p99_us, us, "99th percentile of the same")
+  NUMBER(look_p99_us, us, "99th percentile of the same")                                                              \
+  TEXT(run_state, 16, "what the guest does: running, paused, io-error, panicked, watchdog, other or unknown")
 
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)

@@ -132,6 +132,7 @@ Result<uint64_t> MemorySender::SendEnd(const Checkpoint& checkpoint) {
   end.device_state_bytes = checkpoint.device_state.size();
   end.memory_records = std::exchange(records_, 0);
   end.flags = checkpoint.guest_paused ? wire::kGuestPaused : 0;
+  if (tell_run_) end.run = checkpoint.run;
   FailPoint("before-epoch-end");
   HAVEN_RETURN_IF_ERROR(link_.Send(wire::Type::kEpochEnd, checkpoint.epoch, wire::Encode(end)));
   FailPoint("after-epoch-end");

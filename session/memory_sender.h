@@ -14,8 +14,10 @@ namespace haven::session {
 /// guest, then each checkpoint. Driver thread only.
 class MemorySender {
  public:
-  MemorySender(const std::vector<memrep::MemoryRegion>& regions, memrep::PageEncoder& encoder, RecordSender& link)
-      : regions_(regions), encoder_(encoder), link_(link) {}
+  /// @param tell_run  the backup takes what the guest does: the feature GUEST_RUN.
+  MemorySender(const std::vector<memrep::MemoryRegion>& regions, memrep::PageEncoder& encoder, RecordSender& link,
+               bool tell_run = false)
+      : regions_(regions), encoder_(encoder), link_(link), tell_run_(tell_run) {}
 
   /// Sends pages of the first copy, as they are now; the guest may be
   /// writing to them, then they are dirty again.
@@ -45,6 +47,7 @@ class MemorySender {
   const std::vector<memrep::MemoryRegion>& regions_;
   memrep::PageEncoder& encoder_;
   RecordSender& link_;
+  const bool tell_run_;
   memrep::EncodedPages encoded_;
   // Of the epoch that is not complete.
   uint64_t wire_bytes_ = 0;

@@ -6,6 +6,7 @@
 #include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/first_copy.h"
+#include "session/guest_run.h"
 #include "session/primary_agreement.h"
 
 namespace haven::session {
@@ -152,7 +153,8 @@ Status PrimarySession::Agree(PrimaryConnection& c, PageEncoding& encoding, CopyA
 
 Status PrimarySession::Protect(const std::shared_ptr<PrimaryConnection>& c, PageEncoding& encoding) {
   HAVEN_RETURN_IF_ERROR(encoding.Begin(c->links(), options_, MemoryBytes(guest_), workers_));
-  MemorySender sender(guest_.regions(), encoding.encoder(), *c->links().memory);
+  MemorySender sender(guest_.regions(), encoding.encoder(), *c->links().memory,
+                      (c->links().features & wire::kFeatureGuestRun) != 0);
   HAVEN_RETURN_IF_ERROR(CopyFirst(parts_, *c, sender));
   (void)encoding.encoder().TakeFigures();  // the epochs' figures are to be theirs only
   return epochs_.Run(c, sender, encoding);
@@ -332,6 +334,7 @@ PrimaryStatus PrimarySession::Query() {
   status.mode_settings = DescribeMode(mode, options_.output_elsewhere);
   if (disks_.ack() == blkrep::DiskReplicator::Ack::kEpoch) status.mode_settings += ", disk-ack epoch";
   if (auto c = connection()) status.epoch = c->committed();
+  status.run_state = GuestRunName(guest_.RunState());
   return status;
 }
 

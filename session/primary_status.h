@@ -64,7 +64,8 @@ struct PrimaryStatus : PrimaryFigures {
   PrimaryState state = PrimaryState::kConnecting;
   std::string message;
   std::string mode, mode_settings;
-  std::string newer;  ///< whose copy is newer, as of the last comparison: see NewerSide(); empty: there was none
+  std::string run_state;  ///< GuestRunName()
+  std::string newer;      ///< whose copy is newer, as of the last comparison: see NewerSide(); empty: there was none
 };
 
 }  // namespace haven::session

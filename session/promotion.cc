@@ -6,6 +6,7 @@
 #include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/arbiter.h"
+#include "session/guest_run.h"
 #include "session/stand_still_watch.h"
 
 namespace haven::session {
@@ -130,7 +131,9 @@ Status Promotion::PromoteLocked(Ask ask, Pending& pending) {
   std::lock_guard lock(here_.mutex);
   here_.failover_ms = static_cast<uint64_t>(took.count());
   here_.state = activated.ok() ? BackupState::kPromoted : BackupState::kFailed;
-  here_.message = activated.ok() ? "" : "the guest could not be started: " + activated.message();
+  here_.message = !activated.ok()                       ? "the guest could not be started: " + activated.message()
+                  : here_.store->image().guest_paused() ? DescribeLeft(here_.store->image().guest_run())
+                                                        : "";
   here_.changed.notify_all();
   return activated;
 }

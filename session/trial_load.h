@@ -10,8 +10,8 @@
 
 namespace haven::session {
 
-/// The proof that the guest can go on from a checkpoint here: Activator::TryLoad(), on a thread of its own, while epochs
-/// go on coming in. One thread at a time.
+/// The proof that the guest can go on from a checkpoint here: Activator::TryLoad(), on a thread of its own, while
+/// epochs go on coming in. One thread at a time.
 class TrialLoad {
  public:
   using Done = std::function<void(const Status& tried)>;

@@ -375,6 +375,8 @@ void haven_guest_query(struct haven_status *status)
         haven_session_query(the_guest->session, status);
     } else {
         *status = last_status;
+        pstrcpy(status->run_state, sizeof(status->run_state),
+                haven_run_name(guest_run_state(NULL)));
     }
     if (haven_gate_waits_for()) {
         status->state = HAVEN_HELD;

@@ -168,6 +168,8 @@ HavenStatus *qmp_query_haven(Error **errp)
     r->mode = r->has_mode ? g_strdup(s.mode) : NULL;
     r->has_mode_settings = s.mode_settings[0];
     r->mode_settings = r->has_mode_settings ? g_strdup(s.mode_settings) : NULL;
+    r->has_run_state = s.run_state[0];
+    r->run_state = r->has_run_state ? g_strdup(s.run_state) : NULL;
 #define COPY_FIGURE(name, unit, meaning) r->name = s.name;
     HAVEN_STATUS_FIGURES(COPY_FIGURE)
 #undef COPY_FIGURE

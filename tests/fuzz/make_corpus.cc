@@ -65,6 +65,8 @@ void Records() {
   SaveRecord(Type::kDiskFlush, "disk_flush", wire::Encode(wire::DiskFlush{1, 2}));
   SaveRecord(Type::kDiskAck, "disk_ack", wire::Encode(wire::DiskAck{1}));
   SaveRecord(Type::kEpochEnd, "epoch_end", wire::Encode(wire::EpochEnd{5, 3, 256, 2, wire::kGuestPaused}));
+  SaveRecord(Type::kEpochEnd, "epoch_end_io_error",
+             wire::Encode(wire::EpochEnd{5, 3, 256, 2, wire::kGuestPaused, wire::GuestRun::kIoError}));
 }
 
 void GuestRecords() {

@@ -62,6 +62,18 @@ TEST(CliFormat, ShowsEachGuestOnALineAndItsReasonBelow) {
       FormatGuests({primary, backup}).c_str());
 }
 
+TEST(CliFormat, ShowsWhatAGuestDoesUnlessItRuns) {
+  const auto shown = [](const char* state, const char* run) {
+    return FormatGuests({Json::Object().Set("name", "web1").Set("state", state).Set("run_state", run)});
+  };
+  STRCMP_CONTAINS(" protected (io-error)  ", shown("protected", "io-error").c_str());
+  STRCMP_CONTAINS(" promoted (paused)  ", shown("promoted", "paused").c_str());
+  for (const char* usual : {"", "running", "unknown"})
+    STRCMP_CONTAINS(" protected  ", shown("protected", usual).c_str());
+  for (const char* state : {"waiting", "lost", "held"})
+    CHECK(shown(state, "paused").find("paused") == std::string::npos);
+}
+
 TEST(CliFormat, ShowsWhatBecameOfTheLastEpoch) {
   Json guest = Json::Object().Set("epochs", 3).Set("dirty_pages_last", 512).Set("encoder_unchanged_pages", 2);
   guest.Set("encoder_changed_blocks", 900).Set("encoder_cache_hits", 384).Set("encoder_cache_misses", 128);

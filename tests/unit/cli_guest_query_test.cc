@@ -37,6 +37,15 @@ TEST(CliGuestQuery, DoesNotListADeviceModelThatOnlyWaitsASecondTime) {
   STRCMP_EQUAL("backup", guests[1]["role"].String().c_str());
 }
 
+TEST(CliGuestQuery, ShowsWhatAPromotedGuestDoesNow) {
+  const Json model = Guest("web1", "primary", "stopped").Set("run_state", "running");
+  const auto backup = [](const char* state) { return Guest("web1", "backup", state).Set("run_state", "io-error"); };
+  auto guests = MergeGuests({model}, {backup("promoted")});
+  CHECK_EQUAL(1u, guests.size());
+  STRCMP_EQUAL("running", guests[0]["run_state"].String().c_str());
+  STRCMP_EQUAL("io-error", MergeGuests({model}, {backup("protecting")})[0]["run_state"].String().c_str());
+}
+
 TEST(CliGuestQuery, ListsAPromotedGuestThatIsProtectedAgainInBothRoles) {
   auto guests = MergeGuests({Guest("web1", "primary", "protected")}, {Guest("web1", "backup", "promoted")});
   CHECK_EQUAL(2u, guests.size());

@@ -46,7 +46,7 @@ void CheckGolden(const char* hex, const Bytes& encoded) {
 }
 
 const char kHello[] =
-    "0200 0200 01 00 0000  ff8f000000000000  e8030000"
+    "0200 0200 01 00 0000  ffcf000000000000  e8030000"
     "00000000000000000000000000000000  0300 766d31";
 const char kHelloReply[] = "0200 0000 f4010000 0100000000000000 101112131415161718191a1b1c1d1e1f";
 const char kIdentity[] =
@@ -70,7 +70,7 @@ const char kDiskWrite[] = "0900000000000000 01000000 01000000 0002000000000000 0
 const char kDiskZero[] = "0900000000000000 01000000 02000000 0002000000000000 0000010000000000";
 const char kDiskFlush[] = "0a00000000000000 03000000";
 const char kDiskAck[] = "0a00000000000000";
-const char kEpochEnd[] = "0500000000000000 0300000000000000 0001000000000000 02000000 01000000";
+const char kEpochEnd[] = "0500000000000000 0300000000000000 0001000000000000 02000000 0100 0300";
 
 }  // namespace
 
@@ -86,7 +86,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(2, decoded.value().version_min);
   CHECK_EQUAL(2, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(4095, decoded.value().features);
+  CHECK_EQUAL(0x4FFF, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());
@@ -321,7 +321,7 @@ TEST(Records, DiskAckHasTheDocumentsOctets) {
 }
 
 TEST(Records, EpochEndHasTheDocumentsOctets) {
-  CheckGolden(kEpochEnd, Encode(EpochEnd{5, 3, 256, 2, kGuestPaused}));
+  CheckGolden(kEpochEnd, Encode(EpochEnd{5, 3, 256, 2, kGuestPaused, GuestRun::kIoError}));
   auto decoded = DecodeEpochEnd(FromHex(kEpochEnd));
   HAVEN_CHECK_OK(decoded.status());
   CHECK_EQUAL(5, decoded.value().pages);
@@ -329,7 +329,26 @@ TEST(Records, EpochEndHasTheDocumentsOctets) {
   CHECK_EQUAL(256, decoded.value().device_state_bytes);
   CHECK_EQUAL(2, decoded.value().memory_records);
   CHECK_EQUAL(kGuestPaused, decoded.value().flags);
+  CHECK(decoded.value().run == GuestRun::kIoError);
   CheckExact("EPOCH_END", FromHex(kEpochEnd), DecodeEpochEnd);
+}
+
+TEST(Records, EpochEndOfAGuestThatRunsIsNotOfOneThatIsPaused) {
+  const auto with = [](uint16_t flags, GuestRun run) {
+    return DecodeEpochEnd(Encode(EpochEnd{1, 0, 1, 1, flags, run}));
+  };
+  HAVEN_CHECK_OK(with(0, GuestRun::kUnknown).status());
+  HAVEN_CHECK_OK(with(kGuestPaused, GuestRun::kUnknown).status());
+  HAVEN_CHECK_OK(with(0, GuestRun::kRunning).status());
+  for (uint16_t run = 2; run < 300; run++) {
+    auto end = with(kGuestPaused, static_cast<GuestRun>(run));
+    HAVEN_CHECK_OK(end.status());
+    CHECK(end.value().run == (run > kMostGuestRun ? GuestRun::kOther : static_cast<GuestRun>(run)));
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END record: the guest cannot run and be paused",
+                      with(0, static_cast<GuestRun>(run)).status());
+  }
+  HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END record: the guest cannot run and be paused",
+                    with(kGuestPaused, GuestRun::kRunning).status());
 }
 
 // --- what a body may not say -------------------------------------------------
@@ -366,6 +385,8 @@ TEST(Records, ReservedBitsAreRefusedInEveryRecordThatHasThem) {
     if (bit > 0) {
       HAVEN_CHECK_FAILS(StatusCode::kProtocol, "DISK_WRITE record: reserved flags are set",
                         DecodeDiskRequest(Type::kDiskWrite, With(kDiskWrite, flags, octet)).status());
+    }
+    if (bit > 0 && bit < 16) {
       HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END record: reserved flags are set",
                         DecodeEpochEnd(With(kEpochEnd, 28 + bit / 8, octet)).status());
     }

@@ -129,13 +129,14 @@ TEST(EpochStaging, ChangesNothingBeforeApplyAndAllAtApply) {
   CHECK_EQUAL(0, At(1, 0));
   CHECK_EQUAL(9, At(0, 3));
   CHECK(image->device_state().empty());
-  Commit(1, {3, 0, 5, 5, wire::kGuestPaused});
+  Commit(1, {3, 0, 5, 5, wire::kGuestPaused, wire::GuestRun::kPanicked});
   CHECK_EQUAL(1, At(0, 0));
   CHECK_EQUAL(2, At(1, 0));
   CHECK_EQUAL(0, At(0, 3));
   CHECK(image->device_state() == (Bytes{'a', 'b', 'c', 'd', 'e'}));
   CHECK_EQUAL(1, image->epoch());
   CHECK(image->guest_paused());
+  CHECK(image->guest_run() == wire::GuestRun::kPanicked);
 }
 
 TEST(EpochStaging, DropsAnEpochThatIsNotFinished) {

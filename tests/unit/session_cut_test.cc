@@ -304,6 +304,24 @@ TEST(BackupStore, IsOfNoUseAfterAReplicaFailedToTakeACommittedEpoch) {
   FAIL("the recording has no second epoch");
 }
 
+TEST(CutSession, WhatTheGuestDoesIsRefusedWithoutItsFeature) {
+  PassiveBackup backup(wire::kFeaturesKnown & ~wire::kFeatureDiskAckEpoch & ~wire::kFeatureGuestRun);
+  for (const auto& sent : recording().sent) {
+    Record record = PassiveBackup::Parse(sent.octets);
+    if (record.header.type != wire::Type::kEpochEnd) {
+      HAVEN_CHECK_OK(backup.Feed(sent));
+      continue;
+    }
+    record.body[30] = static_cast<uint8_t>(wire::GuestRun::kRunning);
+    HAVEN_CHECK_FAILS(StatusCode::kProtocol, "EPOCH_END says what the guest does without the feature GUEST_RUN",
+                      backup.Feed(sent.connection, record));
+    CheckLeft(backup, 0);
+    HAVEN_CHECK_OK(backup.Feed(sent));
+    return;
+  }
+  FAIL("the recording has no epoch");
+}
+
 TEST(CutSession, ACommitWaitsForDiskRecordsThatComeLater) {
   PassiveBackup backup(wire::kFeaturesKnown);
   const auto feed = [&](wire::Connection connection, bool sync) {

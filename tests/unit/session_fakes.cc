@@ -130,6 +130,11 @@ Status FakeGuest::DropOutput() {
   return Status::Ok();
 }
 
+void FakeGuest::StopsAs(wire::GuestRun run) {
+  administrator_paused = true;
+  run_state = run;
+}
+
 Result<bool> FakeGuest::Stop() {
   stops++;
   on_stop();
@@ -324,6 +329,7 @@ Status FakeActivator::Activate(const memrep::GuestImage& image) {
   HAVEN_RETURN_IF_ERROR(activate_fails);
   started_ = StateOf(image, replica_paths);
   started_paused_ = image.guest_paused();
+  started_run_ = image.guest_run();
   running_ = true;
   return Status::Ok();
 }
@@ -368,6 +374,11 @@ GuestState FakeActivator::started() const {
 bool FakeActivator::started_paused() const {
   std::lock_guard lock(mutex_);
   return started_paused_;
+}
+
+wire::GuestRun FakeActivator::started_run() const {
+  std::lock_guard lock(mutex_);
+  return started_run_;
 }
 
 int FakeActivator::activations() const {

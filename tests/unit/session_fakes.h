@@ -91,6 +91,9 @@ class FakeGuest : public Guest {
   bool running() const { return running_; }
   uint64_t unfinished_writes() const { return unfinished_.load(); }
 
+  /// Main thread: it stops by itself, or an administrator stops it.
+  void StopsAs(wire::GuestRun run);
+
   /// Set before a Call().
   std::atomic<wire::GuestRun> run_state{wire::GuestRun::kRunning};
   /// One or the other takes the disk requests and frames; set on the main thread.
@@ -158,7 +161,8 @@ class FakeActivator : public Activator {
   std::function<void()> on_prepare = [] {}, on_discard = [] {};  ///< called first of all
 
   GuestState started() const;   ///< what Activate() found
-  bool started_paused() const;  ///< whether Activate() was to leave it paused
+  bool started_paused() const;  ///< whether Activate() was to leave it as it was
+  wire::GuestRun started_run() const;
   int activations() const;
   int prepared() const;
   int trials() const;
@@ -172,6 +176,7 @@ class FakeActivator : public Activator {
   int activations_ = 0, prepared_ = 0, trials_ = 0, boots_ = 0;
   bool in_trial_ = false;
   bool running_ = false, started_paused_ = false;
+  wire::GuestRun started_run_ = wire::GuestRun::kUnknown;
 };
 
 GuestState StateOf(const memrep::GuestImage& image, const std::vector<std::string>& replica_paths);

@@ -5,6 +5,7 @@
 // starts is exactly what the guest was at the last committed checkpoint, and
 // nobody has seen a frame of a later one.
 
+#include "session/guest_run.h"
 #include "tests/unit/session_pair.h"
 
 #include <CppUTest/TestHarness.h>
@@ -206,6 +207,30 @@ TEST(WholeSession, AGuestThatAnAdministratorPausedStaysPausedAfterAFailover) {
   CHECK(pair.Protects());
   StartAndCompare();
   CHECK(pair.activator.started_paused());
+}
+
+TEST(WholeSession, AGuestThatStoppedOnItsDiskIsNotTakenForOneThatAnAdministratorPaused) {
+  using wire::GuestRun;
+  for (const GuestRun run : {GuestRun::kPaused, GuestRun::kIoError, GuestRun::kPanicked, GuestRun::kWatchdog}) {
+    Pair other;
+    other.loop.Run([&] { other.guest.StopsAs(run); });
+    other.StartBackup();
+    other.StartPrimary();
+    CHECK(other.Protects());
+    const std::string name = GuestRunName(run);
+    CHECK(other.AsTimePasses([&] { return other.backup->Query().run_state == name; }));
+    PrimaryStatus primary;
+    other.loop.Run([&] { primary = other.primary->Query(); });
+    STRCMP_EQUAL(name.c_str(), primary.run_state.c_str());
+    HAVEN_CHECK_OK(other.backup->Failover(true));
+    CHECK(other.activator.started_paused());
+    CHECK(other.activator.started_run() == run);
+    const BackupStatus status = other.backup->Query();
+    CHECK(status.state == BackupState::kPromoted);
+    STRCMP_EQUAL(name.c_str(), status.run_state.c_str());
+    STRCMP_CONTAINS(("left as its primary had it (" + name + ")").c_str(), status.message.c_str());
+    STRCMP_CONTAINS("goes on by cont", status.message.c_str());
+  }
 }
 
 TEST(WholeSession, AGuestThatRanRunsAfterAFailover) {
