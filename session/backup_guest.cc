@@ -12,6 +12,8 @@
 namespace haven::session {
 namespace {
 
+constexpr char kFinishing[] = "the session has ended; what it has committed is brought to the disks";
+
 Status ShuttingDown() { return {StatusCode::kEnvironment, "the backup's havend is shutting down"}; }
 
 }  // namespace
@@ -305,10 +307,25 @@ void BackupGuest::Verified(BackupConnection& connection) {
 
 // --- after a session ------------------------------------------------------------
 
-BackupGuest::Left BackupGuest::FinishSession(const BackupConnection& connection) {
+/// This connection is there until ForgetConnection(), so nobody else touches what its session was about.
+void BackupGuest::FinishStore(const BackupConnection& connection, bool goodbye, Left& left) {
+  if (!connection.has_store()) return;
+  BackupStore* store;
+  {
+    std::lock_guard lock(here_.mutex);
+    store = here_.store.get();
+    here_.message = kFinishing;
+  }
+  // Disks are synced: not under the lock, for which status waits.
+  if (store != nullptr) left.finished = Guarded([store] { return store->Finish(); });
+  if (!left.finished.ok() || store == nullptr || store->committed() == kSyncEpoch) return;
+  left.recorded =
+      Guarded([&] { return here_.ledger.SessionEnded(store->committed(), connection.committed_s(), goodbye); });
+}
+
+/// Under the lock.
+void BackupGuest::FillEnd(const BackupConnection& connection, bool goodbye, Left& left) const {
   using Copy = SessionEnd::Copy;
-  const bool goodbye = connection.goodbye() && connection.goodbye() != wire::Goodbye::kHandedOver;
-  Left left;
   left.end.said = connection.handed_over() ? SessionEnd::Said::kHandedOver
                   : goodbye                ? SessionEnd::Said::kGoodbye
                                            : SessionEnd::Said::kNothing;
@@ -319,21 +336,18 @@ BackupGuest::Left BackupGuest::FinishSession(const BackupConnection& connection)
   left.end.arbiter = !here_.options.arbiter.empty();
   if (!connection.has_store()) {
     left.end.copy = here_.store || !here_.refusal.empty() ? Copy::kEarlier : Copy::kNone;
-    return left;
+  } else {
+    left.end.copy = !left.finished.ok() ? Copy::kBroken : here_.HasCommitted() ? Copy::kWhole : Copy::kPartial;
   }
-  if (here_.store) left.finished = Guarded([this] { return here_.store->Finish(); });
-  left.end.copy = !left.finished.ok() ? Copy::kBroken : here_.HasCommitted() ? Copy::kWhole : Copy::kPartial;
-  if (left.end.copy == Copy::kWhole) {
-    left.recorded =
-        Guarded([&] { return here_.ledger.SessionEnded(here_.store->committed(), connection.committed_s(), goodbye); });
-  }
-  return left;
 }
 
 void BackupGuest::OnEnded(BackupConnection& connection) {
   trial_.Join();
+  const bool goodbye = connection.goodbye() && connection.goodbye() != wire::Goodbye::kHandedOver;
+  Left left;
+  FinishStore(connection, goodbye, left);
   std::unique_lock lock(here_.mutex);
-  const Left left = FinishSession(connection);
+  FillEnd(connection, goodbye, left);
   switch (DecideAfterSession(left.end)) {
     case AfterSession::kLeave: return ForgetConnection();
     case AfterSession::kWait: return WaitForAnother(connection, left, std::move(lock));

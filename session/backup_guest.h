@@ -107,8 +107,10 @@ class BackupGuest : private BackupConnection::Owner {
     Status finished;  ///< whether the store is that of its last epoch
     Status recorded;  ///< whether that was written down, which takes nothing from a checkpoint
   };
-  // Control thread of `connection`, which is forgotten. With here_.mutex, which some release:
-  Left FinishSession(const BackupConnection& connection);
+  // Control thread of `connection`, which is forgotten.
+  void FinishStore(const BackupConnection& connection, bool goodbye, Left& left);
+  // With here_.mutex, which some release:
+  void FillEnd(const BackupConnection& connection, bool goodbye, Left& left) const;
   /// What follows a session was broken off, see Thread: the checkpoint that it has left is a person's to start.
   void GiveUp(const Status& why);
   void ForgetConnection();

@@ -4,9 +4,11 @@
 // hostile octets, promotion.
 
 #include <sys/socket.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <thread>
 
@@ -434,6 +436,22 @@ TEST(BackupGuest, ThatWaitsForAnArbiterThatHangsMakesWayForAPerson) {
   HAVEN_CHECK_OK(pair.backup->Failover(false));
   CHECK(pair.backup->Query().state == BackupState::kPromoted);
   CHECK_EQUAL(1, pair.activator.activations());
+}
+
+TEST(BackupGuest, AnswersWhileWhatASessionHasCommittedIsBroughtToTheDisks) {
+  pair.StartBackup();
+  auto session = Committed(1);
+  CHECK_EQUAL(0, mkfifo(InTheWay().c_str(), 0600));  // whoever writes it waits for a reader
+  session->Close();
+  std::atomic<bool> answered{false};
+  std::thread status(
+      [&] { answered = Eventually([&] { return pair.backup->Query().message.ends_with("brought to the disks"); }); });
+  const bool in_time = Eventually([&] { return answered.load(); });
+  const int reader = open(InTheWay().c_str(), O_RDONLY | O_CLOEXEC);
+  status.join();
+  CHECK_TRUE(in_time);
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  close(reader);
 }
 
 TEST(BackupGuest, PromotesItselfAfterAPersonsOrderHasFailed) {

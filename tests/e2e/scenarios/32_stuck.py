@@ -4,36 +4,14 @@ device model's main loop. Its backup says so, or takes over, as its configuratio
 import os
 import signal
 import threading
-from pathlib import Path
 from typing import Any
 
 from haven_e2e import paths
-from haven_e2e.guest import MIB, Disk, GuestSpec
+from haven_e2e.far_disk import far, serve
+from haven_e2e.guest import MIB
 from haven_e2e.lab import Lab
 from haven_e2e.processes import Failure, wait_until
-from haven_e2e.qmp import Qmp
 from haven_e2e.scenario import Notes, case
-
-FAR_MIB = 8
-
-
-def far() -> GuestSpec:
-    return GuestSpec(disks=GuestSpec().disks + [Disk("far", FAR_MIB)])
-
-
-def serve(lab: Lab) -> int:
-    """hostA's copy of the disk becomes one behind a server, another QEMU. @return its pid."""
-    monitor_path, socket = lab.folder / "server.qmp", lab.folder / "server.nbd"
-    server = lab.processes.start("server", [
-        paths.QEMU, "-machine", "none", "-nodefaults", "-display", "none",
-        "-blockdev", f"driver=file,node-name=far,filename={lab.primary.disk_paths['far']}",
-        "-qmp", f"unix:{monitor_path},server=on,wait=off"])
-    wait_until("the disk's server is up", monitor_path.exists, 20)
-    with Qmp(monitor_path) as monitor:
-        monitor("nbd-server-start", addr={"type": "unix", "data": {"path": str(socket)}})
-        monitor("block-export-add", type="nbd", id="far", node_name="far", writable=True)
-    lab.primary.disk_paths["far"] = Path(f"nbd:unix:{socket}:exportname=far")
-    return int(server.pid)
 
 
 def protected(lab: Lab, asks: str = "none", **policy: Any) -> int:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A guest whose disk fails stops; its backup knows it from one that an administrator paused, and a failover leaves it
+as it was, with its requests. On the backup, whose disk is another one, `cont` lets it go on."""
+import os
+import signal
+import threading
+
+from haven_e2e.far_disk import far, serve
+from haven_e2e.guest import MIB, GuestSpec
+from haven_e2e.host import Host
+from haven_e2e.lab import Lab
+from haven_e2e.processes import Failure, wait_until
+from haven_e2e.scenario import Notes, case
+
+
+def far_that_stops() -> GuestSpec:
+    return far("werror=stop,rerror=stop")
+
+
+def says(host: Host, run: str) -> None:
+    """Both of `haven status` and, where the guest is, its device model."""
+    wait_until(f"haven status on {host.name} says {run}",
+               lambda: (host.status() or {}).get("run_state") == run, 30)
+    table = host.haven("status", host.spec.name).stdout
+    if (f"({run})" in table) != (run != "running"):
+        raise Failure(f"the table does not say {run}: {table}")
+
+
+@case("a guest that its disk has stopped is left so by a failover, not as if it had been paused",
+      spec=far_that_stops, short=True)
+def stopped_by_its_disk(lab: Lab, t: Notes) -> None:
+    lab.primary.make_disks(filled=True)
+    server = serve(lab)
+    lab.boot(fresh_disks=False, stall=120, patience=120)
+    lab.prepare_backup()
+    lab.protect()
+    lab.wait_for_epochs(10)
+    says(lab.primary, "running")
+    says(lab.backup, "running")
+    os.kill(server, signal.SIGKILL)
+    # Answered by the guest on the backup, where the request is tried again.
+    writes = threading.Thread(target=lambda: lab.the_client().control(f"disk write /dev/vdc 0 {MIB} 7"), daemon=True)
+    writes.start()
+    says(lab.primary, "io-error")
+    says(lab.backup, "io-error")
+    lab.wait_for_epochs(2)  # the second one began with the guest that stands
+    killed_at = lab.primary.kill_qemu()
+    lab.wait_for_state(lab.backup, "promoted", 30)
+    says(lab.backup, "io-error")
+    status, message = lab.backup.guest_status(), (lab.backup.status() or {}).get("message", "")
+    if status != "io-error" or "left as its primary had it (io-error)" not in message:
+        raise Failure(f"the guest's disk had stopped it, after the failover it is {status}, and {message!r}")
+    with lab.backup.qmp() as monitor:
+        monitor("cont")
+    says(lab.backup, "running")
+    writes.join(60)  # the client is asked one thing at a time
+    if writes.is_alive():
+        raise Failure("the write that had failed was not tried again")
+    lab.expect_failover(killed_at)
+    t(says=f"'{message[:60]}'", lost=lab.check_everything()["lost"])
