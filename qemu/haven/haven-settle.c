@@ -9,6 +9,7 @@
  * guest has them; so they do while a disk owes to its limits.
  */
 #include "qemu/osdep.h"
+#include "qapi/error.h"
 #include "qemu/main-loop.h"
 #include "qemu/timer.h"
 #include "block/block_int.h"
@@ -63,23 +64,40 @@ static bool may_stop(HavenGuest *g)
 
 /* --- What is held back ------------------------------------------------------ */
 
+/* The next device after that of @blk that serves the disk by queues, or NULL. */
+static VirtIOBlock *next_device(const HavenDisk *disk, BlockBackend **blk)
+{
+    while (disk->filter && (*blk = blk_all_next(*blk))) {
+        Object *dev = OBJECT(blk_get_attached_dev(*blk));
+
+        if (blk_bs(*blk) == disk->filter &&
+            object_dynamic_cast(dev, TYPE_VIRTIO_BLK)) {
+            return VIRTIO_BLK(dev);
+        }
+    }
+    return NULL;
+}
+
+static bool has_queues(const HavenDisk *disk)
+{
+    BlockBackend *blk = NULL;
+
+    return next_device(disk, &blk) != NULL;
+}
+
 /* The devices look into their queues. */
 static void kick(HavenDisk *disk)
 {
-    BlockBackend *blk;
+    BlockBackend *blk = NULL;
+    VirtIOBlock *dev;
 
     if (!disk->held) {
         return;
     }
     disk->held = false;
-    for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
-        Object *dev = OBJECT(blk_get_attached_dev(blk));
-
-        if (disk->filter && blk_bs(blk) == disk->filter &&
-            (dev = object_dynamic_cast(dev, TYPE_VIRTIO_BLK))) {
-            for (int i = 0; i < VIRTIO_BLK(dev)->conf.num_queues; i++) {
-                virtio_queue_notify(VIRTIO_DEVICE(dev), i);
-            }
+    while ((dev = next_device(disk, &blk))) {
+        for (int i = 0; i < dev->conf.num_queues; i++) {
+            virtio_queue_notify(VIRTIO_DEVICE(dev), i);
         }
     }
 }
@@ -119,10 +137,13 @@ static void hold(HavenGuest *g, bool on)
     }
     g->settle.holding = on;
     for (size_t i = 0; i < g->disks.count; i++) {
+        HavenDisk *disk = g->disks.disk[i];
+
         if (!on) {
-            kick(g->disks.disk[i]);
-        } else if (haven_throttle_pending(g->disks.disk[i])) {
-            haven_throttle_let_go(g->disks.disk[i]);
+            kick(disk);
+        } else if (has_queues(disk) && haven_throttle_pending(disk)) {
+            /* It pays before it takes on more; others wait for their time. */
+            haven_throttle_let_go(disk);
         }
     }
 }
