@@ -105,7 +105,11 @@ class CGuest : public session::Guest {
     const uint64_t ns = ops_.cpu_ns == nullptr ? 0 : ops_.cpu_ns(opaque_);
     return ns == 0 ? std::nullopt : std::optional(haven::microseconds(ns / 1000));
   }
-  void Settle() override { ops_.settle(opaque_); }
+  haven::milliseconds DiskStall() override {
+    constexpr uint64_t kMost = 1'000'000'000;
+    const uint64_t ms = ops_.disk_stall_ms == nullptr ? 0 : ops_.disk_stall_ms(opaque_);
+    return haven::milliseconds(std::min(ms, kMost));
+  }
   haven::Result<bool> Stop() override { return StopResult(ops_.stop(opaque_)); }
   void Resume() override { ops_.resume(opaque_); }
   Status SaveDeviceState(haven::Bytes& out) override {

@@ -91,8 +91,7 @@ struct haven_guest_ops {
    * forgotten. `keep` 0: forget it; 1: what is in it may be reported by the
    * next call too, if that is cheaper than to forget it. 0 or -errno. */
   int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words, int keep);
-  /* Main thread: let requests in flight finish while the guest runs on; stop()
-   * follows at once. Not part of the pause. */
+  /* Not called any more: make_ready() does what it did, and does not wait. */
   void (*settle)(void *opaque);
   /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
    * inactivation, no event. Returns 1 if the guest was running, 0 if an
@@ -115,9 +114,11 @@ struct haven_guest_ops {
   void (*halt)(void *opaque);
   /* The members from here on may be NULL, or missing in a caller that was
    * built before they existed. */
-  /* Main thread: a checkpoint is wanted of a guest that takes part in its own
-   * stop. Returns 1 if stop() may follow at once; 0 if haven_session_ready()
-   * will be called; -EAGAIN or -errno as stop(). */
+  /* Main thread: a checkpoint is wanted. Requests of the disks that are in
+   * flight finish while the guest runs on, and a guest that takes part in its
+   * own stop is asked to. Not part of the pause; does not wait. Returns 1 if
+   * stop() may follow at once; 0 if haven_session_ready() will be called;
+   * -EAGAIN or -errno as stop(). */
   int (*make_ready)(void *opaque);
   /* All four or none: output that never passes haven_net_output(), but is held
    * by other means. Main thread; cut_output() with the guest stopped. */
@@ -134,6 +135,9 @@ struct haven_guest_ops {
   uint64_t (*cpu_ns)(void *opaque);
   /* Main thread: what the guest does, an enum haven_run. */
   int (*run_state)(void *opaque);
+  /* Main thread: for how long what make_ready() began has waited for a disk that
+   * does not answer, milliseconds; 0: it does not. */
+  uint64_t (*disk_stall_ms)(void *opaque);
 };
 
 enum haven_run {

@@ -90,15 +90,12 @@ int64_t Checkpointer::BusyPercent() {
 Status Checkpointer::Take(Checkpoint& out, Then then, const std::function<void()>& cut) {
   FailPoint("before-stop");
   const int64_t busy = BusyPercent();
-  Instant settling = clock_.Now();
-  guest_.Settle();
   Instant start = clock_.Now();
   auto was_running = guest_.Stop();
   if (!was_running.ok()) return was_running.status();
   FailPoint("after-stop");
   Instant stopped = clock_.Now();
   out.figures = {};
-  out.figures.settle = MicrosSince(settling, start);
   out.figures.busy_percent = busy;
   out.guest_paused = !was_running.value();
   out.run = RunAt(guest_, was_running.value());

@@ -168,18 +168,19 @@ Status EpochLoop::TakeCheckpoint(Way& way, Checkpointer::Then then) {
 bool EpochLoop::GuestReady(const Status& status) {
   if (!awaiting_ || awaiting_->over()) return false;
   auto connection = std::move(awaiting_);
-  const Instant ready = parts_.clock.Now();
   Status taken = status.ok() ? TakeNow(*connection) : status;
-  checkpoint_.figures.settle += MicrosSince(guest_asked_, ready);
   connection->Took(taken);
   return status.ok();
 }
 
 Status EpochLoop::TakeNow(PrimaryConnection& c) {
-  return parts_.checkpointer.Take(checkpoint_, then_, [&] {
+  const Instant ready = parts_.clock.Now();
+  const Status taken = parts_.checkpointer.Take(checkpoint_, then_, [&] {
     if (then_ == Checkpointer::Then::kStayStopped) c.SetHandOver(HandOverStage::kStopped);
     checkpoint_.output_since = c.TakeOutput();
   });
+  checkpoint_.figures.settle = MicrosSince(guest_asked_, ready);
+  return taken;
 }
 
 }  // namespace haven::session

@@ -34,16 +34,17 @@ class Guest {
   /// ORs the pages written since the record was last forgotten into `bitmap`.
   virtual Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) = 0;
 
-  /// Asks a guest that takes part in its own stop to make itself ready for it.
+  /// Before Stop(), while the guest runs on: requests of its disks that are in flight finish, and a guest that takes
+  /// part in its own stop makes itself ready for it. Does not wait.
   /// @return whether Stop() may follow at once; if not, the session is told by
   ///         PrimarySession::GuestReady(). kTryAgain as Stop().
   virtual Result<bool> MakeReady() { return true; }
   /// What it does. kUnknown: the device model does not say.
   virtual wire::GuestRun RunState() { return wire::GuestRun::kUnknown; }
+  /// For how long what MakeReady() has asked for has waited for a disk that does not answer; 0: it does not.
+  virtual milliseconds DiskStall() { return milliseconds(0); }
   /// CPU time that its vCPUs have used so far; none: not known.
   virtual std::optional<microseconds> CpuTime() { return std::nullopt; }
-  /// Lets requests in flight finish while the guest runs on. Stop() follows.
-  virtual void Settle() {}
   /// @return whether the guest was running, i.e. Resume() has to follow;
   ///         kTryAgain when this is no moment for a checkpoint.
   virtual Result<bool> Stop() = 0;

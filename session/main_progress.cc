@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <optional>
 
 #include "core/threads.h"
 
@@ -12,6 +13,7 @@ struct MainProgress::Shared {
   Mutex mutex;
   bool asked = false;
   Instant since{};
+  std::optional<Instant> disk_since;  ///< a checkpoint waits for a disk since then
   wire::GuestRun run = wire::GuestRun::kUnknown;
 };
 
@@ -21,20 +23,21 @@ MainProgress::MainProgress(MainThread& main, Guest& guest, Clock& clock)
 wire::Liveness MainProgress::Look() {
   const Instant now = clock_.Now();
   std::unique_lock lock(shared_->mutex);
-  wire::Liveness liveness{0, shared_->run};
-  if (shared_->asked) {
-    constexpr int64_t kMost = std::numeric_limits<uint32_t>::max();
-    const int64_t stalled = std::chrono::duration_cast<milliseconds>(now - shared_->since).count();
-    liveness.stalled_ms = static_cast<uint32_t>(std::clamp<int64_t>(stalled, 0, kMost));
-    return liveness;
-  }
+  const Instant since = std::min(shared_->asked ? shared_->since : now, shared_->disk_since.value_or(now));
+  constexpr int64_t kMost = std::numeric_limits<uint32_t>::max();
+  const int64_t stalled = std::chrono::duration_cast<milliseconds>(now - since).count();
+  const wire::Liveness liveness{static_cast<uint32_t>(std::clamp<int64_t>(stalled, 0, kMost)), shared_->run};
+  if (shared_->asked) return liveness;
   shared_->asked = true;
   shared_->since = now;
   lock.unlock();
-  main_.Post([shared = shared_, &guest = guest_] {
+  main_.Post([shared = shared_, &guest = guest_, &clock = clock_] {
     const wire::GuestRun run = guest.RunState();
+    const milliseconds waits = guest.DiskStall();
     const std::lock_guard answered(shared->mutex);
     shared->asked = false;
+    shared->disk_since.reset();
+    if (waits > milliseconds(0)) shared->disk_since = clock.Now() - waits;
     shared->run = run;
   });
   return liveness;

@@ -10,7 +10,7 @@
 
 namespace haven::session {
 
-/// Whether the device model's main thread gets anywhere: a hung disk stops it, and with it checkpoints and the monitor,
+/// Whether the device model gets anywhere: a hung disk stops its checkpoints, and what hangs otherwise its main thread,
 /// while our own threads go on and keep telling the backup that this side lives.
 class MainProgress {
  public:
@@ -18,7 +18,7 @@ class MainProgress {
   MainProgress(MainThread& main, Guest& guest, Clock& clock);
 
   /// Any thread, one at a time: asks the main thread to run something, unless that is under way, and says since when
-  /// it has not, and what the guest did then.
+  /// it has not or a checkpoint has waited for a disk, and what the guest did then.
   wire::Liveness Look();
 
  private:

@@ -13,6 +13,7 @@ namespace haven::session {
 namespace {
 
 constexpr milliseconds kRetryInterval{500};
+constexpr milliseconds kDiskLook{20};
 
 PrimaryPlace PlaceOf(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks) {
   PrimaryPlace place{options.connect.guest, options.state_dir, {}, options.disk_paths};
@@ -196,6 +197,10 @@ bool PrimarySession::AfterConnection(PrimaryConnection& c, const ConnectionEnd& 
     epochs_.Forget();
     (void)guest_.SetDirtyLog(false);
   });
+  // The backup may have ended the connection because of that disk: it takes over, or nobody goes on before the disk.
+  while (end.kind != ConnectionEnd::Kind::kPromoted && DiskHangs()) {
+    if (stop_.SetWithin(clock_, kDiskLook)) return false;
+  }
   // Only now: the main thread may have been in a checkpoint.
   const HandOverStage stage = c.hand_over();
   const bool refused = end.kind == ConnectionEnd::Kind::kRefused;
@@ -232,6 +237,12 @@ bool PrimarySession::AfterConnection(PrimaryConnection& c, const ConnectionEnd& 
   if (stage == HandOverStage::kSaid) resume();
   SetState(refused ? PrimaryState::kRefused : PrimaryState::kUnprotected, why);
   return !refused;
+}
+
+bool PrimarySession::DiskHangs() {
+  milliseconds stall{0};
+  (void)main_.Call([&] { stall = guest_.DiskStall(); });
+  return stall > milliseconds(0);
 }
 
 void PrimarySession::HaltGuest() {

@@ -67,6 +67,8 @@ class PrimarySession : private PrimaryConnection::Events {
   bool AfterConnection(PrimaryConnection& c, const ConnectionEnd& end);
   bool StopWhileHandingOver(PrimaryConnection& c);
   Status RecordEnd(bool held, bool heard, wire::Goodbye reason);
+  /// Driver. Whether the last checkpoint that was asked for waits for a disk.
+  bool DiskHangs();
   void HaltGuest();
   void SetState(PrimaryState state, const std::string& message);
 

@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "qemu/timer.h"
 #include "block/aio.h"
 #include "block/block_int.h"
 #include "haven-int.h"
@@ -67,6 +68,25 @@ void coroutine_fn haven_wait_for(HavenWait *wait, int pending)
 
 /* --- Requests ---------------------------------------------------------- */
 
+void haven_block_request_begin(HavenDisk *disk, HavenRequest *request)
+{
+    request->since_ms = qemu_clock_get_ms(QEMU_CLOCK_REALTIME);
+    QTAILQ_INSERT_TAIL(&disk->active, request, next);
+}
+
+void haven_block_request_end(HavenDisk *disk, HavenRequest *request)
+{
+    QTAILQ_REMOVE(&disk->active, request, next);
+    haven_settle_request_done(disk);
+}
+
+int64_t haven_block_oldest_ms(const HavenDisk *disk)
+{
+    const HavenRequest *oldest = QTAILQ_FIRST(&disk->active);
+
+    return oldest ? oldest->since_ms : -1;
+}
+
 void coroutine_fn haven_block_lock_range(HavenDisk *disk, BlockReq *req,
                                          int64_t offset, int64_t bytes)
 {
@@ -101,7 +121,14 @@ static int coroutine_fn blkrep_co_preadv(BlockDriverState *bs, int64_t offset,
                                          int64_t bytes, QEMUIOVector *qiov,
                                          BdrvRequestFlags flags)
 {
-    return bdrv_co_preadv(bs->backing, offset, bytes, qiov, flags);
+    HavenDisk *disk = disk_of(bs);
+    HavenRequest request;
+    int ret;
+
+    haven_block_request_begin(disk, &request);
+    ret = bdrv_co_preadv(bs->backing, offset, bytes, qiov, flags);
+    haven_block_request_end(disk, &request);
+    return ret;
 }
 
 static int coroutine_fn blkrep_co_pwritev(BlockDriverState *bs, int64_t offset,
@@ -109,11 +136,13 @@ static int coroutine_fn blkrep_co_pwritev(BlockDriverState *bs, int64_t offset,
                                           BdrvRequestFlags flags)
 {
     HavenDisk *disk = disk_of(bs);
+    HavenRequest request;
     HavenWait wait;
     BlockReq req;
     int pending = 0;
     int ret;
 
+    haven_block_request_begin(disk, &request);
     haven_wait_init(&wait, bs);
     haven_block_lock_range(disk, &req, offset, bytes);
     if (disk->session) {
@@ -124,6 +153,7 @@ static int coroutine_fn blkrep_co_pwritev(BlockDriverState *bs, int64_t offset,
     ret = bdrv_co_pwritev(bs->backing, offset, bytes, qiov, flags);
     haven_wait_for(&wait, pending);
     haven_block_unlock_range(disk, &req);
+    haven_block_request_end(disk, &request);
     return ret;
 }
 
@@ -132,11 +162,13 @@ static int coroutine_fn blkrep_co_pwrite_zeroes(BlockDriverState *bs,
                                                 BdrvRequestFlags flags)
 {
     HavenDisk *disk = disk_of(bs);
+    HavenRequest request;
     HavenWait wait;
     BlockReq req;
     int pending = 0;
     int ret;
 
+    haven_block_request_begin(disk, &request);
     haven_wait_init(&wait, bs);
     lock_clusters(bs, &req, offset, bytes);
     if (disk->session) {
@@ -147,6 +179,7 @@ static int coroutine_fn blkrep_co_pwrite_zeroes(BlockDriverState *bs,
     ret = bdrv_co_pwrite_zeroes(bs->backing, offset, bytes, flags);
     haven_wait_for(&wait, pending);
     haven_block_unlock_range(disk, &req);
+    haven_block_request_end(disk, &request);
     return ret;
 }
 
@@ -154,18 +187,22 @@ static int coroutine_fn blkrep_co_pdiscard(BlockDriverState *bs,
                                            int64_t offset, int64_t bytes)
 {
     HavenDisk *disk = disk_of(bs);
+    HavenRequest request;
     BlockReq req;
     int ret;
 
+    haven_block_request_begin(disk, &request);
     lock_clusters(bs, &req, offset, bytes);
     ret = haven_block_discard(disk, offset, bytes);
     haven_block_unlock_range(disk, &req);
+    haven_block_request_end(disk, &request);
     return ret;
 }
 
 static int coroutine_fn blkrep_co_flush(BlockDriverState *bs)
 {
     HavenDisk *disk = disk_of(bs);
+    HavenRequest request;
     HavenWait wait;
     int pending = 0;
     int ret;
@@ -174,13 +211,18 @@ static int coroutine_fn blkrep_co_flush(BlockDriverState *bs)
     if (!bs->backing) {
         return 0;
     }
+    if (!disk) {
+        return bdrv_co_flush(bs->backing->bs);
+    }
+    haven_block_request_begin(disk, &request);
     haven_wait_init(&wait, bs);
-    if (disk && disk->session) {
+    if (disk->session) {
         pending = haven_disk_flush(disk->session, disk->index,
                                    haven_wait_done, &wait);
     }
     ret = bdrv_co_flush(bs->backing->bs);
     haven_wait_for(&wait, pending);
+    haven_block_request_end(disk, &request);
     return ret;
 }
 
@@ -191,6 +233,16 @@ static void blkrep_refresh_limits(BlockDriverState *bs, Error **errp)
 {
     bs->bl.pdiscard_alignment = MAX(bs->bl.pdiscard_alignment,
                                     HAVEN_DISCARD_ALIGNMENT);
+}
+
+/* It went with its disk, before it could be removed. */
+static void blkrep_close(BlockDriverState *bs)
+{
+    HavenDisk *disk = disk_of(bs);
+
+    if (disk) {
+        disk->filter = NULL;
+    }
 }
 
 static void blkrep_refresh_filename(BlockDriverState *bs)
@@ -225,6 +277,7 @@ static BlockDriver bdrv_blkrep = {
     .bdrv_co_pwrite_zeroes      = blkrep_co_pwrite_zeroes,
     .bdrv_co_pdiscard           = blkrep_co_pdiscard,
     .bdrv_co_flush              = blkrep_co_flush,
+    .bdrv_close                 = blkrep_close,
     .bdrv_refresh_limits        = blkrep_refresh_limits,
     .bdrv_refresh_filename      = blkrep_refresh_filename,
     .bdrv_child_perm            = blkrep_child_perm,
@@ -282,6 +335,7 @@ bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp)
 
     qemu_co_mutex_init(&disk->lock);
     QLIST_INIT(&disk->requests);
+    QTAILQ_INIT(&disk->active);
     bs = new_filter(disk, node, errp);
     if (!bs) {
         return false;
@@ -310,6 +364,23 @@ bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp)
     return true;
 }
 
+static void unblock(HavenDisk *disk)
+{
+    HavenBlockState *s = disk->filter->opaque;
+
+    bdrv_op_unblock_all(disk->node, s->blocker);
+    bdrv_op_unblock_all(disk->filter, s->blocker);
+    error_free(s->blocker);
+    s->blocker = NULL;
+}
+
+void haven_block_let_go(HavenDisk *disk)
+{
+    disk->let_go = true;
+    unblock(disk);
+    bdrv_unref(disk->filter);
+}
+
 bool haven_block_remove(HavenDisk *disk)
 {
     BlockDriverState *bs = disk->filter;
@@ -319,9 +390,11 @@ bool haven_block_remove(HavenDisk *disk)
     int ret;
 
     aio_context_acquire(ctx);
-    bdrv_op_unblock_all(disk->node, s->blocker);
-    bdrv_op_unblock_all(bs, s->blocker);
-    error_free(s->blocker);
+    if (disk->let_go) {
+        bdrv_ref(bs);
+    } else {
+        unblock(disk);
+    }
     bdrv_ref(disk->node);
     bdrv_drained_begin(disk->node);
     ret = bdrv_drop_filter(bs, &err);

@@ -57,43 +57,6 @@ static void drain_begin(void)
     virtio_deliver_guest_notifiers();
 }
 
-static bool still_covered(HavenGuest *g)
-{
-    Error *err = NULL;
-
-    if (!haven_watch_covered(g->watch, &g->disks, &err)) {
-        haven_guest_give_up(error_get_pretty(err));
-        error_free(err);
-        g->uncovered = true;
-    }
-    return !g->uncovered;
-}
-
-/*
- * The guest runs on while its requests finish: a flush of the host's disk takes
- * longer than all else in a checkpoint. What it asks for meanwhile waits in
- * ioeventfds, or at the latest at the block layer, for stop().
- */
-void haven_checkpoint_settle(void *opaque)
-{
-    HavenGuest *g = opaque;
-
-    /* A suspended guest does not run meanwhile. */
-    if (still_covered(g) && runstate_is_running() && !haven_domain_suspended()) {
-        bdrv_drain_all_begin();
-        g->settled = true;
-    }
-}
-
-/* Lets go what waited at the block layer; the drain of stop() takes it along. */
-static void settle_end(HavenGuest *g)
-{
-    if (g->settled) {
-        g->settled = false;
-        bdrv_drain_all_end();
-    }
-}
-
 /*
  * The run state does not change, and no handler of its changes runs: those of
  * virtio would take down and set up ioeventfds (a memory transaction and a flush
@@ -110,7 +73,6 @@ int haven_checkpoint_stop(void *opaque)
     }
     haven_memory_new_sweep(g->memory);
     if (!runstate_is_running()) {
-        settle_end(g);
         if (haven_domain_suspended()) {
             /* It could: an administrator has paused the device model only. */
             return -EAGAIN;
@@ -121,7 +83,6 @@ int haven_checkpoint_stop(void *opaque)
     }
     cpu_disable_ticks();
     ret = pause_vcpus(g);
-    settle_end(g);
     if (ret < 0) {
         cpu_enable_ticks();
         return ret;

@@ -75,13 +75,17 @@ static int coroutine_fn read_piece(HavenDisk *disk, uint64_t offset,
 static void coroutine_fn copy_piece(HavenDisk *disk, uint64_t offset,
                                     uint64_t bytes, void *buf)
 {
+    HavenRequest request;
     HavenCopy *copy;
     BlockReq req;
     int ret;
 
+    haven_block_request_begin(disk, &request);
     haven_block_lock_range(disk, &req, offset, bytes);
     ret = read_piece(disk, offset, bytes, buf);
-    if (ret < 0) {
+    if (disk->copy_stop) {
+        /* The session may have ended. */
+    } else if (ret < 0) {
         haven_disk_copy_failed(disk->session, disk->index, offset, ret);
     } else {
         copy = g_new0(HavenCopy, 1);
@@ -95,6 +99,7 @@ static void coroutine_fn copy_piece(HavenDisk *disk, uint64_t offset,
         }
     }
     haven_block_unlock_range(disk, &req);
+    haven_block_request_end(disk, &request);
 }
 
 static void coroutine_fn copy_co(void *opaque)
@@ -158,10 +163,14 @@ void haven_copy_start(HavenDisk *disk)
 
 void haven_copy_stop(HavenDisk *disk)
 {
+    disk->copy_stop = true;
+}
+
+void haven_copy_wait(HavenDisk *disk)
+{
     AioContext *ctx = bdrv_get_aio_context(disk->filter);
 
     aio_context_acquire(ctx);
-    disk->copy_stop = true;
     AIO_WAIT_WHILE(ctx, disk->copying);
     aio_context_release(ctx);
 }

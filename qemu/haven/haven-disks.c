@@ -4,10 +4,16 @@
 #include "qapi/error.h"
 #include "block/block_int.h"
 #include "hw/qdev-core.h"
+#include "qemu/timer.h"
 #include "sysemu/block-backend.h"
 #include "sysemu/xen.h"
 #include "haven-int.h"
 #include "haven-xen.h"
+
+/* A disk whose oldest request is younger than this does not hang. */
+#define ANSWERS_MS 200
+/* So often it is seen whether one that did has answered. */
+#define LEFT_LOOK_MS 50
 
 /* The device with an id: a transport's backend device has none of its own. */
 static const char *device_id(DeviceState *dev)
@@ -198,10 +204,77 @@ bool haven_disks_covered(const HavenDisks *disks, Error **errp)
     return true;
 }
 
+static void free_disk(HavenDisk *disk)
+{
+    g_free(disk->name);
+    free(disk->path);
+    g_free(disk);
+}
+
+/* Removing the filter would wait for what is in it. */
+static bool answers(const HavenDisk *disk)
+{
+    int64_t oldest_ms = haven_block_oldest_ms(disk);
+
+    return oldest_ms < 0 ||
+        qemu_clock_get_ms(QEMU_CLOCK_REALTIME) - oldest_ms < ANSWERS_MS;
+}
+
+static void remove_one(HavenDisk *disk)
+{
+    haven_copy_wait(disk);
+    if (haven_block_remove(disk)) {
+        free_disk(disk);
+    }
+}
+
+/* Filters without a session, over disks that did not answer at its end. */
+static GPtrArray *left;
+static QEMUTimer *left_timer;
+
+static void remove_those_left(void)
+{
+    for (size_t i = left ? left->len : 0; i-- > 0;) {
+        HavenDisk *disk = g_ptr_array_index(left, i);
+
+        if (!disk->filter && !disk->copying) {
+            free_disk(disk);
+        } else if (disk->filter && answers(disk)) {
+            remove_one(disk);
+        } else {
+            continue;
+        }
+        g_ptr_array_remove_index(left, i);
+    }
+}
+
+static void look_at_those_left(void *opaque)
+{
+    remove_those_left();
+    if (left->len) {
+        timer_mod(left_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  LEFT_LOOK_MS);
+    }
+}
+
+static void leave(HavenDisk *disk)
+{
+    if (!left) {
+        left = g_ptr_array_new();
+        left_timer = timer_new_ms(QEMU_CLOCK_REALTIME, look_at_those_left,
+                                  NULL);
+    }
+    haven_block_let_go(disk);
+    g_ptr_array_add(left, disk);
+    timer_mod(left_timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              LEFT_LOOK_MS);
+}
+
 bool haven_disks_insert(HavenDisks *disks, Error **errp)
 {
     BlockBackend *blk;
 
+    remove_those_left();
     for (blk = blk_all_next(NULL); blk; blk = blk_all_next(blk)) {
         BlockDriverState *node = blk_bs(blk);
 
@@ -211,6 +284,13 @@ bool haven_disks_insert(HavenDisks *disks, Error **errp)
         /* Two devices may share a disk: the filter is above it for both. */
         if (is_of(disks, haven_block_disk(node))) {
             continue;
+        }
+        if (haven_block_disk(node) && haven_block_disk(node)->let_go) {
+            error_setg(errp, "haven: disk %s has not answered requests of an "
+                       "earlier session; protect the guest when it does",
+                       haven_block_disk(node)->name);
+            haven_disks_remove(disks);
+            return false;
         }
         if (haven_block_disk(node)) {
             error_setg(errp, "haven: disk %s still has the filter of an "
@@ -232,13 +312,13 @@ void haven_disks_remove(HavenDisks *disks)
     for (size_t i = 0; i < disks->count; i++) {
         HavenDisk *disk = disks->disk[i];
 
-        /* The copier talks to the session until its end. */
         haven_copy_stop(disk);
         disk->session = NULL;
-        if (haven_block_remove(disk)) {
-            g_free(disk->name);
-            free(disk->path);
-            g_free(disk);
+        haven_settle_forget_disk(disk);
+        if (answers(disk)) {
+            remove_one(disk);
+        } else {
+            leave(disk);
         }
     }
     g_free(disks->disk);

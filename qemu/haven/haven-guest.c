@@ -129,7 +129,6 @@ static const struct haven_guest_ops guest_ops = {
     .run_on_main = haven_run_on_main,
     .set_dirty_log = guest_set_dirty_log,
     .harvest_dirty = haven_checkpoint_harvest,
-    .settle = haven_checkpoint_settle,
     .stop = haven_checkpoint_stop,
     .resume = haven_checkpoint_resume,
     .save_device_state = haven_checkpoint_save,
@@ -137,13 +136,14 @@ static const struct haven_guest_ops guest_ops = {
     .start_disk_copy = guest_start_disk_copy,
     .state_changed = guest_state_changed,
     .halt = guest_halt,
-    .make_ready = haven_domain_make_ready,
+    .make_ready = haven_settle_make_ready,
     .cut_output = haven_vifs_cut,
     .release_output = haven_vifs_release,
     .release_all_output = haven_vifs_release_all,
     .drop_output = haven_vifs_drop,
     .cpu_ns = guest_cpu_ns,
     .run_state = guest_run_state,
+    .disk_stall_ms = haven_settle_stall_ms,
 };
 
 /* --- Session ------------------------------------------------------------ */
@@ -170,6 +170,7 @@ static void guest_free(HavenGuest *g)
         haven_nics_set_session(&g->nics, NULL);
         haven_nics_remove(&g->nics);
     }
+    haven_settle_stop(g);
     haven_disks_remove(&g->disks);
     if (g->session) {
         haven_session_free(g->session);
@@ -249,6 +250,7 @@ static bool start_session(HavenGuest *g, const struct haven_options *given,
         return false;
     }
     haven_disks_set_session(&g->disks, g->session);
+    haven_settle_start(g);
     haven_nics_set_session(&g->nics, g->session);
     return true;
 }

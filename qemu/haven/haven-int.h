@@ -34,6 +34,12 @@ bool haven_memory_valid(HavenMemory *mem);
 /* Under Xen, else NULL. */
 struct HavenDomain *haven_memory_domain(HavenMemory *mem);
 
+/* A request, from its begin in the filter to its end there. */
+typedef struct HavenRequest {
+    int64_t since_ms;
+    QTAILQ_ENTRY(HavenRequest) next;
+} HavenRequest;
+
 /*
  * haven-block.c: the filter over one disk.  Its requests and its copier run in
  * coroutines of the disk's AioContext.
@@ -41,12 +47,20 @@ struct HavenDomain *haven_memory_domain(HavenMemory *mem);
 typedef struct HavenDisk {
     char *name;
     char *path;                 /* on this host; NULL: it is elsewhere */
-    BlockDriverState *filter;   /* we hold a reference */
+    BlockDriverState *filter;   /* we hold a reference, unless: */
+    bool let_go;
     BlockDriverState *node;     /* what it protects; kept alive by the filter */
     uint32_t index;
     int64_t bytes;
 
     haven_session *session;     /* NULL: requests pass */
+    QTAILQ_HEAD(, HavenRequest) active; /* in the filter, the oldest first */
+
+    /* haven-settle.c */
+    const bool *holding;        /* no further request is taken on ... */
+    QEMUTimer *paid;            /* ... and none before this, by its limits */
+    bool held;                  /* a device has been told so */
+    QEMUBH *settle_bh;          /* for when a request has ended */
 
     CoMutex lock;               /* protects @requests */
     BlockReqList requests;      /* writes and copies in flight never overlap */
@@ -65,8 +79,19 @@ bool haven_block_insert(HavenDisk *disk, BlockDriverState *node, Error **errp);
  * the disk does not let it go: then it stays and goes on using @disk.
  */
 bool haven_block_remove(HavenDisk *disk);
+/*
+ * Instead, for now: it goes on as any other node, and may go with its disk;
+ * then @disk->filter is NULL.
+ */
+void haven_block_let_go(HavenDisk *disk);
 /* The disk if @bs is our filter, else NULL. */
 HavenDisk *haven_block_disk(BlockDriverState *bs);
+
+/* Around each request that the disk may leave unanswered. */
+void haven_block_request_begin(HavenDisk *disk, HavenRequest *request);
+void haven_block_request_end(HavenDisk *disk, HavenRequest *request);
+/* When the oldest request came that is in the filter; -1: there is none. */
+int64_t haven_block_oldest_ms(const HavenDisk *disk);
 
 void coroutine_fn haven_block_lock_range(HavenDisk *disk, BlockReq *req,
                                          int64_t offset, int64_t bytes);
@@ -95,7 +120,9 @@ int coroutine_fn haven_block_discard(HavenDisk *disk, int64_t offset,
 
 /* haven-copy.c */
 void haven_copy_start(HavenDisk *disk);
+/* Its coroutine ends soon, and makes no further call of the library. */
 void haven_copy_stop(HavenDisk *disk);
+void haven_copy_wait(HavenDisk *disk);
 
 /* haven-disks.c: every writable disk of the guest. */
 typedef struct HavenDisks {
@@ -104,6 +131,7 @@ typedef struct HavenDisks {
 } HavenDisks;
 
 bool haven_disks_insert(HavenDisks *disks, Error **errp);
+/* Never waits for a disk that hangs: its filter is removed when it answers. */
 void haven_disks_remove(HavenDisks *disks);
 /* False, with the reason: the guest writes past the filters. */
 bool haven_disks_covered(const HavenDisks *disks, Error **errp);
@@ -157,6 +185,14 @@ bool haven_options_init(struct haven_options *options, const char *guest,
                         const char *host, const char *port,
                         const char *arbiter, int on_start, Error **errp);
 
+typedef struct HavenSettle {
+    bool waiting;               /* haven_session_ready() is due */
+    bool holding;               /* virtio disks leave requests in their queues */
+    int64_t since_ms;
+    QEMUTimer *timer;
+    QEMUBH *bh;
+} HavenSettle;
+
 /* haven-guest.c: the one guest of this process. */
 typedef struct HavenGuest {
     haven_session *session;
@@ -168,7 +204,7 @@ typedef struct HavenGuest {
     Error *blocker;
     HavenWatch *watch;
     bool uncovered;             /* no checkpoint more: the session ends soon */
-    bool settled;               /* between settle() and stop() */
+    HavenSettle settle;
     bool stopped;               /* between stop() and resume() */
 } HavenGuest;
 
@@ -196,12 +232,26 @@ void haven_run_on_main(void *opaque, void (*fn)(void *arg), void *arg);
 bool haven_request_pending(void);
 
 /* haven-checkpoint.c: see haven_guest_ops; opaque is the HavenGuest. */
-void haven_checkpoint_settle(void *opaque);
 int haven_checkpoint_stop(void *opaque);
 void haven_checkpoint_resume(void *opaque);
 int haven_checkpoint_save(void *opaque, haven_buffer *out);
 int haven_checkpoint_harvest(void *opaque, size_t index, uint64_t *bitmap,
                              size_t words, int keep);
+
+/* haven-settle.c: the last two see haven_guest_ops. */
+void haven_settle_start(HavenGuest *g);
+void haven_settle_stop(HavenGuest *g);
+void haven_settle_forget_disk(HavenDisk *disk);
+void haven_settle_request_done(HavenDisk *disk);
+int haven_settle_make_ready(void *opaque);
+uint64_t haven_settle_stall_ms(void *opaque);
+
+/* haven-throttle.c: how long a request would wait that came now. */
+int64_t haven_throttle_wait_ns(HavenDisk *disk);
+/* Does any request wait? */
+bool haven_throttle_pending(HavenDisk *disk);
+/* Those that do go on, charged for. */
+void haven_throttle_let_go(HavenDisk *disk);
 
 /* haven-event.c: to the monitor; what it asks for is in haven-qmp.c. */
 void haven_event_state(const struct haven_status *status);

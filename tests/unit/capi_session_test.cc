@@ -32,7 +32,6 @@ void RunOnMain(void* opaque, void (*fn)(void*), void* arg) {
 }
 int SetDirtyLog(void*, int) { return 0; }
 int HarvestDirty(void*, size_t, uint64_t*, size_t, int) { return 0; }
-void Settle(void*) {}
 int StopGuest(void*) { return 1; }
 void Resume(void*) {}
 int SaveDeviceState(void*, haven_buffer* out) {
@@ -71,7 +70,6 @@ TEST_GROUP(CInterface) {
     ops.run_on_main = RunOnMain;
     ops.set_dirty_log = SetDirtyLog;
     ops.harvest_dirty = HarvestDirty;
-    ops.settle = Settle;
     ops.stop = StopGuest;
     ops.resume = Resume;
     ops.save_device_state = SaveDeviceState;

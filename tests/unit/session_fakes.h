@@ -60,6 +60,7 @@ class FakeGuest : public Guest {
   Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, AfterHarvest after) override;
   Result<bool> MakeReady() override;
   wire::GuestRun RunState() override { return run_state; }
+  milliseconds DiskStall() override { return disk_stall; }
   Result<bool> Stop() override;
   void Resume() override { running_ = true; }
   Status SaveDeviceState(Bytes& out) override;
@@ -96,6 +97,7 @@ class FakeGuest : public Guest {
 
   /// Set before a Call().
   std::atomic<wire::GuestRun> run_state{wire::GuestRun::kRunning};
+  std::atomic<milliseconds> disk_stall{milliseconds(0)};
   /// One or the other takes the disk requests and frames; set on the main thread.
   PrimarySession* primary = nullptr;
   blkrep::DiskReplicator* disks = nullptr;

@@ -62,6 +62,23 @@ TEST(MainThread, ThatGetsNowhereIsSeenFromOutside) {
   CHECK(main.Call([] {}));
 }
 
+TEST(MainThread, SaysSinceWhenACheckpointWaitsForADisk) {
+  MainThread main(guest);
+  haven::test::FakeClock clock;
+  MainProgress progress(main, guest, clock);
+  guest.disk_stall = milliseconds(700);
+  CHECK_EQUAL(0, progress.Look().stalled_ms);  // nobody has been asked yet
+  CHECK(main.Call([] {}));
+  clock.Pass(milliseconds(300));
+  CHECK_EQUAL(1000, progress.Look().stalled_ms);
+  guest.disk_stall = milliseconds(0);
+  CHECK(main.Call([] {}));
+  (void)progress.Look();
+  CHECK(main.Call([] {}));
+  CHECK_EQUAL(0, progress.Look().stalled_ms);
+  CHECK(main.Call([] {}));
+}
+
 TEST(MainThread, RunsNothingOnceItIsClosed) {
   MainThread main(guest);
   std::atomic<int> ran{0};

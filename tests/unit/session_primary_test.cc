@@ -691,6 +691,24 @@ TEST(PrimarySession, HaltsTheGuestWhenTheArbiterDecidesForTheBackup) {
   CHECK_FALSE(pair.FrameIsOut("never"));
 }
 
+TEST(PrimarySession, DoesNotGoOnAloneWhileADiskHangs) {
+  pair.primary_options.arbiter = pair.Arbiter("exit 0");
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.guest.disk_stall = milliseconds(5000);
+  pair.Frame("held");
+  played.End();
+  CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK(pair.WaitsOut(milliseconds(20)));
+  CHECK_FALSE(pair.FrameIsOut("held"));
+  STRCMP_EQUAL("", pair.Asked().c_str());
+  pair.guest.disk_stall = milliseconds(0);
+  CHECK(Eventually([&] {
+    pair.clock.Pass(milliseconds(20));
+    return pair.FrameIsOut("held");
+  }));
+}
+
 // --- the fresh attempt --------------------------------------------------------------
 
 TEST(PrimarySession, LetsNothingOutBeforeTheBackupHasBeenAskedAfresh) {

@@ -25,6 +25,13 @@ bool haven_run_allowed(Error **errp);
  */
 bool haven_start_allowed(void);
 
+/*
+ * Is a virtio disk to leave further requests in its queues for now?  It is
+ * notified when it may take them on.
+ */
+struct BlockBackend;
+bool haven_queue_held(struct BlockBackend *blk);
+
 #else
 
 static inline bool haven_change_allowed(const char *what, Error **errp)
@@ -40,6 +47,12 @@ static inline bool haven_run_allowed(Error **errp)
 static inline bool haven_start_allowed(void)
 {
     return true;
+}
+
+struct BlockBackend;
+static inline bool haven_queue_held(struct BlockBackend *blk)
+{
+    return false;
 }
 
 #endif
