@@ -86,7 +86,7 @@ TEST(Records, HelloHasTheDocumentsOctets) {
   CHECK_EQUAL(2, decoded.value().version_min);
   CHECK_EQUAL(2, decoded.value().version_max);
   CHECK(decoded.value().connection == Connection::kControl);
-  CHECK_EQUAL(0x4FFF, decoded.value().features);
+  CHECK_EQUAL(0xCFFF, decoded.value().features);
   CHECK_EQUAL(1000, decoded.value().deadline_ms);
   CHECK(decoded.value().token == Token{});
   STRCMP_EQUAL("vm1", decoded.value().guest.c_str());
