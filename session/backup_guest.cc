@@ -277,6 +277,7 @@ void BackupGuest::Verify(const Status& whole) {
   std::shared_ptr<BackupConnection> connection;
   {
     std::lock_guard lock(here_.mutex);
+    if (!here_.connection) return;  // it was given up
     connection = here_.connection;
     here_.state = BackupState::kVerifying;
     here_.message = whole.ok() ? here_.other_machine : whole.message();
