@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/trial_load.h"
 
-#include <utility>
-
 namespace haven::session {
 
 void TrialLoad::Begin(const memrep::GuestImage& image, Done done) {

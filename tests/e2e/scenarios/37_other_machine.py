@@ -64,15 +64,16 @@ COMMANDS: tuple[tuple[str, Change, str], ...] = (
 )
 
 
+NOT_ACCEPTED = "did not accept the guest's state"
 # Allowed by its option, and the guest cannot go on there: what the trial load finds.
 CANNOT_GO_ON: tuple[tuple[str, Change, str], ...] = (
-    ("another NIC model", put("virtio-net-pci", "e1000"), "did not accept the guest's state"),
-    ("no offloads of the netdev", put("downscript=no", "downscript=no,vnet_hdr=off"), "did not accept the guest's state"),
-    ("a property of a disk", put("virtio-blk-pci,", "virtio-blk-pci,num-queues=3,"), "did not accept the guest's state"),
+    ("another NIC model", put("virtio-net-pci", "e1000"), NOT_ACCEPTED),
+    ("no offloads of the netdev", put("downscript=no", "downscript=no,vnet_hdr=off"), NOT_ACCEPTED),
+    ("a property of a disk", put("virtio-blk-pci,", "virtio-blk-pci,num-queues=3,"), NOT_ACCEPTED),
 )
 
 
-def try_to_protect(lab: Lab, name: str, change: Change, named: str, backup_state: str = "waiting",
+def try_to_protect(lab: Lab, name: str, change: Change, named: str, backup_state: str,
                    **policy: str) -> float:
     """@return how long it took to be refused."""
     lab.backup.change_command = lambda words: [word.replace("FOLDER", str(lab.folder)) for word in change(words)]
@@ -91,14 +92,14 @@ def try_to_protect(lab: Lab, name: str, change: Change, named: str, backup_state
     return took
 
 
-@case("a backup whose command makes another machine is refused, with the difference", short=True)
-def refused(lab: Lab, t: Notes) -> None:
-    (lab.folder / "rom").write_bytes(b"\x55\xaa\x02" + bytes(1021))
+def each_is_refused(lab: Lab, t: Notes, rows: tuple[tuple[str, Change, str], ...], backup_state: str = "waiting",
+                    **policy: str) -> None:
+    """... while the guest runs on; then it is protected with its own command, and survives."""
     lab.boot(stall=4)
     client = lab.the_client()
     client.load()
-    slowest = max((try_to_protect(lab, *row), row[0]) for row in COMMANDS)
-    t(commands=len(COMMANDS), slowest=f"'{slowest[1]}'", slowest_s=round(slowest[0], 1))
+    slowest = max((try_to_protect(lab, *row, backup_state, **policy), row[0]) for row in rows)
+    t(commands=len(rows), slowest=f"'{slowest[1]}'", slowest_s=round(slowest[0], 1))
     client.wait_for_progress(50, 20)
     client.require_clean()
     lab.backup.change_command = lambda words: words
@@ -106,6 +107,12 @@ def refused(lab: Lab, t: Notes) -> None:
     lab.protect()
     lab.wait_for_epochs(5)
     t(**lab.survive_the_kill())
+
+
+@case("a backup whose command makes another machine is refused, with the difference", short=True)
+def refused(lab: Lab, t: Notes) -> None:
+    (lab.folder / "rom").write_bytes(b"\x55\xaa\x02" + bytes(1021))
+    each_is_refused(lab, t, COMMANDS)
 
 
 @case("a backup with another machine is allowed by its option, and says so", short=True)
@@ -124,19 +131,7 @@ def allowed(lab: Lab, t: Notes) -> None:
 
 @case("a machine that is allowed, but cannot load the guest, is refused once a trial has found that", short=True)
 def tried(lab: Lab, t: Notes) -> None:
-    (lab.folder / "rom").write_bytes(b"\x55\xaa\x02" + bytes(1021))
-    lab.boot(stall=4)
-    client = lab.the_client()
-    client.load()
-    slowest = max((try_to_protect(lab, *row, "primary-lost", other_machine="allow"), row[0]) for row in CANNOT_GO_ON)
-    t(commands=len(CANNOT_GO_ON), slowest=f"'{slowest[1]}'", slowest_s=round(slowest[0], 1))
-    client.wait_for_progress(50, 20)
-    client.require_clean()
-    lab.backup.change_command = lambda words: words
-    lab.prepare_backup()
-    lab.protect()
-    lab.wait_for_epochs(5)
-    t(**lab.survive_the_kill())
+    each_is_refused(lab, t, CANNOT_GO_ON, "primary-lost", other_machine="allow")
 
 
 @case("a device that was plugged in is the same as one that was there from the start")
