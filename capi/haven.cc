@@ -139,6 +139,7 @@ class CGuest : public session::Guest {
     ops_.state_changed(opaque_, &c_status);
   }
   void Halt() override { ops_.halt(opaque_); }
+  void Ended() override { ops_.ended(opaque_); }
 
  private:
   const haven_guest_ops ops_;
@@ -295,9 +296,10 @@ haven_session* haven_session_start(const haven_options* options, const haven_gue
   return nullptr;
 }
 
-void haven_session_stop(haven_session* s, int reason) {
-  s->primary.Stop(reason == HAVEN_STOP_GUEST_OFF ? haven::wire::Goodbye::kGuestPoweredOff
-                                                 : haven::wire::Goodbye::kUnprotect);
+int haven_session_stop(haven_session* s, int reason, haven_error* error) {
+  return haven::capi::Report(s->primary.Stop(reason == HAVEN_STOP_GUEST_OFF ? haven::wire::Goodbye::kGuestPoweredOff
+                                                                            : haven::wire::Goodbye::kUnprotect),
+                             error);
 }
 
 void haven_session_free(haven_session* s) { delete s; }

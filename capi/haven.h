@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-#define HAVEN_ABI_VERSION 1
+#define HAVEN_ABI_VERSION 2
 #define HAVEN_EXPORT __attribute__((visibility("default")))
 
 typedef struct haven_session haven_session;
@@ -56,7 +56,7 @@ enum haven_state {
   HAVEN_UNPROTECTED = 3, /* the backup was lost; retrying */
   HAVEN_REFUSED = 4,     /* the backup said no; message says why; not retried */
   HAVEN_LOST = 5,        /* the backup runs the guest; this copy is halted */
-  HAVEN_STOPPED = 6,     /* haven_session_stop() */
+  HAVEN_STOPPED = 6,     /* what haven_session_stop() begins is done */
   HAVEN_HELD = 7,        /* of a gate, see haven_gate_close(): the guest is not started yet */
   HAVEN_VERIFYING = 8,   /* a checkpoint committed; the backup tries whether it can be loaded */
 };
@@ -91,8 +91,6 @@ struct haven_guest_ops {
    * forgotten. `keep` 0: forget it; 1: what is in it may be reported by the
    * next call too, if that is cheaper than to forget it. 0 or -errno. */
   int (*harvest_dirty)(void *opaque, size_t index, uint64_t *bitmap, size_t words, int keep);
-  /* Not called any more: make_ready() does what it did, and does not wait. */
-  void (*settle)(void *opaque);
   /* Main thread: stop the vCPUs and drain requests in flight; no flush, no
    * inactivation, no event. Returns 1 if the guest was running, 0 if an
    * administrator had already paused it, -EAGAIN if this is no moment for a
@@ -112,6 +110,9 @@ struct haven_guest_ops {
   void (*state_changed)(void *opaque, const struct haven_status *status);
   /* Main thread: the backup runs the guest. Stop it here for good. */
   void (*halt)(void *opaque);
+  /* Main thread: what haven_session_stop() has begun is done; state_changed() has
+   * said how. The library's last call; the session may be freed in it. */
+  void (*ended)(void *opaque);
   /* The members from here on may be NULL, or missing in a caller that was
    * built before they existed. */
   /* Main thread: a checkpoint is wanted. Requests of the disks that are in
@@ -294,13 +295,16 @@ enum haven_stop_reason {
   HAVEN_STOP_GUEST_OFF = 2, /* the guest powered itself off or was shut down */
 };
 
-/* Main thread. Tells the backup, lets all output and disk requests go. After
- * it the session does nothing; the disk and net calls below pass through.
- * A no-op on a session that is stopped or lost. */
-HAVEN_EXPORT void haven_session_stop(haven_session *, int reason);
+/* Main thread. Begins the end of protection and does not wait: the backup is
+ * told; one that does not hear it is asked, and the arbiter, before what is held
+ * leaves. That may take long; the status says what is waited for. ended()
+ * follows; until then the session is used as before. When it ends already it only
+ * takes HAVEN_STOP_GUEST_OFF for a reason to ask nobody twice.
+ * @return 0, or -1 with `error` filled: nothing has ended. */
+HAVEN_EXPORT int haven_session_stop(haven_session *, int reason, struct haven_error *error);
 
 /* Main thread, when no filter uses it any more: ends the library's threads
- * and frees it. Calls haven_session_stop(UNPROTECT) if that was not done. */
+ * and frees it. Before ended() the backup takes it for the end of this process. */
 HAVEN_EXPORT void haven_session_free(haven_session *);
 
 /* Any thread. From now on epochs end so; the guest stays protected.

@@ -7,6 +7,7 @@ libhavencli_la_SOURCES = \
 	cli/commands.h \
 	cli/decide.cc \
 	cli/failover.cc \
+	cli/unprotect.cc \
 	cli/format.cc cli/format.h \
 	cli/guest_query.cc cli/guest_query.h \
 	cli/help.cc \

@@ -38,10 +38,4 @@ Status Failover(const Arguments& arguments) {
   return Status::Ok();
 }
 
-Status Unprotect(const Arguments& arguments) {
-  Status status = AskGuest(arguments.QmpPath(), "haven-stop").status();
-  if (status.ok()) printf("%s is not protected any more\n", arguments.guest.c_str());
-  return status;
-}
-
 }  // namespace haven::cli

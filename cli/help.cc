@@ -141,7 +141,8 @@ constexpr char kReload[] =
 
 constexpr char kUnprotect[] =
     "Usage: haven unprotect GUEST [OPTIONS]\n"
-    "Ends the protection of a guest that runs here. The guest goes on.\n"
+    "Ends the protection of a guest that runs here. The guest goes on. A backup that does not\n"
+    "answer is asked before output that is held leaves, and the arbiter; what is waited for is said.\n"
     "\n";
 
 }  // namespace

@@ -47,6 +47,7 @@ libhavenengine_la_SOURCES += \
 	session/primary_agreement.cc session/primary_agreement.h \
 	session/primary_connection.cc session/primary_connection.h \
 	session/primary_handshake.cc session/primary_handshake.h \
+	session/primary_end.cc \
 	session/primary_session.cc session/primary_session.h \
 	session/primary_ledger.cc session/primary_ledger.h \
 	session/primary_options.h \

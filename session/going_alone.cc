@@ -11,8 +11,6 @@ namespace {
 constexpr milliseconds kAskAgain{500};
 constexpr milliseconds kAskArbiterAgain{1000};
 constexpr int kRecordTries = 20;
-/// On the main thread a backup that is busy is not waited for longer: it starts the guest.
-constexpr int kBusyTries = 4;
 
 }  // namespace
 
@@ -26,16 +24,12 @@ GoingAlone::GoingAlone(const PrimaryOptions& options, MainThread& main, OutputGa
       stop_(stop),
       say_(std::move(say)) {}
 
-LossFacts::Arbiter GoingAlone::NoAnswerYet() const {
-  return options_.arbiter.empty() ? LossFacts::Arbiter::kNone : LossFacts::Arbiter::kNotAsked;
-}
-
 std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& session, std::string& why) {
   const std::string end = why;
   std::optional<StandStillWatch> watch;  // of the last attempt at the backup, which comes before any release
   Instant answered = clock_.Now();
   std::string said, by_arbiter;  // last, by the backup or the arbiter
-  facts.arbiter = NoAnswerYet();
+  facts.arbiter = options_.arbiter.empty() ? LossFacts::Arbiter::kNone : LossFacts::Arbiter::kNotAsked;
   while (true) {
     const AfterLoss step = Decide(facts);
     switch (step) {
@@ -43,20 +37,19 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         const bool again = facts.backup == LossFacts::Backup::kBusy;
         say_(PrimaryState::kUnprotected,
              "output is held until the backup has said whether it runs the guest: " + (again ? said : end));
-        if (again && stop_.SetWithin(clock_, kAskAgain)) return std::nullopt;
+        if (again && !AskAgain(kAskAgain)) return std::nullopt;
         watch.emplace(clock_, options_.connect.deadline);
-        facts.backup = AskTheBackup([this](std::shared_ptr<Link> link) { Keep(std::move(link)); }, said);
+        facts.backup = AskTheBackup(said);
         Keep(nullptr);
         break;
       }
       case AfterLoss::kAskArbiter: {
         const bool again = facts.arbiter == LossFacts::Arbiter::kUnknown;
         say_(PrimaryState::kUnprotected, "output is held until the arbiter answers: " + (again ? by_arbiter : end));
-        if (again && stop_.SetWithin(clock_, kAskArbiterAgain)) return std::nullopt;
+        if (again && !AskAgain(kAskArbiterAgain)) return std::nullopt;
         // Who cannot act must not win: a hung disk keeps the main thread.
         if (!main_.Call([] {})) return std::nullopt;
-        facts.arbiter = AskTheArbiter(
-            session, [this] { return stop_.IsSet(); }, by_arbiter);
+        facts.arbiter = AskTheArbiter(session, by_arbiter);
         said = by_arbiter;
         break;
       }
@@ -83,34 +76,6 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
   }
 }
 
-bool GoingAlone::MayGoOn(const wire::Token& session) {
-  LossFacts facts;
-  facts.held = true;
-  facts.arbiter = NoAnswerYet();
-  std::string unread;
-  for (int asked = 0; true;) {
-    switch (Decide(facts)) {
-      case AfterLoss::kAskBackup:
-        if (asked++ == kBusyTries) return false;
-        if (asked > 1) {
-          StopFlag never;
-          (void)never.SetWithin(clock_, kAskAgain);
-        }
-        facts.backup = AskTheBackup([](std::shared_ptr<Link>) {}, unread);
-        break;
-      case AfterLoss::kAskArbiter:
-        facts.arbiter = AskTheArbiter(
-            session, [] { return false; }, unread);
-        if (facts.arbiter == LossFacts::Arbiter::kUnknown) return false;
-        break;
-      case AfterLoss::kRelease: return true;
-      case AfterLoss::kHalt:
-      case AfterLoss::kHold:
-      case AfterLoss::kRetry: return false;
-    }
-  }
-}
-
 void GoingAlone::Keep(std::shared_ptr<Link> link) {
   std::lock_guard lock(mutex_);
   if (link && stop_.IsSet()) link->Close();
@@ -122,7 +87,7 @@ void GoingAlone::Cancel() {
   if (asking_) asking_->Close();
 }
 
-LossFacts::Backup GoingAlone::AskTheBackup(const Opened& opened, std::string& why) {
+LossFacts::Backup GoingAlone::AskTheBackup(std::string& why) {
   using Backup = LossFacts::Backup;
   auto mine = ledger_.Identify();
   if (!mine.ok()) {
@@ -130,7 +95,7 @@ LossFacts::Backup GoingAlone::AskTheBackup(const Opened& opened, std::string& wh
     return Backup::kSilent;
   }
   mine.value().flags |= wire::kIdentityStarting;
-  auto theirs = AskBackup(options_.connect, mine.value(), opened);
+  auto theirs = AskBackup(options_.connect, mine.value(), [this](std::shared_ptr<Link> link) { Keep(std::move(link)); });
   if (!theirs.ok()) {
     why = theirs.status().message();
     return Backup::kSilent;
@@ -151,9 +116,9 @@ LossFacts::Backup GoingAlone::AskTheBackup(const Opened& opened, std::string& wh
   return Backup::kSilent;
 }
 
-LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, const Arbiter::GivenUp& given_up,
-                                             std::string& why) {
-  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary", given_up);
+LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, std::string& why) {
+  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary",
+                              [this] { return stop_.IsSet(); });
   if (verdict.ok()) return LossFacts::Arbiter::kWon;
   why = verdict.message();
   if (verdict.code() != StatusCode::kRefused) return LossFacts::Arbiter::kUnknown;

@@ -2,6 +2,7 @@
 #ifndef HAVEN_SESSION_GOING_ALONE_H
 #define HAVEN_SESSION_GOING_ALONE_H
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,27 +26,24 @@ class GoingAlone {
   GoingAlone(const PrimaryOptions& options, MainThread& main, OutputGate& gate, PrimaryLedger& ledger, StopFlag& stop,
              std::function<void(PrimaryState, const std::string&)> say);
 
-  /// Driver. Until it is decided, as long as that takes.
+  /// Driver, or the thread that ends the session after it. Until it is decided, as long as that takes.
   /// @param why  the connection ended; of the end, when it is decided, what people are to read.
   /// @return what was done, of {kRetry, kHold, kRelease}, or is to be done: kHalt. Nothing: the session ends.
   std::optional<AfterLoss> Settle(LossFacts facts, const wire::Token& session, std::string& why);
 
-  /// Main thread, when protection is to end and no backup has heard of it. Blocks for some deadlines at most, and as
-  /// long as the arbiter.
-  /// @return whether this copy may go on.
-  bool MayGoOn(const wire::Token& session);
+  /// Any thread: a question that has no answer is not asked again; Settle() returns nothing then.
+  void AskOnce() { once_ = true; }
   /// Any thread, after the stop flag was set: ends the question that Settle() has just asked.
   void Cancel();
 
  private:
-  using Opened = std::function<void(std::shared_ptr<Link>)>;
-
   /// Keeps the link of a question where Cancel() finds it.
   void Keep(std::shared_ptr<Link> link);
-  LossFacts::Arbiter NoAnswerYet() const;
   /// @param why  gets what people are to read of the answer.
-  LossFacts::Backup AskTheBackup(const Opened& opened, std::string& why);
-  LossFacts::Arbiter AskTheArbiter(const wire::Token& session, const Arbiter::GivenUp& given_up, std::string& why);
+  LossFacts::Backup AskTheBackup(std::string& why);
+  LossFacts::Arbiter AskTheArbiter(const wire::Token& session, std::string& why);
+  /// Before a question that had no answer is asked again. @return false: it is not.
+  bool AskAgain(milliseconds pause) { return !once_ && !stop_.SetWithin(clock_, pause); }
   /// Nothing may leave without the backup before a record says that this copy is ahead.
   /// @return false: the session ends.
   bool RecordAlone();
@@ -60,6 +58,7 @@ class GoingAlone {
   PrimaryLedger& ledger_;
   StopFlag& stop_;
   const std::function<void(PrimaryState, const std::string&)> say_;
+  std::atomic<bool> once_{false};
 
   Mutex mutex_;  ///< guards what follows
   std::shared_ptr<Link> asking_;

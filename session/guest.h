@@ -67,6 +67,8 @@ class Guest {
   virtual void StateChanged(const PrimaryStatus& status) = 0;
   /// The backup runs the guest: stop this copy for good.
   virtual void Halt() = 0;
+  /// What PrimarySession::Stop() has begun is done. The session makes no call after this one, which may free it.
+  virtual void Ended() = 0;
 };
 
 }  // namespace haven::session

@@ -67,7 +67,9 @@ PrimarySession::PrimarySession(PrimaryOptions options, Guest& guest, std::vector
              options_.early_from_pages},
       epochs_(parts_),
       going_alone_(options_, main_, gate_, ledger_, stop_,
-                   [this](PrimaryState state, const std::string& message) { SetState(state, message); }) {
+                   [this](PrimaryState state, const std::string& message) { SetState(state, message); }),
+      ending_alone_(options_, main_, gate_, ledger_, abandoned_,
+                    [this](PrimaryState state, const std::string& message) { SetState(state, message); }) {
   layout_.instance = RandomToken();
   for (const auto& region : guest_.regions()) layout_.regions.push_back({region.name, region.bytes});
   for (const auto& disk : disks_.disks()) layout_.disks.push_back({disk.name, disk.bytes});
@@ -81,8 +83,23 @@ Status PrimarySession::CheckState(const PrimaryOptions& options,
 }
 
 PrimarySession::~PrimarySession() {
-  Stop(wire::Goodbye::kUnprotect);
-  driver_.join();
+  stop_.Set();
+  abandoned_.Set();
+  std::shared_ptr<PrimaryConnection> c;
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+    c = connection_;
+  }
+  main_.Close();
+  if (c) {
+    (void)c->Stop();
+    c->Fail(EndOf(Ended()));
+  }
+  going_alone_.Cancel();
+  ending_alone_.Cancel();
+  if (end_.joinable()) end_.join();
+  if (driver_.joinable()) driver_.join();
 }
 
 // --- the driver -----------------------------------------------------------
@@ -269,66 +286,6 @@ Status PrimarySession::SetMode(const ModeSettings& settings) {
 }
 
 bool PrimarySession::GuestReady(const Status& status) { return !stopped_ && epochs_.GuestReady(status); }
-
-/// @return whether the guest is the backup's, which has its last state and the right to go on from it.
-bool PrimarySession::StopWhileHandingOver(PrimaryConnection& c) {
-  if (c.hand_over() != HandOverStage::kSaid) return false;
-  (void)report_.Set(PrimaryState::kLost, "protection was ended while the guest was handed over: the backup has it");
-  main_.Close();
-  c.Fail(EndOf(Ended()));
-  HaltGuest();
-  return true;
-}
-
-void PrimarySession::Stop(wire::Goodbye reason) {
-  if (stopped_) return;
-  stopped_ = true;
-  std::shared_ptr<PrimaryConnection> c;
-  wire::Token token;
-  {
-    std::lock_guard lock(mutex_);
-    stopping_ = true;
-    c = connection_;
-    token = token_;
-  }
-  stop_.Set();
-  bool connected = false, given = false;
-  if (c) {
-    c->Stop();
-    given = StopWhileHandingOver(*c);
-    connected = !c->failed();
-  }
-  if (given) return;
-  const PrimaryState state = report_.state();
-  connected = connected && (state == PrimaryState::kSyncing || state == PrimaryState::kVerifying ||
-                            state == PrimaryState::kProtected);
-  const bool heard = connected && c->SayGoodbye(reason);
-  main_.Close();
-  if (c) c->Fail(EndOf(Ended()));
-  going_alone_.Cancel();
-  if (state == PrimaryState::kLost) return;
-  // A backup that did not hear of it may go on with the guest.
-  const bool held = gate_.holding() && !heard;
-  if (held && !going_alone_.MayGoOn(token)) {
-    HaltGuest();
-    return;
-  }
-  const Status recorded = RecordEnd(held, heard, reason);
-  (void)guest_.SetDirtyLog(false);
-  if (c && c->hand_over() == HandOverStage::kStopped && !epochs_.guest_paused()) guest_.Resume();
-  gate_.Open();
-  // Whoever asks why the guest is not protected finds it when the refused session was given up, too.
-  const bool tell_refusal = state == PrimaryState::kRefused && recorded.ok();
-  (void)report_.Set(PrimaryState::kStopped, tell_refusal ? report_.message() : recorded.message());
-  guest_.StateChanged(Query());  // directly: this is the main thread, and the gate is closed
-}
-
-/// The driver is at its end, or waits for what the closed main thread refuses it.
-Status PrimarySession::RecordEnd(bool held, bool heard, wire::Goodbye reason) {
-  if (!heard) return held ? ledger_.GoAlone() : Status::Ok();
-  const Status ended = ledger_.LifeEnded();
-  return reason == wire::Goodbye::kUnprotect ? ledger_.GoAlone() : ended;
-}
 
 PrimaryStatus PrimarySession::Query() {
   PrimaryStatus status;

@@ -3,6 +3,7 @@
 #define HAVEN_SESSION_PRIMARY_SESSION_H
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,13 +24,17 @@ class PrimarySession : private PrimaryConnection::Events {
  public:
   /// Main thread. `guest` outlives the session.
   PrimarySession(PrimaryOptions options, Guest& guest, std::vector<blkrep::DiskReplicator::Disk> disks);
+  /// Main thread. Without Stop() before, the backup takes it for this process's death.
   ~PrimarySession() override;
 
   /// Main thread, before the session: whether this guest's record can be kept. @return why not, and what to do.
   static Status CheckState(const PrimaryOptions& options, const std::vector<blkrep::DiskReplicator::Disk>& disks);
-  /// Main thread. Ends protection for good; output is released if that is safe
-  /// or decided, else the guest is halted.
-  void Stop(wire::Goodbye reason);
+  /// Main thread. Begins the end of protection, for good, and does not wait: the backup is told; when it does not hear
+  /// that, it and the arbiter are asked, until one of them decides. Then what is held leaves, or the guest is halted,
+  /// and Guest::Ended() follows. A guest that is powered off waits for one answer of each at most; to say
+  /// so while the session ends already is allowed.
+  /// @return not Ok: there is no memory or thread for it. Nothing has ended.
+  Status Stop(wire::Goodbye reason);
 
   /// Main thread.
   PrimaryStatus Query();
@@ -65,8 +70,22 @@ class PrimarySession : private PrimaryConnection::Events {
   /// The connection has ended. Until what follows has been decided and done. @return whether to try again.
   bool SettleConnection(PrimaryConnection& c, const ConnectionEnd& end);
   bool AfterConnection(PrimaryConnection& c, const ConnectionEnd& end);
-  bool StopWhileHandingOver(PrimaryConnection& c);
-  Status RecordEnd(bool held, bool heard, wire::Goodbye reason);
+
+  // What follows Stop(), in primary_end.cc; on a thread of its own but for Finish().
+  struct Ending {
+    enum class Guest { kGoesOn, kIsToHalt, kIsHalted } guest;
+    PrimaryState state;
+    std::string message;
+  };
+  void End(wire::Goodbye reason);
+  /// Until it is decided whether the guest goes on; the driver is at its end then.
+  /// @param heard  whether the backup has heard GOODBYE; none: it was not said.
+  Ending EndProtection(wire::Goodbye reason, std::optional<bool>& heard);
+  bool SayGoodbye(PrimaryConnection& c, wire::Goodbye reason);
+  Status RecordEnd(wire::Goodbye reason);
+  /// Main thread.
+  void Finish(const Ending& ending);
+
   /// Driver. Whether the last checkpoint that was asked for waits for a disk.
   bool DiskHangs();
   void HaltGuest();
@@ -90,6 +109,8 @@ class PrimarySession : private PrimaryConnection::Events {
   const PrimaryParts parts_;
   EpochLoop epochs_;
   GoingAlone going_alone_;
+  StopFlag abandoned_;  ///< the session is freed while it ends
+  GoingAlone ending_alone_;
   std::string sharing_note_;  ///< why pages are not shared; driver, before the connection's threads start
 
   bool stopped_ = false;  ///< main thread
@@ -100,6 +121,7 @@ class PrimarySession : private PrimaryConnection::Events {
   wire::Token token_{};                            ///< of the last session that the backup accepted
 
   Thread driver_;
+  Thread end_;  ///< begins at Stop()
 };
 
 const char* PrimaryStateName(PrimaryState state);

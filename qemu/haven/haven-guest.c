@@ -8,7 +8,6 @@
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
-#include "qemu/notify.h"
 #include "migration/blocker.h"
 #include "qemu/timer.h"
 #include "hw/core/cpu.h"
@@ -25,7 +24,6 @@ static HavenGuest *the_guest;
 static struct haven_status last_status = {
     .size = sizeof(last_status), .state = HAVEN_STOPPED,
 };
-static int reported_state = HAVEN_STOPPED;
 static bool halted;
 
 /* --- Callbacks of the library ------------------------------------------- */
@@ -59,7 +57,6 @@ static void guest_start_disk_copy(void *opaque, uint32_t index)
 
 static void guest_state_changed(void *opaque, const struct haven_status *status)
 {
-    reported_state = status->state;
     haven_event_state(status);
 }
 
@@ -124,6 +121,8 @@ static int guest_run_state(void *opaque)
     return HAVEN_RUN_OTHER;
 }
 
+static void guest_ended(void *opaque);
+
 static const struct haven_guest_ops guest_ops = {
     .size = sizeof(guest_ops),
     .run_on_main = haven_run_on_main,
@@ -136,6 +135,7 @@ static const struct haven_guest_ops guest_ops = {
     .start_disk_copy = guest_start_disk_copy,
     .state_changed = guest_state_changed,
     .halt = guest_halt,
+    .ended = guest_ended,
     .make_ready = haven_settle_make_ready,
     .cut_output = haven_vifs_cut,
     .release_output = haven_vifs_release,
@@ -147,21 +147,6 @@ static const struct haven_guest_ops guest_ops = {
 };
 
 /* --- Session ------------------------------------------------------------ */
-
-static void shutdown_notify(Notifier *n, void *data)
-{
-    haven_guest_stop(HAVEN_STOP_GUEST_OFF, NULL);
-}
-
-static void watch_shutdown(void)
-{
-    static Notifier notifier = { .notify = shutdown_notify };
-
-    /* Registering twice would break the list. */
-    if (!notifier.node.le_prev) {
-        qemu_register_shutdown_notifier(&notifier);
-    }
-}
 
 /* Takes away what haven_guest_start() has put in place. */
 static void guest_free(HavenGuest *g)
@@ -187,7 +172,35 @@ static void guest_free(HavenGuest *g)
         migrate_del_blocker(g->blocker);
         error_free(g->blocker);
     }
+    g_free(g->end_reason);
     g_free(g);
+}
+
+static void set_reason(struct haven_status *status, const char *why)
+{
+    pstrcpy(status->message, sizeof(status->message), why);
+    pstrcpy(status->reason, sizeof(status->reason), why);
+}
+
+static ShutdownCause shutdown_waits;
+
+static void guest_ended(void *opaque)
+{
+    HavenGuest *g = opaque;
+    const char *why = g->end_reason;
+
+    haven_checkpoint_resume(g);
+    haven_guest_query(&last_status);
+    if (why && last_status.state == HAVEN_STOPPED) {
+        set_reason(&last_status, why);
+        guest_state_changed(g, &last_status);
+    }
+    the_guest = NULL;
+    guest_free(g);
+    if (shutdown_waits) {
+        qemu_system_shutdown_request(shutdown_waits);
+        shutdown_waits = SHUTDOWN_CAUSE_NONE;
+    }
 }
 
 static bool may_start(Error **errp)
@@ -212,9 +225,16 @@ static bool may_start(Error **errp)
     if (!the_guest) {
         return true;
     }
+    if (the_guest->ending) {
+        error_setg(errp, "haven: the protection of this guest is still ending; "
+                   "haven status says what it waits for");
+        return false;
+    }
     haven_guest_query(&status);
-    if (status.state == HAVEN_REFUSED || status.state == HAVEN_STOPPED) {
-        return haven_guest_stop(HAVEN_STOP_UNPROTECT, errp);
+    if (status.state == HAVEN_REFUSED) {
+        last_status = status;
+        guest_free(g_steal_pointer(&the_guest));
+        return true;
     }
     error_setg(errp, "haven: the guest is protected already");
     return false;
@@ -269,7 +289,6 @@ bool haven_guest_start(const struct haven_options *options, Error **errp)
     if (!may_start(errp) || !haven_check_guest(errp)) {
         return false;
     }
-    watch_shutdown();
     g = g_new0(HavenGuest, 1);
     g->ide_buses = haven_ide_buses();
     error_setg(&g->blocker, "haven: the guest is protected; "
@@ -315,39 +334,41 @@ bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp)
     return true;
 }
 
-static void set_reason(struct haven_status *status, const char *why)
-{
-    pstrcpy(status->message, sizeof(status->message), why);
-    pstrcpy(status->reason, sizeof(status->reason), why);
-}
-
-/* @why: for the status from now on, or NULL. */
+/* @why: for the status when it has ended, or NULL. */
 static bool end_session(int reason, const char *why, Error **errp)
 {
     HavenGuest *g = the_guest;
+    struct haven_error error = { "" };
 
     if (!g) {
         error_setg(errp, "haven: the guest is not protected");
         return false;
     }
-    haven_session_stop(g->session, reason);
-    haven_checkpoint_resume(g);
-    haven_guest_query(&last_status);
-    if (why && last_status.state == HAVEN_STOPPED) {
-        set_reason(&last_status, why);
+    if (haven_session_stop(g->session, reason, &error) < 0) {
+        error_setg(errp, "haven: protection cannot be ended: %s",
+                   error.message);
+        return false;
     }
-    /* The library makes no calls after its end. */
-    if (reported_state != last_status.state || why) {
-        guest_state_changed(g, &last_status);
+    if (!g->ending) {
+        g->ending = true;
+        g->end_reason = g_strdup(why);
     }
-    the_guest = NULL;
-    guest_free(g);
     return true;
 }
 
-bool haven_guest_stop(int reason, Error **errp)
+bool haven_guest_unprotect(Error **errp)
 {
-    return end_session(reason, NULL, errp);
+    return end_session(HAVEN_STOP_UNPROTECT, NULL, errp);
+}
+
+bool haven_shutdown_must_wait(int cause)
+{
+    /* Without its end the backup starts the guest. So it does after one that failed. */
+    if (!the_guest || !end_session(HAVEN_STOP_GUEST_OFF, NULL, NULL)) {
+        return false;
+    }
+    shutdown_waits = cause;
+    return true;
 }
 
 static char *give_up_reason;

@@ -206,10 +206,13 @@ typedef struct HavenGuest {
     bool uncovered;             /* no checkpoint more: the session ends soon */
     HavenSettle settle;
     bool stopped;               /* between stop() and resume() */
+    bool ending;                /* haven_session_stop() was called */
+    char *end_reason;           /* for people, or NULL */
 } HavenGuest;
 
 bool haven_guest_start(const struct haven_options *options, Error **errp);
-bool haven_guest_stop(int reason, Error **errp);
+/* Does not wait: query says what is waited for, and when it has ended. */
+bool haven_guest_unprotect(Error **errp);
 bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp);
 /* Main thread, also from a callback: ends the session soon, with the reason. */
 void haven_guest_give_up(const char *why);

@@ -140,7 +140,7 @@ void qmp_haven_set(HavenMode *settings, Error **errp)
 
 void qmp_haven_stop(Error **errp)
 {
-    haven_guest_stop(HAVEN_STOP_UNPROTECT, errp);
+    haven_guest_unprotect(errp);
 }
 
 void qmp_haven_adopt(Error **errp)

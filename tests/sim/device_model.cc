@@ -84,15 +84,25 @@ void DeviceModel::SetMode(const session::ModeSettings& mode) {
   HAVEN_ASSERT(set.ok());
 }
 
-void DeviceModel::End(wire::Goodbye reason) {
+void DeviceModel::End(wire::Goodbye reason, Duration off) {
   world_.Note(process_.name, "is ended");
-  powered_off_ = reason == wire::Goodbye::kGuestPoweredOff;
-  if (session_ != nullptr) AsEngine([&] { session_->Stop(reason); });
-  if (reason == wire::Goodbye::kUnprotect) {
-    AsEngine([&] { session_.reset(); });
-    session_state_.reset();
-    return;
-  }
+  powered_off_ = powered_off_ || reason == wire::Goodbye::kGuestPoweredOff;
+  off_ = off;
+  if (session_ == nullptr) return HasEnded();
+  const Status begun = AsEngine([&] { return session_->Stop(reason); });
+  HAVEN_ASSERT(begun.ok());
+}
+
+void DeviceModel::Ended() {
+  const Unseen unseen;
+  AsEngine([&] { session_.reset(); });
+  session_state_.reset();
+  HasEnded();
+}
+
+void DeviceModel::HasEnded() {
+  if (!powered_off_) return;
+  world_.After(off_, [&world = world_, &host = process_.host] { SwitchOn(world, host, true); });
   world_.Kill(process_);
 }
 

@@ -49,7 +49,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   // Main thread: what persons order.
   void Protect();
   void SetMode(const session::ModeSettings& mode);
-  void End(wire::Goodbye reason);
+  /// @param off  how long a guest that is powered off stays so.
+  void End(wire::Goodbye reason, Duration off = {});
   void Adopt();
   /// Main thread: looks whether all is there that was acknowledged.
   void Audit();
@@ -68,6 +69,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void StartDiskCopy(uint32_t disk) override;
   void StateChanged(const session::PrimaryStatus& status) override;
   void Halt() override;
+  void Ended() override;
 
  private:
   void Loop();
@@ -86,6 +88,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   bool Holds(const iovec& frame);
   /// Its protection was ended between the hand-over's last word and the answer.
   bool HandsOver();
+  void HasEnded();
   void SendReply(uint64_t number);
   void Leave(Checker::Leave why);
   void PumpCopy(uint32_t disk);
@@ -101,6 +104,7 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   std::optional<session::PrimaryState> session_state_;
   session::ModeSettings mode_;
   wire::Token life_{};
+  Duration off_{};
 
   ModelState state_;
   std::vector<memrep::MemoryRegion> regions_;

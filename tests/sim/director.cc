@@ -223,8 +223,7 @@ void Director::BeginOrder(const Fault& fault, Host& host) {
     return model->Post([model] { model->End(wire::Goodbye::kUnprotect); });
   }
   if (fault.kind == Kind::kRestartGuest && model != nullptr) {
-    model->Post([model] { model->End(wire::Goodbye::kGuestPoweredOff); });
-    return world_.After(fault.time, [this, &host] { DeviceModel::SwitchOn(world_, host, true); });
+    return model->Post([model, off = fault.time] { model->End(wire::Goodbye::kGuestPoweredOff, off); });
   }
   if (daemon == nullptr) return;
   switch (fault.kind) {

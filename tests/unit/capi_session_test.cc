@@ -4,6 +4,7 @@
 
 #include "capi/haven.h"
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstring>
 #include <mutex>
@@ -19,16 +20,30 @@ namespace {
 
 /// A device model without a guest, whose main thread is the test's.
 struct Model {
-  bool halted = false;
+  bool halted = false, ended = false;
   int last_state = -1;
   std::mutex mutex;
   std::vector<std::pair<void (*)(void*), void*>> calls;  ///< that the main thread has not come to
+  std::condition_variable changed;
+
+
+  void ServeUntilEnded() {
+    while (!ended) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [this] { return !calls.empty(); });
+      const auto [fn, arg] = calls.front();
+      calls.erase(calls.begin());
+      lock.unlock();
+      fn(arg);
+    }
+  }
 };
 
 void RunOnMain(void* opaque, void (*fn)(void*), void* arg) {
   auto* model = static_cast<Model*>(opaque);
   std::lock_guard lock(model->mutex);
   model->calls.push_back({fn, arg});
+  model->changed.notify_all();
 }
 int SetDirtyLog(void*, int) { return 0; }
 int HarvestDirty(void*, size_t, uint64_t*, size_t, int) { return 0; }
@@ -42,6 +57,7 @@ void SendFrame(void*, void*, unsigned, const uint8_t*, size_t) {}
 void StartDiskCopy(void*, uint32_t) {}
 void StateChanged(void* opaque, const haven_status* status) { static_cast<Model*>(opaque)->last_state = status->state; }
 void Halt(void* opaque) { static_cast<Model*>(opaque)->halted = true; }
+void Ended(void* opaque) { static_cast<Model*>(opaque)->ended = true; }
 
 /// Where the records of guests are kept.
 struct Folder {
@@ -77,6 +93,7 @@ TEST_GROUP(CInterface) {
     ops.start_disk_copy = StartDiskCopy;
     ops.state_changed = StateChanged;
     ops.halt = Halt;
+    ops.ended = Ended;
     options.size = sizeof(options);
     options.guest = "vm";
     options.host = "127.0.0.1";
@@ -211,8 +228,9 @@ TEST(CInterface, KeepsTheMembersOfTheStatusWhereOlderCallersHaveThem) {
 
 TEST(CInterface, EndsOnceAndCanBeFreedAfterwards) {
   CHECK(Start() != nullptr);
-  haven_session_stop(session, HAVEN_STOP_GUEST_OFF);
-  haven_session_stop(session, HAVEN_STOP_UNPROTECT);
+  CHECK_EQUAL(0, haven_session_stop(session, HAVEN_STOP_GUEST_OFF, &error));
+  CHECK_EQUAL(0, haven_session_stop(session, HAVEN_STOP_UNPROTECT, &error));
+  model.ServeUntilEnded();
   haven_status status{};
   status.size = sizeof(status);
   haven_session_query(session, &status);

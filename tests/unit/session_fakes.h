@@ -72,6 +72,7 @@ class FakeGuest : public Guest {
   void StartDiskCopy(uint32_t disk) override;
   void StateChanged(const PrimaryStatus& status) override;
   void Halt() override { halted = true; }
+  void Ended() override { ended = true; }
 
   /// Main thread. What the guest does by itself.
   void WritePage(uint32_t region, uint64_t page, uint8_t value);
@@ -114,7 +115,7 @@ class FakeGuest : public Guest {
   std::vector<std::string> output_calls;  ///< cut, release, all, drop
   bool log_on = false;
 
-  std::atomic<bool> halted{false};
+  std::atomic<bool> halted{false}, ended{false};
   std::atomic<uint64_t> frames_out{0};
   std::atomic<uint64_t> copies_started{0};
   std::atomic<uint64_t> ready_asked{0}, stops{0};

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "core/assert.h"
 #include "tests/unit/blkrep_support.h"
 #include "tests/unit/core_support.h"
 #include "tests/unit/fake_clock.h"
@@ -62,16 +63,18 @@ struct Pair {
     loop.Run([this] {
       primary = std::make_unique<PrimarySession>(primary_options, guest, guest.DiskList());
       guest.primary = primary.get();
+      guest.ended = false;
     });
   }
   /// As a device model that ends protection and goes on, or has ended.
   void StopPrimary(wire::Goodbye reason) {
-    loop.Run([&] { primary->Stop(reason); });
+    loop.Run([&] { (void)primary->Stop(reason); });
+    HAVEN_ASSERT(Eventually([this] { return guest.ended.load(); }));
   }
   void EndPrimary() {
     if (!primary) return;
-    // The destructor joins threads that may wait for what the guest's thread runs.
-    loop.Run([this] { primary->Stop(wire::Goodbye::kUnprotect); });
+    loop.Run([this] { (void)primary->Stop(wire::Goodbye::kGuestPoweredOff); });
+    (void)Eventually([this] { return guest.ended.load(); });
     loop.Run([this] {
       guest.primary = nullptr;
       primary.reset();

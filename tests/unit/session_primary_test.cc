@@ -787,7 +787,7 @@ TEST(PrimarySession, ThatStopsAsksTheBackupWhichDidNotHearIt) {
   StartWithPlayedBackup(milliseconds(1000));
   CommitFirst();
   pair.Frame("never");
-  pair.loop.Post([&] { pair.primary->Stop(wire::Goodbye::kUnprotect); });
+  pair.loop.Run([&] { CHECK(pair.primary->Stop(wire::Goodbye::kUnprotect).ok()); });
   played.Expect(*played.control, wire::Type::kGoodbye);
   played.EndLinks();
   played.AnswerQuestion(wire::kIdentityRunning);
@@ -915,14 +915,14 @@ TEST(PrimarySession, EndsWithoutAnAnswerToGoodbyeOnlyIfTheArbiterSaysSo) {
   pair.Frame("never");
   pair.clock.Pass(milliseconds(300));
   played.StopListening();
-  pair.loop.Post([&] { pair.primary->Stop(wire::Goodbye::kUnprotect); });
+  pair.loop.Run([&] { CHECK(pair.primary->Stop(wire::Goodbye::kUnprotect).ok()); });
   played.Expect(*played.control, wire::Type::kGoodbye);
   CHECK(pair.clock.IsAwaited(milliseconds(1000)));  // not the silence's deadline, which ends before
   played.Beat();
   CHECK(pair.clock.IsAwaited(milliseconds(1000), 2));
   CHECK_FALSE(pair.guest.halted);
   pair.clock.Pass(milliseconds(1000));
-  pair.loop.Run([] {});  // it has ended
+  CHECK(Eventually([&] { return pair.guest.ended.load(); }));
   CHECK(pair.guest.halted);
   CHECK_FALSE(pair.FrameIsOut("never"));
 }

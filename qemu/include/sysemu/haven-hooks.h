@@ -26,6 +26,12 @@ bool haven_run_allowed(Error **errp);
 bool haven_start_allowed(void);
 
 /*
+ * Is a shutdown, for this ShutdownCause, to be put off?  The backup is told
+ * first; then it is requested again.
+ */
+bool haven_shutdown_must_wait(int cause);
+
+/*
  * Is a virtio disk to leave further requests in its queues for now?  It is
  * notified when it may take them on.
  */
@@ -47,6 +53,11 @@ static inline bool haven_run_allowed(Error **errp)
 static inline bool haven_start_allowed(void)
 {
     return true;
+}
+
+static inline bool haven_shutdown_must_wait(int cause)
+{
+    return false;
 }
 
 struct BlockBackend;
