@@ -95,7 +95,8 @@ LossFacts::Backup GoingAlone::AskTheBackup(std::string& why) {
     return Backup::kSilent;
   }
   mine.value().flags |= wire::kIdentityStarting;
-  auto theirs = AskBackup(options_.connect, mine.value(), [this](std::shared_ptr<Link> link) { Keep(std::move(link)); });
+  auto theirs =
+      AskBackup(options_.connect, mine.value(), [this](std::shared_ptr<Link> link) { Keep(std::move(link)); });
   if (!theirs.ok()) {
     why = theirs.status().message();
     return Backup::kSilent;
@@ -117,8 +118,8 @@ LossFacts::Backup GoingAlone::AskTheBackup(std::string& why) {
 }
 
 LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, std::string& why) {
-  Status verdict = AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary",
-                              [this] { return stop_.IsSet(); });
+  Status verdict =
+      AskArbiter(options_.arbiter, options_.connect.guest, Hex(session), "primary", [this] { return stop_.IsSet(); });
   if (verdict.ok()) return LossFacts::Arbiter::kWon;
   why = verdict.message();
   if (verdict.code() != StatusCode::kRefused) return LossFacts::Arbiter::kUnknown;

@@ -68,6 +68,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/session_harvest_policy_test.cc \
 	tests/unit/session_primary_test.cc \
 	tests/unit/session_machine_test.cc \
+	tests/unit/session_end_test.cc \
 	tests/unit/session_trial_test.cc \
 	tests/unit/session_other_machine_test.cc \
 	tests/unit/session_outside_test.cc \

@@ -26,7 +26,6 @@ struct Model {
   std::vector<std::pair<void (*)(void*), void*>> calls;  ///< that the main thread has not come to
   std::condition_variable changed;
 
-
   void ServeUntilEnded() {
     while (!ended) {
       std::unique_lock lock(mutex);
