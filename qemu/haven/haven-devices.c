@@ -64,7 +64,9 @@ static const Rule rules[] = {
     { "piix4-usb-uhci" }, { "ich9-usb-uhci*" }, { "pci-ohci" },
     { "usb-hub" }, { "usb-serial" },
     /* Ports, watchdogs and others */
-    { "isa-*" }, { "mc146818rtc" }, { "pci-serial*" }, { "virtserialport" }, { "virtconsole" },
+    { "isa-serial" }, { "isa-parallel" }, { "isa-debugcon" },
+    { "isa-debug-exit" }, { "isa-vga" }, { "isa-fdc" }, { "mc146818rtc" },
+    { "pci-serial*" }, { "virtserialport" }, { "virtconsole" },
     { "i6300esb" }, { "ib700" }, { "pvpanic*" }, { "vmgenid" },
     { "vmcoreinfo" }, { "loader" }, { "xen-*" }, { "haven-protect" },
 };

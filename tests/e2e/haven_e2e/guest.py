@@ -35,15 +35,27 @@ class GuestSpec:
     ide: bool = False  # disks on the machine's IDE bus instead of virtio
     disks: list[Disk] = field(default_factory=lambda: [Disk("disk0", 48), Disk("disk1", 16)])
     extra: list[str] = field(default_factory=list)
+    controllers: list[str] = field(default_factory=list)  # of the disks, as `extra`
+    drivers: list[str] = field(default_factory=list)  # that the guest loads, of scripts/guest-image
+    disk1: str = ""  # the guest's name of its second disk, when that is on another controller than the first
     number: int = 0  # among the guests of a host; the client talks to number 0
+
+    def _append(self) -> str:
+        words = [APPEND, f"haven.address={network.guest4(self.number)}"]
+        if self.drivers:
+            words.append("haven.drivers=" + ",".join(self.drivers))
+        if self.disk1:
+            words.append(f"haven.disk1={self.disk1}")
+        return " ".join(words)
 
     def argv(self, host: str, disk_paths: dict[str, Path], serial: Path) -> list[str]:
         words = [
             str(paths.QEMU), "-name", self.name, "-machine", "pc", "-accel", "tcg", "-cpu", "qemu64",
             "-m", str(self.memory_mib), "-smp", str(self.vcpus), "-nodefaults", "-no-user-config",
             "-display", "none", "-serial", f"file:{serial}",
-            "-kernel", str(paths.GUEST / "vmlinux"), "-initrd", str(paths.GUEST / "initramfs"),
-            "-append", f"{APPEND} haven.address={network.guest4(self.number)}"]
+            "-kernel", str(paths.GUEST / "vmlinux"),
+            "-initrd", str(paths.GUEST / ("initramfs.drivers" if self.drivers else "initramfs")),
+            "-append", self._append(), *self.controllers]
         for folder in ("/usr/share/seabios", "/usr/share/qemu"):
             if paths.PREFIX not in paths.QEMU.parents:
                 words += ["-L", folder]  # a device model that is not installed does not find them
