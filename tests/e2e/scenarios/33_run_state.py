@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A guest whose disk fails stops; its backup knows it from one that an administrator paused, and a failover leaves it
-as it was, with its requests. On the backup, whose disk is another one, `cont` lets it go on."""
+"""A guest that has stopped by itself, since its disk fails, it has panicked or its watchdog has ended its patience: its
+backup knows it from one that an administrator paused, and a failover leaves it as it was. Where its disk had failed, `cont`
+on the backup, whose disk is another one, lets it go on with its requests."""
 import os
 import signal
 import threading
@@ -58,3 +59,36 @@ def stopped_by_its_disk(lab: Lab, t: Notes) -> None:
         raise Failure("the write that had failed was not tried again")
     lab.expect_failover(killed_at)
     t(says=f"'{message[:60]}'", lost=lab.check_everything()["lost"])
+
+
+def stopped_by(lab: Lab, t: Notes, run: str, qemu: str, port: str) -> None:
+    """`run` as HAVEN says it, `qemu` as the device model does, after a write to `port` of the machine."""
+    lab.boot()
+    lab.the_client().load()
+    lab.prepare_backup()
+    lab.protect()
+    lab.wait_for_epochs(5)
+    with lab.primary.qmp() as monitor:
+        monitor("human-monitor-command", command_line=f"o {port}")
+    says(lab.primary, run)
+    says(lab.backup, run)
+    lab.wait_for_epochs(2)
+    lab.primary.kill_qemu()
+    lab.wait_for_state(lab.backup, "promoted", 30)
+    says(lab.backup, run)
+    status, message = lab.backup.guest_status(), (lab.backup.status() or {}).get("message", "")
+    if status != qemu or f"left as its primary had it ({run})" not in message:
+        raise Failure(f"the guest was {run}, after the failover it is {status}, and {message!r}")
+    t(says=f"'{message[:60]}'")
+
+
+@case("a guest that has panicked is not started again by a failover",
+      spec=lambda: GuestSpec(extra=["-device", "pvpanic", "-action", "panic=pause"]))
+def panicked(lab: Lab, t: Notes) -> None:
+    stopped_by(lab, t, "panicked", "guest-panicked", "/b 0x505 1")
+
+
+@case("a guest that its watchdog has stopped is not started again by a failover",
+      spec=lambda: GuestSpec(extra=["-device", "ib700", "-action", "watchdog=pause"]))
+def stopped_by_its_watchdog(lab: Lab, t: Notes) -> None:
+    stopped_by(lab, t, "watchdog", "watchdog", "/b 0x443 14")
