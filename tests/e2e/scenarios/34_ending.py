@@ -78,7 +78,7 @@ def shut_down(lab: Lab, t: Notes) -> None:
     with lab.primary.qmp() as monitor:
         monitor("quit")
     longest_ms = monitor_answers(lab)
-    ended_ms = lab.primary.wait_for_qemu_death(pid, 40)
+    lab.primary.wait_for_qemu_death(pid, 40)
     if lab.running_copies():
         raise Failure(f"the guest runs on {lab.running_copies()}")
-    t(monitor_ms=round(longest_ms), ended_after=round(ended_ms))
+    t(monitor_ms=round(longest_ms))
