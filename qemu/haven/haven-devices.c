@@ -45,7 +45,7 @@ static const Rule rules[] = {
     /* Disks and what they are plugged into */
     { "virtio-*" }, { "ide-hd" }, { "ide-cd" }, { "ide-cf" }, { "scsi-hd" },
     { "scsi-cd" }, { "floppy" }, { "usb-storage" }, { "megasas*" },
-    { "piix3-ide*" }, { "piix4-ide" }, { "ich9-ahci" },
+    { "piix3-ide*" }, { "ich9-ahci" },
     /* NICs */
     { "e1000*" }, { "rtl8139" }, { "vmxnet3" },
     /* PCI, memory, processors */

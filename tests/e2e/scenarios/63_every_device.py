@@ -18,7 +18,7 @@ PAIRS = (
     ("megasas-gen2", "megaraid_sas", "scsi-hd", "vmxnet3", "vmxnet3"),
     ("ich9-ahci", "ahci", "ide-hd,bus=c.0", "e1000", ""),
     ("qemu-xhci", "xhci_pci,usb_storage", "usb-storage,bus=c.0", "e1000-82545em", ""),
-    ("piix4-ide", "", "ide-hd,bus=c.0", "e1000-82544gc", ""),
+    ("nec-usb-xhci", "xhci_pci,usb_storage", "usb-storage,bus=c.0", "e1000-82544gc", ""),
 )
 FAILOVERS = 3
 # What is plugged into these was tried; or what is the same device, under another name or of another revision.
