@@ -95,7 +95,12 @@ Status AskArbiter(const ArbiterChoice& arbiter, const std::string& guest, const 
                   const Arbiter::GivenUp& given_up) {
   if (arbiter.empty()) return {StatusCode::kEnvironment, "there is no arbiter"};
   if (std::string_view(role) == "primary" && BreakRequested("second-copy-after-thaw")) return Status::Ok();
-  return (*arbiter).Ask(guest, instance, role, given_up);
+  const Status verdict = (*arbiter).Ask(guest, instance, role, given_up);
+  if (verdict.code() == StatusCode::kEnvironment) {
+    if (BreakRequested("unknown-is-won")) return Status::Ok();
+    if (BreakRequested("unknown-is-lost")) return {StatusCode::kRefused, verdict.message()};
+  }
+  return verdict;
 }
 
 }  // namespace haven::session

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/failpoint.h"
 #include "core/guarded.h"
 #include "core/random_token.h"
 #include "session/guest_run.h"
@@ -262,7 +263,8 @@ Status BackupGuest::MakeStore(const BackupConnection& connection, const wire::La
 Status BackupGuest::OnLiveness(const wire::Liveness& liveness) {
   const std::lock_guard lock(here_.mutex);
   here_.primary_says = liveness;
-  if (!here_.PrimaryStuck() || !here_.options.take_over_stuck) return Status::Ok();
+  const bool may = here_.options.take_over_stuck || BreakRequested("stuck-is-lost");
+  if (!here_.PrimaryStuck() || !may) return Status::Ok();
   return {StatusCode::kPeerLost, DescribeStuck(liveness)};
 }
 

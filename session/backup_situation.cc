@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/failpoint.h"
+
 namespace haven::session {
 namespace {
 
@@ -41,6 +43,7 @@ bool BackupSituation::HoldsCheckpoint() const {
 }
 
 bool BackupSituation::PrimaryStuck() const {
+  if (BreakRequested("stuck-unseen")) return false;
   return connection && state == BackupState::kProtecting &&
          milliseconds(primary_says.stalled_ms) >= kStuckDeadlines * options.deadline;
 }

@@ -257,6 +257,7 @@ bool PrimarySession::AfterConnection(PrimaryConnection& c, const ConnectionEnd& 
 }
 
 bool PrimarySession::DiskHangs() {
+  if (BreakRequested("alone-while-disk-hangs")) return false;
   milliseconds stall{0};
   (void)main_.Call([&] { stall = guest_.DiskStall(); });
   return stall > milliseconds(0);

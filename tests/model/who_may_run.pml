@@ -9,7 +9,8 @@
  *   LOSSY          single messages may be lost, too
  *   LIVE           no choices of an administrator that make a copy wait for a person
  *   BACKUP_CUT_OFF the arbiter never hears the backup
- *   FAULTS         how many there are at most: cuts, freezes, crashes, troubles that end a session, and orders of persons
+ *   FAULTS         how many there are at most: cuts, freezes, hangs, crashes, troubles that end a session, and orders of
+ *                  persons
  *   SESSIONS       how many, one after the other
  *   BREAK_...      a planted error
  *
@@ -30,7 +31,8 @@
 byte p = P_ALONE;
 bool p_held;   /* output waits */
 bool p_given;  /* the backup was told that the guest is its own */
-bool p_stood;  /* this process stood still since the question that was answered last */
+bool p_stood;  /* this process, or its main thread, stood still since the question that was answered last */
+bool p_stuck;  /* its main thread, or a disk of the guest, gets nowhere, while its other threads go on */
 bool p_recorded;  /* a record says that it goes on alone; output is next */
 byte f_backup = BACKUP_NOT_ASKED, f_arbiter = ARBITER_NONE;  /* facts of Decide() */
 
@@ -107,6 +109,7 @@ byte faults;
 #define MAY_FAIL (faults < FAULTS)
 
 #define P_ON (p != P_DOWN && !p_frozen)
+#define P_MOVES (P_ON && !p_stuck)
 #define B_ON (b != B_DOWN && !b_frozen)
 #define P_IN_SESSION (p == P_SYNC || p == P_PROTECTED)
 #define B_IN_SESSION (b == B_SYNC || b == B_PROTECTING)
@@ -123,7 +126,7 @@ byte faults;
 
 #define P_RUNS (p == P_ALONE || (p == P_SYNC && !p_held))
 /* A protected primary lets out what the backup has committed only: what it has cannot differ from what the backup starts. */
-#define SOME_COPY_RUNS (P_RUNS || p == P_PROTECTED || b_runs)
+#define SOME_COPY_RUNS (((P_RUNS || p == P_PROTECTED) && !p_stuck) || b_runs)
 
 #ifdef WHOLE_NETWORK
 #define AtMostOne() assert(!(P_RUNS && b_runs))
@@ -144,7 +147,13 @@ inline AskArbiter(side, reply) {
   :: winner == side -> reply = ARBITER_WON
   :: winner != side -> reply = ARBITER_LOST
 #endif
+#if defined(BREAK_UNKNOWN_IS_WON)
+  :: true -> reply = ARBITER_WON
+#elif defined(BREAK_UNKNOWN_IS_LOST)
+  :: true -> reply = ARBITER_LOST
+#else
   :: true -> reply = ARBITER_UNKNOWN
+#endif
   fi
 }
 
@@ -177,6 +186,14 @@ inline GoAlone() {
   p_ahead = true;
   ForgetFacts();
   AtMostOne()
+}
+
+/* Nobody takes over from a primary that is down, or stuck: its backup has failed, too. */
+inline ExcuseTwo() {
+  if
+  :: p == P_DOWN || p_stuck -> EXCUSE
+  :: else
+  fi
 }
 
 /* What comes while the backup's process stands still waits for it in its host. */
@@ -293,7 +310,7 @@ inline GateWithoutAnswer() {
 proctype Primary() {
   end: do
   /* A session begins: both sides have compared their records (RuleOnSession). */
-  :: atomic { P_ON && B_ON && !cut && (p == P_ALONE || p == P_HOLDS) && session < SESSIONS && !B_IN_HAND &&
+  :: atomic { P_MOVES && B_ON && !cut && (p == P_ALONE || p == P_HOLDS) && session < SESSIONS && !B_IN_HAND &&
               !b_runs && !b_ahead && !(b_checkpoint && !same_life && !life_ended) ->
      session++;
      winner = NOBODY;
@@ -309,10 +326,10 @@ proctype Primary() {
      b_noted = false;
      p = P_SYNC }
   /* ... or it hears why not. */
-  :: atomic { P_ON && B_ON && !cut && (p == P_ALONE || p == P_HOLDS) && b_runs -> p = P_HALTED }
-  :: atomic { P_ON && B_ON && !cut && p == P_HOLDS && !B_IN_HAND && b_ahead -> p = P_HALTED }
+  :: atomic { P_MOVES && B_ON && !cut && (p == P_ALONE || p == P_HOLDS) && b_runs -> p = P_HALTED }
+  :: atomic { P_MOVES && B_ON && !cut && p == P_HOLDS && !B_IN_HAND && b_ahead -> p = P_HALTED }
   /* The first checkpoint is cut: from here on the backup may come to hold one. */
-  :: atomic { P_ON && p == P_SYNC && connected && !cut -> p = P_PROTECTED; p_held = true }
+  :: atomic { P_MOVES && p == P_SYNC && connected && !cut -> p = P_PROTECTED; p_held = true }
   /* The connection ends: closed at the other end, silence, or trouble of its own. */
   :: atomic { P_ON && P_IN_SESSION && hand == HAND_NONE &&
               (!connected || cut || b == B_DOWN || b_frozen || !B_IN_SESSION && !(p_given && B_PROMOTING)) ->
@@ -328,15 +345,18 @@ proctype Primary() {
      life_ended = true;
      GoAlone() }
   /* The guest is handed over by a person's order. */
-  :: atomic { P_ON && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && MAY_FAIL ->
+  :: atomic { P_MOVES && !cut && connected && p == P_PROTECTED && b == B_PROTECTING && !p_given && said == SAID_NOTHING && MAY_FAIL ->
      faults++;
      p_given = true;
      said = SAID_HANDED_OVER }
 #endif
-  :: atomic { P_ON && p == P_PROTECTED && p_given && hand == HAND_RUNS -> p = P_HALTED; ForgetFacts(); connected = false }
+  :: atomic { P_MOVES && p == P_PROTECTED && p_given && hand == HAND_RUNS -> p = P_HALTED; ForgetFacts(); connected = false }
   :: atomic { P_ON && p == P_PROTECTED && p_given && hand == HAND_REFUSED -> p_given = false; LoseBackup() }
-  /* After a loss. */
-  :: atomic { P_ON && p == P_DECIDES && question == Q_NONE && p_reply == ARBITER_NONE -> TakeStep() }
+  /* After a loss. Who cannot act must not win. */
+#ifdef BREAK_STUCK_ASKS
+  :: atomic { P_ON && p == P_DECIDES && question == Q_NONE && p_reply == ARBITER_NONE && f_arbiter == ARBITER_NOT_ASKED -> TakeStep() }
+#endif
+  :: atomic { P_MOVES && p == P_DECIDES && question == Q_NONE && p_reply == ARBITER_NONE -> TakeStep() }
   :: atomic { P_ON && p == P_DECIDES && question > Q_SENT -> HearBackup() }
   :: atomic { P_ON && p == P_DECIDES && p_reply != ARBITER_NONE ->
      f_arbiter = p_reply;
@@ -443,6 +463,7 @@ proctype Backup() {
   :: atomic { B_ON && B_IN_SESSION && said == SAID_ERROR ->
      said = SAID_NOTHING;
      connected = false;
+     ExcuseTwo();
      if
      :: b == B_SYNC -> b = B_WAITING
      :: b == B_PROTECTING -> b = B_LOST
@@ -459,10 +480,21 @@ proctype Backup() {
      :: b == B_PROTECTING -> b = B_LOST
 #endif
      fi }
+#ifdef ARBITER
+  /* ... or answers, and gets nowhere: on-stuck = take-over. It may move again at any moment. */
+  :: atomic { P_ON && B_ON && b == B_PROTECTING && said == SAID_NOTHING && connected && !cut && p_stuck ->
+     connected = false;
+     Promote(false, false, false);
+#ifdef BREAK_STUCK_UNASKED
+     b = B_RECORDS
+#endif
+     }
+#endif
   /* ... or there is trouble here. */
   :: atomic { B_ON && B_IN_SESSION && MAY_FAIL && said == SAID_NOTHING ->
      faults++;
      connected = false;
+     ExcuseTwo();
      if
      :: b == B_SYNC -> b = B_WAITING
      :: b == B_PROTECTING -> b = B_LOST
@@ -531,6 +563,7 @@ inline CrashPrimary() {
   fi;
   p = P_DOWN;
   p_frozen = false;
+  p_stuck = false;
   p_held = false;
   connected = false;
   same_life = false;
@@ -538,10 +571,27 @@ inline CrashPrimary() {
   ForgetFacts()
 }
 
+/* Its heartbeats go on. */
+inline StickPrimary() {
+  faults++;
+#ifdef BACKUP_CUT_OFF
+  /* Nobody can take over. */
+  EXCUSE;
+#endif
+  if
+  :: winner == PRIMARY ||
+     !(b == B_PROTECTING && said == SAID_NOTHING || B_PROMOTING || b_runs) -> EXCUSE
+  :: else
+  fi;
+  p_stuck = true;
+  p_stood = true;
+  reachable = false
+}
+
 inline CrashBackup() {
   faults++;
   if
-  :: winner == BACKUP || B_PROMOTING || b_runs || p == P_DOWN || p == P_HALTED -> EXCUSE
+  :: winner == BACKUP || B_PROMOTING || b_runs || p == P_DOWN || p == P_HALTED || p_stuck -> EXCUSE
   :: else
   fi;
   b = B_DOWN;
@@ -573,6 +623,12 @@ proctype World() {
   end: do
   :: atomic { P_ON && MAY_FAIL -> faults++; p_frozen = true; p_stood = true; reachable = false }
   :: atomic { B_ON && MAY_FAIL && B_MAY_FREEZE -> faults++; b_frozen = true; reachable = false }
+  :: atomic { P_MOVES && MAY_FAIL && (p == P_ALONE || P_IN_SESSION || p == P_DECIDES) -> StickPrimary() }
+#ifdef ARBITER
+  :: atomic { p_stuck -> p_stuck = false }
+#else
+  :: atomic { p_stuck -> p_stuck = false; reachable = (P_ON && p == P_DECIDES && b_runs && B_ON && !cut) }
+#endif
 #ifndef WHOLE_NETWORK
   :: atomic { !cut && MAY_FAIL ->
      faults++;
@@ -628,6 +684,15 @@ proctype Time() {
   od
 }
 
+#ifdef LIVE
+/* With fairness, spin looks for cycles of steps only: where nobody else has a step to take, this is one. */
+proctype Idle() {
+  do
+  :: FAULTS > 0 -> skip
+  od
+}
+#endif
+
 init {
   atomic {
     run Primary();
@@ -635,6 +700,10 @@ init {
     run BackupAnswers();
     run World();
     run Time()
+#ifdef LIVE
+    ;
+    run Idle()
+#endif
   }
 }
 

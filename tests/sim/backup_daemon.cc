@@ -8,6 +8,25 @@ namespace haven::sim {
 namespace {
 
 constexpr milliseconds kHelloTime{5000};
+constexpr Duration kLook = milliseconds(50);
+/// After so many deadlines a primary that gets nowhere is stuck.
+constexpr int kStuckDeadlines = 5;
+
+/// How long something has been so without a break.
+class Lasting {
+ public:
+  explicit Lasting(SimScheduler& scheduler) : scheduler_(scheduler) {}
+  Duration Note(bool so) {
+    const Instant now = scheduler_.world_now();
+    if (!so || now - seen_ > 2 * kLook) since_ = now;
+    seen_ = now;
+    return now - since_;
+  }
+
+ private:
+  SimScheduler& scheduler_;
+  Instant seen_{}, since_{};
+};
 
 }  // namespace
 
@@ -30,6 +49,7 @@ void BackupDaemon::Start() {
                      : world_.settings.ack_by_epoch ? DiskAck::kEpoch
                                                     : DiskAck::kReceived;
   options.auto_promote = world_.settings.auto_promote;
+  options.take_over_stuck = world_.settings.take_over_stuck;
   options.arbiter = world_.ArbiterFor(process_.host);
   options.deadline = world_.settings.deadline;
   options.clock = &world_.clock;
@@ -80,6 +100,32 @@ void BackupDaemon::Order(const std::string& order, std::function<Status(session:
   });
 }
 
+void BackupDaemon::WatchStuck(Duration time) {
+  world_.scheduler.Spawn(&process_, "watch", [this, until = world_.scheduler.world_now() + time] {
+    // Until a heartbeat has said it, and a second one what the first has asked for.
+    const Duration slack = world_.settings.deadline + milliseconds(1000);
+    const Duration limit = kStuckDeadlines * world_.settings.deadline + slack;
+    Lasting unsaid(world_.scheduler), moves(world_.scheduler), left(world_.scheduler);
+    while (world_.scheduler.world_now() < until && !ending_) {
+      using session::BackupState;
+      BackupState state = BackupState::kWaiting;
+      if (guest_ != nullptr) Use([&](session::BackupGuest& guest) { state = guest.Query().state; });
+      const DeviceModel* primary = world_.ModelOn(world_.other(process_.host));
+      const bool there = primary != nullptr && !primary->process().frozen;
+      const Duration stuck = there ? primary->Stuck() : Duration{};
+      const bool said = state == BackupState::kStuck;
+      const Duration unsaid_for = unsaid.Note(stuck > Duration{} && state == BackupState::kProtecting);
+      const std::string of = "stuck: the backup on " + process_.host.name + " ";
+      if (std::min(stuck, unsaid_for) > limit) world_.checker.Broken(of + "does not say that its primary is");
+      if (moves.Note(there && said && stuck == Duration{}) > slack)
+        world_.checker.Broken(of + "says that its primary is, which moves again");
+      if (left.Note(said && world_.settings.take_over_stuck) > slack)
+        world_.checker.Broken(of + "does not take over, as it is told to");
+      world_.scheduler.SleepUntil(world_.scheduler.Now() + kLook);
+    }
+  });
+}
+
 void BackupDaemon::End() {
   world_.scheduler.Spawn(&process_, "end", [this] {
     if (ending_) return;
@@ -125,6 +171,11 @@ Status BackupDaemon::TryLoad(const memrep::GuestImage& image) {
 Status BackupDaemon::Activate(const memrep::GuestImage& image) {
   const Unseen unseen;
   state_ = HostState::kStarting;
+  if (world_.settings.arbiter && !world_.checker.forgiven() && !world_.WonLast(process_.host))
+    world_.checker.Broken("no verdict: the backup on " + process_.host.name + " starts the guest, and has not won");
+  if (world_.only_hangs && !world_.settings.take_over_stuck)
+    world_.checker.Broken("against the policy: the backup on " + process_.host.name +
+                          " takes over from a primary that is stuck");
   return DeviceModel::Activate(world_, process_.host, &image);
 }
 

@@ -24,6 +24,8 @@ class BackupDaemon final : private session::Activator {
   Process& process() const { return process_; }
   /// A person's order, on a thread of its own. @param order  its name.
   void Order(const std::string& order, std::function<Status(session::BackupGuest& guest)> act);
+  /// For so long: whether it says of the primary that it is stuck when it is, and only then, and takes over if it may.
+  void WatchStuck(Duration time);
   /// As by SIGTERM.
   void End();
   /// Persons who wait for an answer.

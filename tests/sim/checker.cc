@@ -8,6 +8,11 @@ void Checker::Left(const std::string& copy, const Reply& reply, Leave why) {
     acknowledged_.try_emplace(reply.number, Known{reply.chain, why, copy});
     return;
   }
+  // What the backup has committed may leave at any time: the new copy has it, too.
+  if (why == Leave::kAlone && !winner_.empty() && winner_ != copy) {
+    broken_("output of a stale copy: " + copy + " has acknowledged operation " + std::to_string(reply.number) +
+            " by itself, after " + winner_ + " has taken over");
+  }
   const auto [known, is_new] = acknowledged_.try_emplace(reply.number, Known{reply.chain, why, copy});
   if (is_new || known->second.chain == reply.chain) {
     // Said again by a copy whose backup has it.

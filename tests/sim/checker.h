@@ -29,6 +29,8 @@ class Checker {
   explicit Checker(std::function<void(const std::string& what)> broken) : broken_(std::move(broken)) {}
 
   void Left(const std::string& copy, const Reply& reply, Leave why);
+  /// From here on what runs is the copy that a backup has started there: another one has lost.
+  void TakesOver(const std::string& copy) { winner_ = copy; }
   /// A copy begins to run from `state`. @param why  what is wrong with it in itself; empty: nothing.
   void Runs(const std::string& copy, const ModelState& state, const std::string& why);
 
@@ -53,6 +55,7 @@ class Checker {
   const std::function<void(const std::string&)> broken_;
   std::map<uint64_t, Known> acknowledged_;
   std::string forgiven_;
+  std::string winner_;  ///< empty: nobody has taken over
 };
 
 }  // namespace haven::sim

@@ -46,6 +46,27 @@ void DeviceModel::Loop() {
   }
 }
 
+void DeviceModel::HangMain(Duration time) {
+  Post([this, time] {
+    world_.Note(process_.name, "stands still in its main thread");
+    main_since_ = world_.scheduler.world_now();
+    world_.scheduler.SleepUntil(world_.scheduler.Now() + time);
+    main_since_.reset();
+    world_.Note(process_.name, "goes on in its main thread");
+  });
+}
+
+Duration DeviceModel::Stuck() const {
+  const Instant now = world_.scheduler.world_now();
+  const Instant disk = disk_since_ && settling_since_ ? std::max(*disk_since_, *settling_since_) : now;
+  return now - std::min(disk, main_since_.value_or(now));
+}
+
+bool DeviceModel::MustNotDecide() const {
+  const bool main = main_since_ && world_.scheduler.world_now() - *main_since_ > milliseconds(1000);
+  return !ended_ && (main || told_of_stall_);
+}
+
 void DeviceModel::Protect() {
   if (!running() || session_ != nullptr) return;
   session::PrimaryOptions options;
@@ -73,6 +94,7 @@ void DeviceModel::Protect() {
   const Status usable = session::PrimarySession::CheckState(options, disks);
   if (!usable.ok()) return world_.Note(process_.name, usable.message());
   world_.Note(process_.name, "is to be protected");
+  ended_ = false;
   session_state_ = session::PrimaryState::kConnecting;
   AsEngine([&] { session_ = std::make_unique<session::PrimarySession>(std::move(options), *this, disks); });
 }
@@ -88,6 +110,7 @@ void DeviceModel::End(wire::Goodbye reason, Duration off) {
   world_.Note(process_.name, "is ended");
   powered_off_ = powered_off_ || reason == wire::Goodbye::kGuestPoweredOff;
   off_ = off;
+  ended_ = true;
   if (session_ == nullptr) return HasEnded();
   const Status begun = AsEngine([&] { return session_->Stop(reason); });
   HAVEN_ASSERT(begun.ok());
@@ -125,6 +148,7 @@ void DeviceModel::Audit() {
 void DeviceModel::StateChanged(const session::PrimaryStatus& status) {
   const Unseen unseen;
   session_state_ = status.state;
+  waits_for_word_ = status.message.starts_with("output is held until");
   world_.Note(process_.name, std::string(session::PrimaryStateName(status.state)) +
                                  (status.message.empty() ? "" : ": " + status.message));
 }
@@ -168,9 +192,35 @@ Status DeviceModel::HarvestDirty(size_t region, std::span<uint64_t> bitmap, sess
   return Status::Ok();
 }
 
+Result<bool> DeviceModel::MakeReady() {
+  const Unseen unseen;
+  if (!world_.settings.waits_beside || (unfinished_ == 0 && !settling_since_)) return true;
+  if (!settling_since_) settling_since_ = world_.scheduler.world_now();
+  return false;
+}
+
+/// Main thread: the last request has finished, for which a checkpoint has waited.
+void DeviceModel::Settled() {
+  if (!settling_since_ || unfinished_ > 0) return;
+  settling_since_.reset();
+  told_of_stall_ = false;
+  if (session_ != nullptr) AsEngine([&] { (void)session_->GuestReady(Status::Ok()); });
+}
+
+milliseconds DeviceModel::DiskStall() {
+  const Unseen unseen;
+  if (!disk_since_ || !settling_since_) return milliseconds(0);
+  const auto stall = world_.scheduler.world_now() - std::max(*disk_since_, *settling_since_);
+  told_of_stall_ |= stall >= milliseconds(1);
+  return std::chrono::duration_cast<milliseconds>(stall);
+}
+
 Result<bool> DeviceModel::Stop() {
   const Unseen unseen;
+  // As the requests in flight are waited for here, so does the main thread.
+  if (unfinished_ > 0) main_since_ = world_.scheduler.world_now();
   while (unfinished_ > 0) world_.scheduler.Block(&unfinished_);
+  main_since_.reset();
   if (halted_) return false;
   running_ = false;
   return true;
@@ -215,11 +265,28 @@ bool DeviceModel::WriteLocally(const ModelState::Write& write) {
   return os::WriteAllAt(fds_[write.disk], data, write.offset) == 0;
 }
 
+void DeviceModel::OnOwnDisk(std::function<void()> request) {
+  if (!world_.DiskHangs(process_.host)) {
+    request();
+    return RequestDone(this);
+  }
+  world_.Note(process_.name, "waits for its disk");
+  disk_since_ = world_.scheduler.world_now();
+  world_.scheduler.Spawn(&process_, "disk", [this, request = std::move(request)] {
+    while (world_.DiskHangs(process_.host))
+      world_.scheduler.Block(nullptr, kNever, world_.DiskHangsUntil(process_.host));
+    request();
+    disk_since_.reset();
+    RequestDone(this);
+  });
+}
+
 /// To this host's disk and to the backup; done when both have it.
 void DeviceModel::DoStep() {
   if (!running()) return;
   state_.step_done = false;
   unfinished_++;
+  parts_ = 2;
   bool waits = false;
   if (state_.step == Step::kData || state_.step == Step::kLog) {
     const auto write =
@@ -229,11 +296,11 @@ void DeviceModel::DoStep() {
     const int parts = write.kind == blkrep::Request::Kind::kWrite ? 1 : 0;
     waits = session_ != nullptr &&
             AsEngine([&] { return session_->disks().Submit(request, &iov, parts, 0, RequestDone, this); });
-    HAVEN_ASSERT(WriteLocally(write));
+    OnOwnDisk([this, write] { HAVEN_ASSERT(WriteLocally(write)); });
   } else {
     const uint32_t disk = state_.step == Step::kDataFlush ? 1 : 0;
     waits = session_ != nullptr && AsEngine([&] { return session_->disks().Flush(disk, RequestDone, this); });
-    HAVEN_ASSERT(os::Files::Here().SyncData(fds_[disk]) == 0);
+    OnOwnDisk([this, disk] { HAVEN_ASSERT(os::Files::Here().SyncData(fds_[disk]) == 0); });
   }
   if (!waits) RequestDone(this);
 }
@@ -245,10 +312,12 @@ void DeviceModel::RequestDone(void* model) {
 }
 
 void DeviceModel::StepDone() {
+  if (--parts_ > 0) return;
   state_.step_done = true;
   unfinished_--;
   world_.scheduler.Wake(&unfinished_);
   Post([this] {
+    Settled();
     for (uint32_t disk = 0; disk < kDisks; disk++) PumpCopy(disk);
     Advance();
   });
@@ -298,6 +367,10 @@ void DeviceModel::ReleaseOutput() {
 
 void DeviceModel::ReleaseAllOutput() {
   const Unseen unseen;
+  if (MustNotDecide())
+    world_.checker.Broken("stuck: the primary on " + process_.host.name + " goes on alone while its disk hangs");
+  if (world_.settings.arbiter && !ended_ && !world_.checker.forgiven() && !world_.WonLast(process_.host))
+    world_.checker.Broken("no verdict: the primary on " + process_.host.name + " goes on alone, and has not won");
   Leave(Checker::Leave::kAlone);
 }
 
@@ -319,6 +392,10 @@ void DeviceModel::StartDiskCopy(uint32_t disk) {
 }
 
 void DeviceModel::PumpCopy(uint32_t disk) {
+  if (copying_[disk] && world_.DiskHangs(process_.host)) {
+    return world_.After(world_.DiskHangsUntil(process_.host) - world_.scheduler.world_now(),
+                        [this, disk] { Post([this, disk] { PumpCopy(disk); }); });
+  }
   // A piece is locked against the guest's writes while it is read.
   while (copying_[disk] && session_ != nullptr && unfinished_ == 0) {
     const auto piece = AsEngine([&] { return session_->disks().NextCopy(disk); });

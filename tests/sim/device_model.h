@@ -43,6 +43,14 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
 
   /// Any thread of the world: runs fn on the main thread.
   void Post(std::function<void()> fn);
+  /// Its output waits until somebody says that it may go on alone.
+  bool WaitsForWord() const { return waits_for_word_; }
+  /// It lives, and gets nowhere: its main thread, or a checkpoint, has waited for so long.
+  Duration Stuck() const;
+  /// It is stuck, and the session has had the time to see it: it may neither ask who goes on, nor go on alone.
+  bool MustNotDecide() const;
+  /// The main thread stands still for so long.
+  void HangMain(Duration time);
   /// A client's request has reached this host. @param last  it is to do all up to this one.
   void Request(uint64_t number, uint64_t last);
   const session::ModeSettings& mode() const { return mode_; }
@@ -60,6 +68,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   const std::vector<memrep::MemoryRegion>& regions() const override { return regions_; }
   Status SetDirtyLog(bool on) override;
   Status HarvestDirty(size_t region, std::span<uint64_t> bitmap, session::AfterHarvest after) override;
+  Result<bool> MakeReady() override;
+  milliseconds DiskStall() override;
   Result<bool> Stop() override;
   void Resume() override;
   Status SaveDeviceState(Bytes& out) override;
@@ -85,6 +95,9 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   void StepDone();
   void Advance();
   bool WriteLocally(const ModelState::Write& write);
+  /// Does it at once, or on a thread of its own when the disk answers again; then the disk's part of the step is done.
+  void OnOwnDisk(std::function<void()> request);
+  void Settled();
   bool Holds(const iovec& frame);
   /// Its protection was ended between the hand-over's last word and the answer.
   bool HandsOver();
@@ -99,6 +112,8 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   const bool incoming_;
   int fds_[kDisks] = {-1, -1};
   bool running_ = false, halted_ = false, protect_ = false, powered_off_ = false;
+  bool ended_ = false;  ///< protection was, by a person's order
+  bool waits_for_word_ = false;
   std::unique_ptr<session::StartGate> gate_;
   std::unique_ptr<session::PrimarySession> session_;
   std::optional<session::PrimaryState> session_state_;
@@ -111,7 +126,13 @@ class DeviceModel final : public session::Guest, private session::StartGate::Lis
   std::vector<std::vector<uint64_t>> dirty_;
   bool log_on_ = false, copying_[kDisks] = {};
   unsigned unfinished_ = 0;  ///< requests to the disk
-  uint64_t wanted_ = 0;      ///< the last operation that was ordered
+  unsigned parts_ = 0;       ///< of the last one: this host's disk, and the backup's
+  // Since when, of the world's clock.
+  std::optional<Instant> disk_since_;      ///< this host's disk has not answered it
+  std::optional<Instant> settling_since_;  ///< a checkpoint waits for it
+  std::optional<Instant> main_since_;      ///< the main thread stands still
+  bool told_of_stall_ = false;             ///< the session knows that the disk hangs for which a checkpoint waits
+  uint64_t wanted_ = 0;                    ///< the last operation that was ordered
   std::vector<Reply> leaving_;
   std::mutex queue_lock_;  ///< who posts something comes before what it does
   std::deque<std::function<void()>> queue_;

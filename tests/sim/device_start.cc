@@ -56,6 +56,7 @@ Status DeviceModel::Activate(World& world, Host& host, const memrep::GuestImage*
   }
   world.Note(process.name, "is activated with " + std::to_string(model.state_.counter()) + " operations");
   world.checker.Runs(where, model.state_, why);
+  world.checker.TakesOver(host.name);
   world.models.push_back(std::move(owned));
   world.failovers++;
   world.scheduler.Spawn(&process, "main", [&model, &world, cold = image == nullptr] {
@@ -110,6 +111,7 @@ void DeviceModel::GateChanged(bool open, const std::string& message) {
     state_ = ModelState::Boot(disks, why);
     world_.Note(process_.name, "boots from its disks with " + std::to_string(state_.counter()) + " operations");
     world_.checker.Runs("the copy on " + process_.host.name, state_, why);
+    world_.checker.TakesOver(process_.host.name);
     Repair();
     Go();
     if (protect_) world_.After(kProtectAfter, [this] { Post([this] { Protect(); }); });

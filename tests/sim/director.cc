@@ -18,6 +18,7 @@ constexpr Duration kStart = milliseconds(3000);
 /// From the first commit until what goes wrong has begun and is mended.
 constexpr Duration kTrouble = milliseconds(4000);
 constexpr Duration kSettle = milliseconds(8000);
+constexpr Duration kHangs = milliseconds(20'000);
 constexpr Duration kLook = milliseconds(50);
 constexpr Duration kRestart = milliseconds(1000);
 
@@ -49,7 +50,10 @@ void Director::Arm(unsigned act, Host& runs) {
     if (fault.act != act) continue;
     if (&runs == &world_.hosts[1]) fault.host = 1 - fault.host;
     fault.act = 0;  // its host is a host now
-    if (fault.kind == Kind::kOctet) world_.network.Add(fault.octet);
+    if (fault.kind == Kind::kOctet) {
+      world_.network.Add(fault.octet);
+      world_.only_hangs = false;
+    }
     if (fault.IsArmed()) armed_.push_back(fault);
     begun_[act].push_back(fault);
   }
@@ -125,6 +129,7 @@ void Director::BurnPrimary(const Fault& fault) {
 void Director::Hit(const Fault& fault, Process& process) {
   watch_.Meet(fault);
   if (fault.SetsMode()) return SetMode(fault);
+  world_.only_hangs = false;
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   Host& host = process.host;
@@ -154,6 +159,8 @@ void Director::Begin(const Fault& fault) {
   Host& other = world_.other(host);
   watch_.Meet(fault);
   if (fault.SetsMode()) return SetMode(fault);
+  const bool arbiters = fault.kind == Kind::kArbiterSilent || fault.kind == Kind::kArbiterUnknown;
+  world_.only_hangs &= fault.Hangs() || arbiters;
   BurnPrimary(fault);
   world_.Note("fault", Describe(fault));
   SimFiles::Trouble& trouble = world_.files.TroubleOf(host);
@@ -201,9 +208,22 @@ void Director::Begin(const Fault& fault) {
     case Kind::kFailWrites: trouble.failing_writes = static_cast<unsigned>(fault.count); break;
     case Kind::kFailSyncs: trouble.failing_syncs = static_cast<unsigned>(fault.count); break;
     case Kind::kFailStart: world_.failing_starts[&host] = static_cast<unsigned>(fault.count); break;
+    case Kind::kHangDisk:
+    case Kind::kHangMain: return Hang(fault, host);
+    case Kind::kArbiterUnknown: world_.ArbiterUnknownUntil(host) = world_.scheduler.world_now() + fault.time; break;
     case Kind::kArbiterSilent: world_.ArbiterSilentUntil(host) = world_.scheduler.world_now() + fault.time; break;
     default: BeginOrder(fault, host);
   }
+}
+
+void Director::Hang(const Fault& fault, Host& host) {
+  if (fault.kind == Kind::kHangDisk) {
+    Instant& until = world_.DiskHangsUntil(host);
+    until = std::max(until, world_.scheduler.world_now() + fault.time);
+  } else if (DeviceModel* model = world_.ModelOn(host)) {
+    model->HangMain(fault.time);
+  }
+  if (BackupDaemon* daemon = world_.DaemonOn(world_.other(host))) daemon->WatchStuck(fault.time + kSettle);
 }
 
 /// A host with what its boot scripts start.
@@ -276,13 +296,20 @@ void Director::Mend() {
     world_.network.Cut(host, world_.other(host), false);
     world_.files.TroubleOf(host) = {};
     world_.failing_starts[&host] = 0;
-    world_.ArbiterSilentUntil(host) = {};
+    world_.ArbiterSilentUntil(host) = world_.ArbiterUnknownUntil(host) = {};
   }
   world_.network.SetDelay(world_.settings.delay);
-  // What was frozen goes on by itself.
+  // What was frozen, or hangs, goes on by itself.
   (void)Await(kTrouble, [this] {
     return std::none_of(world_.processes.begin(), world_.processes.end(),
                         [](const auto& process) { return process->alive && process->frozen; });
+  });
+  (void)Await(kHangs, [this] {
+    const bool disks = std::any_of(std::begin(world_.hosts), std::end(world_.hosts),
+                                   [this](const Host& host) { return world_.DiskHangs(host); });
+    return !disks && std::none_of(world_.models.begin(), world_.models.end(), [](const auto& model) {
+      return model->process().alive && model->Stuck() > Duration{};
+    });
   });
   SwitchOnAll();
 }
@@ -304,6 +331,7 @@ DeviceModel* Director::TheCopy() {
 void Director::Persons() {
   const auto runs = [this] { return Running() > 0; };
   if (Await(kRestart, runs)) return;
+  world_.only_hangs = false;
   const auto order = [&](const char* name, bool alone_is_lost, Status (*act)(session::BackupGuest&)) {
     for (Host& host : world_.hosts) {
       BackupDaemon* daemon = world_.DaemonOn(host);
@@ -341,8 +369,25 @@ bool Director::AllAnswered() const {
                      [](const auto& daemon) { return !daemon->process().alive || daemon->orders() == 0; });
 }
 
+/// No side was lost: the guest has gone on where it was, and is protected there.
+void Director::AuditHang() {
+  const bool hung = std::any_of(begun_[0].begin(), begun_[0].end(), [](const Fault& fault) { return fault.Hangs(); });
+  if (!hung || !world_.only_hangs || world_.failovers > 0) return;
+  const uint64_t before = world_.checker.last();
+  const auto goes_on = [&] {
+    const DeviceModel* model = world_.Protected();
+    return model != nullptr && model->session_state() == session::PrimaryState::kProtected &&
+           (world_.checker.last() > before || before >= kMostOperations);
+  };
+  if (!Await(kSettle, goes_on)) world_.checker.Broken("stuck: what has hung moves again, and the guest does not go on");
+}
+
 void Director::Audit() {
+  AuditHang();
   if (!Await(kSettle, [this] { return AllAnswered(); })) world_.checker.Broken("hang: a person's order has no answer");
+  const auto waits = [](const auto& model) { return model->process().alive && model->WaitsForWord(); };
+  if (!Await(kSettle, [&] { return std::none_of(world_.models.begin(), world_.models.end(), waits); }))
+    world_.checker.Broken("hang: a primary holds its output, and hears from nobody whether it may go on");
   const uint64_t before = world_.checker.last();
   (void)Await(kSettle, [&] { return world_.checker.last() > before || before >= kMostOperations; });
   // One that asks whether it may go on does not run, but stands by.

@@ -25,6 +25,7 @@ class Director {
   void Arm(unsigned act, Host& runs);
   void Act(unsigned act);
   void Begin(const Fault& fault);
+  void Hang(const Fault& fault, Host& host);
   void Boot(Host& host);
   void BeginOrder(const Fault& fault, Host& host);
   bool OnRecord(wire::Type type, Network::Moment moment);
@@ -40,6 +41,7 @@ class Director {
   void Persons();
   void AdoptTheCopyAtHome();
   bool AllAnswered() const;
+  void AuditHang();
   void Audit();
   bool ProtectTheCopy();
 

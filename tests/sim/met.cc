@@ -30,9 +30,9 @@ bool IsEvent(uint32_t event) {
 }
 
 std::string StateName(uint32_t state) {
-  constexpr const char* kNames[] = {"off",         "frozen",  "nothing", "waiting",    "copying", "holding",
-                                    "starts",      "held",    "runs",    "connecting", "syncing", "protected",
-                                    "unprotected", "refused", "lost",    "stopped",    "halted"};
+  constexpr const char* kNames[] = {"off",       "frozen",      "stuck",   "nothing", "waiting",    "copying",
+                                    "holding",   "starts",      "held",    "runs",    "connecting", "syncing",
+                                    "protected", "unprotected", "refused", "lost",    "stopped",    "halted"};
   return kNames[state];
 }
 

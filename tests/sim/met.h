@@ -16,6 +16,7 @@ namespace haven::sim {
 enum class HostState : uint8_t {
   kOff,
   kFrozen,
+  kStuck,    ///< its device model lives, and gets nowhere
   kNothing,  ///< neither a guest nor havend
   kWaiting,  ///< for a primary
   kCopying,  ///< takes the first copy

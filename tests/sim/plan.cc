@@ -30,6 +30,8 @@ Settings MakeSettings(Random& random) {
   settings.auto_promote = settings.arbiter;
   settings.durable = random.Percent(40);
   settings.ack_by_epoch = random.Percent(50);
+  settings.take_over_stuck = settings.arbiter && random.Percent(50);
+  settings.waits_beside = random.Percent(75);
   settings.deadline = milliseconds(random.Between(3, 12) * 100);
   if (settings.arbiter && random.Percent(40)) settings.on_start = blkrep::GuestRecord::OnStart::kArbiter;
   settings.delay = microseconds(random.Percent(80) ? random.Between(20, 500) : random.Between(500, 8000));
@@ -115,6 +117,7 @@ bool g_silence_decides = false;
 void PlanSilence(Plan& plan) {
   plan.settings.arbiter = false;
   plan.settings.auto_promote = true;
+  plan.settings.take_over_stuck = false;
   plan.primary_never_back = plan.settings.pause_on_loss = false;
   for (Fault& fault : plan.faults) {
     if (fault.IsArmed() && fault.then == Fault::Then::kCut) fault.then = Fault::Then::kFreeze;
@@ -143,6 +146,33 @@ void PlanPause(Plan& plan, Random& random) {
   end.both = false;
   end.at = order.at + Time(random.Between(10, 1500));
   plan.faults = {cut, order, end};
+}
+
+/// The primary's device model hangs, for less or more time than makes it stuck, and moves again.
+void PlanHang(Plan& plan, Random& random) {
+  Fault hang = MakeFault(random.Percent(60) ? Kind::kHangDisk : Kind::kHangMain, random);
+  hang.host = 0;
+  hang.at = Time(random.Between(50, 700));
+  hang.time = plan.settings.deadline * random.Between(2, 12);
+  const auto meanwhile = [&](Fault fault) {
+    fault.at = hang.at + Time(random.Below(static_cast<uint64_t>(hang.time / Time(1)) + 500));
+    return fault;
+  };
+  plan.faults = {hang};
+  if (random.Percent(50)) plan.faults.push_back(meanwhile(MakeLoss(random)));
+  if (random.Percent(20)) plan.faults.push_back(MakeFault(static_cast<Kind>(random.Below(Fault::kKinds)), random));
+}
+
+/// The arbiter gives no verdict to one side, or to both, when the other is lost.
+void PlanNoVerdict(Plan& plan, Random& random) {
+  const unsigned first = static_cast<unsigned>(random.Below(2));
+  for (unsigned i = 0; i < random.Between(1, 2); i++) {
+    Fault fault = MakeFault(random.Percent(70) ? Kind::kArbiterUnknown : Kind::kArbiterSilent, random);
+    fault.host = i == 0 ? first : 1 - first;
+    fault.at = plan.faults.front().at - std::min<Duration>(plan.faults.front().at, Time(random.Below(200)));
+    fault.time = Time(random.Between(500, 5000));
+    plan.faults.push_back(fault);
+  }
 }
 
 /// A connection ends, nobody dies, and what is sent then goes on from what the backup has; later the primary is lost.
@@ -198,6 +228,8 @@ Plan MakePlan(uint64_t seed) {
     return rash && random.Percent(70);
   });
   if (random.Percent(15)) PlanHiccup(plan, random);
+  if (random.Percent(15)) PlanHang(plan, random);
+  if (plan.settings.arbiter && random.Percent(20)) PlanNoVerdict(plan, random);
   if (!plan.settings.arbiter && random.Percent(50)) PlanPause(plan, random);
   if (plan.settings.arbiter && random.Percent(25)) {
     // The backup loses what it has in memory, then the primary is lost for good.
@@ -233,11 +265,36 @@ Plan MakePlan(uint64_t seed) {
 void LetSilenceDecide() { g_silence_decides = true; }
 
 const char* KindName(Kind kind) {
-  constexpr const char* kNames[Fault::kKinds] = {
-      "kill-guest",     "kill-daemon",    "power-off",      "blackout",      "cut",       "freeze",      "slow",
-      "octet",          "at-record",      "at-file",        "full",          "read-only", "fail-writes", "fail-syncs",
-      "arbiter-silent", "fail-start",     "restart-daemon", "restart-guest", "switch-on", "protect",     "unprotect",
-      "failover",       "failover-force", "failover-cold",  "discard",       "hand-over", "set-mode"};
+  constexpr const char* kNames[Fault::kKinds] = {"kill-guest",
+                                                 "kill-daemon",
+                                                 "power-off",
+                                                 "blackout",
+                                                 "cut",
+                                                 "freeze",
+                                                 "hang-disk",
+                                                 "hang-main",
+                                                 "slow",
+                                                 "octet",
+                                                 "at-record",
+                                                 "at-file",
+                                                 "full",
+                                                 "read-only",
+                                                 "fail-writes",
+                                                 "fail-syncs",
+                                                 "arbiter-silent",
+                                                 "arbiter-unknown",
+                                                 "fail-start",
+                                                 "restart-daemon",
+                                                 "restart-guest",
+                                                 "switch-on",
+                                                 "protect",
+                                                 "unprotect",
+                                                 "failover",
+                                                 "failover-force",
+                                                 "failover-cold",
+                                                 "discard",
+                                                 "hand-over",
+                                                 "set-mode"};
   return kNames[static_cast<size_t>(kind)];
 }
 

@@ -20,6 +20,8 @@ struct Fault {
     kBlackout,  ///< both hosts lose power at once
     kCut,       ///< from this host to the other; `both`: and back
     kFreeze,    ///< `both`: its clock too
+    kHangDisk,  ///< the guest's own disk on a host answers nothing for a time
+    kHangMain,  ///< the main thread of the device model gets nowhere for a time
     kSlow,
     kOctet,     ///< flip, end or stall
     kAtRecord,  ///< when this host sends a record: see `then`
@@ -29,10 +31,11 @@ struct Fault {
     kFailWrites,
     kFailSyncs,
     kArbiterSilent,
-    kFailStart,      ///< the backup's next start of the guest
-    kRestartDaemon,  ///< in good order
-    kRestartGuest,   ///< in good order: the guest is powered off, and on again
-    kSwitchOn,       ///< the guest, on this host, as a boot script does
+    kArbiterUnknown,  ///< it ends at once, and gives no verdict
+    kFailStart,       ///< the backup's next start of the guest
+    kRestartDaemon,   ///< in good order
+    kRestartGuest,    ///< in good order: the guest is powered off, and on again
+    kSwitchOn,        ///< the guest, on this host, as a boot script does
     kProtect,
     kUnprotect,
     kFailover,
@@ -63,6 +66,8 @@ struct Fault {
 
   /// It comes by what a host does, not by time.
   bool IsArmed() const { return kind == Kind::kAtRecord || kind == Kind::kAtFile; }
+  /// The device model lives on, and gets nowhere.
+  bool Hangs() const { return kind == Kind::kHangDisk || kind == Kind::kHangMain; }
   bool SetsMode() const { return IsArmed() ? then == Then::kSetMode : kind == Kind::kSetMode; }
 };
 

@@ -10,6 +10,7 @@ namespace {
 
 HostState OfGuest(const DeviceModel& model) {
   if (model.halted()) return HostState::kHalted;
+  if (model.Stuck() > Duration{}) return HostState::kStuck;
   if (!model.started()) return model.incoming() ? HostState::kStarting : HostState::kHeld;
   if (!model.session_state()) return HostState::kRuns;
   switch (*model.session_state()) {

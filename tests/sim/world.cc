@@ -18,22 +18,33 @@ class World::Judge final : public session::Arbiter {
   Judge(World& world, const Host& host) : world_(world), host_(host) {}
   Status Ask(const std::string&, const std::string& instance, const char* role, const GivenUp&) override {
     const Unseen unseen;
+    const DeviceModel* model = world_.ModelOn(host_);
+    if (model != nullptr && std::string_view(role) == "primary" && model->MustNotDecide())
+      world_.checker.Broken("stuck: the primary on " + host_.name + " asks the arbiter, and could not act on its word");
+    world_.won_last_[&host_] = false;
     world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(2 + world_.guests.Below(20)));
-    if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
-      world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(300));
-      return {StatusCode::kEnvironment, "the arbiter does not answer"};
+    if (const Status none = NoVerdict(); !none.ok()) {
+      world_.Note("arbiter", std::string(role) + " on " + host_.name + " gets no verdict");
+      return none;
     }
     const auto [verdict, first] = world_.verdicts.try_emplace(instance, role);
     world_.Note("arbiter", std::string(role) + " on " + host_.name + (verdict->second == role ? " wins" : " loses"));
     // The answer may be lost on its way.
-    if (world_.scheduler.world_now() < world_.ArbiterSilentUntil(host_)) {
-      return {StatusCode::kEnvironment, "the arbiter does not answer"};
-    }
+    if (const Status none = NoVerdict(); !none.ok()) return none;
+    world_.won_last_[&host_] = verdict->second == role;
     if (verdict->second == role) return Status::Ok();
     return {StatusCode::kRefused, "the other side has won"};
   }
 
  private:
+  Status NoVerdict() {
+    if (world_.scheduler.world_now() < world_.ArbiterUnknownUntil(host_))
+      return {StatusCode::kEnvironment, "the arbiter has ended with status 127, which is no verdict"};
+    if (world_.scheduler.world_now() >= world_.ArbiterSilentUntil(host_)) return Status::Ok();
+    world_.scheduler.SleepUntil(world_.scheduler.Now() + std::chrono::milliseconds(300));
+    return {StatusCode::kEnvironment, "the arbiter does not answer"};
+  }
+
   World& world_;
   const Host& host_;
 };

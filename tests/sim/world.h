@@ -28,6 +28,8 @@ constexpr char kPort[] = "7780";
 /// How the two hosts of a run are configured.
 struct Settings {
   bool arbiter = true, auto_promote = true, durable = false, ack_by_epoch = false, pause_on_loss = false;
+  bool take_over_stuck = false;
+  bool waits_beside = true;  ///< for its disks before a checkpoint: the device model, beside its main thread
   session::ModeSettings mode;
   milliseconds deadline{1000};
   blkrep::GuestRecord::OnStart on_start = blkrep::GuestRecord::OnStart::kWait;
@@ -76,6 +78,13 @@ class World {
   session::ArbiterChoice ArbiterFor(const Host& host);
   /// Until when this host's arbiter gives no answer.
   Instant& ArbiterSilentUntil(const Host& host) { return arbiter_silent_[&host]; }
+  /// ... or an answer that is no verdict.
+  Instant& ArbiterUnknownUntil(const Host& host) { return arbiter_unknown_[&host]; }
+  /// Whether what it has told this host last was that it has won.
+  bool WonLast(const Host& host) { return won_last_[&host]; }
+  /// Until when the guest's own disk here answers nothing.
+  Instant& DiskHangsUntil(const Host& host) { return disk_hangs_[&host]; }
+  bool DiskHangs(const Host& host) { return scheduler.world_now() < DiskHangsUntil(host); }
 
   DeviceModel* ModelOn(const Host& host) const;  ///< that lives; nullptr: none
   DeviceModel* Protected() const;                ///< that lives, and has a session; nullptr: none
@@ -94,6 +103,7 @@ class World {
   std::vector<std::unique_ptr<DeviceModel>> models;
   std::vector<std::unique_ptr<BackupDaemon>> daemons;
   unsigned failovers = 0;
+  bool only_hangs = true;  ///< nothing else has gone wrong, and nobody has ordered anything: no side was lost
   std::map<const Host*, unsigned> failing_starts;  ///< how many of the next, of a copy by the backup
   /// instance -> role that has won
   std::map<std::string, std::string> verdicts;
@@ -103,7 +113,8 @@ class World {
 
   const std::function<void(const Ending&)> end_;
   std::multimap<Instant, std::function<void()>> due_;
-  std::map<const Host*, Instant> arbiter_silent_;
+  std::map<const Host*, Instant> arbiter_silent_, arbiter_unknown_, disk_hangs_;
+  std::map<const Host*, bool> won_last_;
 };
 
 }  // namespace haven::sim
