@@ -29,6 +29,7 @@ struct GuestConfig {
   std::string share;    ///< the group of guests that it shares pages with; empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+  uint64_t journal_limit_bytes = 16ull << 30;
 
   bool operator==(const GuestConfig&) const = default;
 };

@@ -95,6 +95,7 @@
   NUMBER(memory_wire_bytes, bytes, "bytes received for memory and device state")   \
   NUMBER(disk_wire_bytes, bytes, "bytes received for disks")                       \
   NUMBER(journal_bytes, bytes, "size of the journal")                              \
+  NUMBER(journal_limit_bytes, bytes, "its limit: the session ends there")          \
   NUMBER(failover_ms, ms, "time from the decision to promote until the guest ran") \
   NUMBER(promoted_epoch, number, "epoch from which the guest runs here")
 
