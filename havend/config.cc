@@ -246,7 +246,13 @@ Status ParseHavend(GKeyFile* keys, Config& config) {
       if (number.ok()) config.share_memory_mib = static_cast<uint32_t>(number.value());
       return number.status();
     }
-    return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb)");
+    if (key == "half-open-limit") {
+      Result<uint64_t> number = Number(value, 8, 4096);
+      if (number.ok()) config.half_open_limit = static_cast<uint32_t>(number.value());
+      return number.status();
+    }
+    return Invalid(
+        "is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb, half-open-limit)");
   }));
   if (config.host.empty()) return Invalid("[havend] listen: is missing; write listen = HOST:PORT");
   if (!insecure) {

@@ -39,7 +39,8 @@ TEST_GROUP(HavendConfig){};
 
 TEST(HavendConfig, ReadsAllThatItKnows) {
   Result<Config> parsed = ParseConfig(
-      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = "
+      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nhalf-open-limit = "
+      "16\nshare-memory-mb = "
       "64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
       "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\nother-machine = allow\ndisk-ack = "
@@ -71,6 +72,7 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   CHECK_EQUAL(128ull << 20, web.journal_limit_bytes);
   STRCMP_EQUAL("web", web.share.c_str());
   CHECK_EQUAL(64u, config.share_memory_mib);
+  CHECK_EQUAL(16u, config.half_open_limit);
 }
 
 TEST(HavendConfig, HasSafeDefaults) {
@@ -89,6 +91,7 @@ TEST(HavendConfig, HasSafeDefaults) {
   CHECK_EQUAL(16384ull << 20, guest.journal_limit_bytes);
   STRCMP_EQUAL("", guest.share.c_str());
   CHECK_EQUAL(256u, parsed.value().share_memory_mib);
+  CHECK_EQUAL(64u, parsed.value().half_open_limit);
 }
 
 TEST(HavendConfig, NamesFileLineGroupAndKeyOfAMistake) {
