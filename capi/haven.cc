@@ -234,6 +234,10 @@ haven::Result<session::PrimaryOptions> ReadOptions(const haven_options* given, u
   to.pause_on_loss = from.on_backup_loss == HAVEN_LOSS_PAUSE;
   if (from.arbiter != nullptr) to.arbiter = from.arbiter;
   if (from.output_limit_bytes != 0) to.output_limit_bytes = from.output_limit_bytes;
+  if (from.lag_limit_ms != 0 && (from.lag_limit_ms < 1000 || from.lag_limit_ms > 3600000)) {
+    return Invalid("the limit of a commit's lag must be 1000 to 3600000 ms");
+  }
+  if (from.lag_limit_ms != 0) to.connect.lag_limit = haven::milliseconds(from.lag_limit_ms);
   to.connect.share = from.share != 0;
   if (from.threads > 64) return Invalid("the encoder may use at most 64 threads");
   if (from.threads != 0) to.threads = from.threads;

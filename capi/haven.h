@@ -178,7 +178,7 @@ struct haven_options {
   int on_backup_loss;          /* enum haven_on_backup_loss */
   const char *arbiter;         /* command that must exit 0 before output is released
                                   after a loss; NULL: none */
-  uint64_t output_limit_bytes; /* of held frames; 0: 64 MiB */
+  uint64_t output_limit_bytes; /* of memory for held frames; 0: 64 MiB */
   /* How memory is encoded; docs/memrep.md. A caller built before these
    * existed gets what 0 means. */
   int encoder_stages;                     /* enum haven_encoder_stages */
@@ -211,6 +211,8 @@ struct haven_options {
                                              to compare with its own: lines "THING = VALUE" and
                                              "THING PROPERTY = VALUE" of printable ASCII, at most
                                              1 MiB; NULL: nothing is compared */
+  uint32_t lag_limit_ms;                  /* a checkpoint that is not committed after that ends
+                                             protection, 1000 .. 3600000; 0: 60000 */
 };
 
 /* What ends an epoch. */

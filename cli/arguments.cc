@@ -133,6 +133,8 @@ const std::map<std::string, Option>& Options() {
       {"--in-flight", {"protect ", true, ModeOption("in-flight")}},
       {"--predict", {"protect ", true, ModeOption("predict")}},
       {"--deadline", {"protect ", true, NumberOption(&Arguments::deadline_ms, 50, 60000)}},
+      {"--output-limit", {"protect ", true, NumberOption(&Arguments::output_limit_mib, 1, 1u << 20)}},
+      {"--lag-limit", {"protect ", true, NumberOption(&Arguments::lag_limit_s, 1, 3600)}},
       {"--on-backup-loss", {"protect ", true, SetOnBackupLoss}},
       {"--arbiter", {"protect ", true, Text(&Arguments::arbiter)}},
       {"--start-wait", {"protect ", true, NumberOption(&Arguments::start_wait_s, 0, 86400)}},

@@ -25,6 +25,7 @@ struct Arguments {
   ModeArguments mode;
   bool settings = false;  ///< set: there are some
   uint32_t deadline_ms = 1000;
+  uint32_t output_limit_mib = 0, lag_limit_s = 0;  ///< 0: the device model's default
   std::string on_backup_loss = "continue";
   std::string arbiter;  ///< empty: none
   struct Encoder {      ///< empty and 0: the device model's default

@@ -129,6 +129,30 @@ std::string FormatMode(const Json& guest) {
   return "mode " + mode + ": " + Printable(guest["mode_settings"].String()) + "\n";
 }
 
+std::string FormatLimits(const Json& guest) {
+  if (Number(guest, "output_limit_bytes") != 0) {
+    return "output held: " + FormatBytes(Number(guest, "output_held_bytes")) + " of " +
+           FormatBytes(Number(guest, "output_limit_bytes")) +
+           ", lag of the commit: " + FormatMicros(Number(guest, "commit_lag_us")) + " of " +
+           FormatMicros(Number(guest, "commit_lag_limit_us")) + "\n";
+  }
+  if (Number(guest, "journal_limit_bytes") != 0) {
+    return "journal: " + FormatBytes(Number(guest, "journal_bytes")) + " of " +
+           FormatBytes(Number(guest, "journal_limit_bytes")) + "\n";
+  }
+  return "";
+}
+
+std::string FormatHavend(const Json& havend) {
+  if (!havend.Has("descriptors_limit")) return "";
+  const auto part = [&](const std::string& name) {
+    return std::to_string(Number(havend, name.c_str())) + " of " +
+           std::to_string(Number(havend, (name + "_limit").c_str()));
+  };
+  return "havend: descriptors " + part("descriptors") + ", threads " + part("threads") + ", half-open connections " +
+         part("half_open") + "\n";
+}
+
 std::string FormatDevices(const Json& devices) {
   std::vector<std::vector<std::string>> rows = {{"DEVICE", "TYPE", "", "WHY"}};
   for (const Json& device : devices.Elements()) {

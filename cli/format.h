@@ -34,6 +34,12 @@ std::string FormatNewer(const qmp::Json& guest);
 /// When checkpoints of a primary are taken, on one line; empty when it does not say.
 std::string FormatMode(const qmp::Json& guest);
 
+/// What it holds, and how much of each it may: on one line; empty when it does not say.
+std::string FormatLimits(const qmp::Json& guest);
+
+/// What havend has of what is limited, and these limits, on one line; empty when it does not say.
+std::string FormatHavend(const qmp::Json& havend);
+
 /// The devices of a guest and what becomes of each, a line for each.
 std::string FormatDevices(const qmp::Json& devices);
 

@@ -145,6 +145,8 @@ Status Protect(const Arguments& arguments) {
   start.Set("deadline-ms", arguments.deadline_ms).Set("on-backup-loss", arguments.on_backup_loss);
   start.Set("start-wait", arguments.start_wait_s);
   if (!arguments.on_start.empty()) start.Set("on-start", arguments.on_start);
+  if (arguments.output_limit_mib != 0) start.Set("output-limit-bytes", uint64_t{arguments.output_limit_mib} << 20);
+  if (arguments.lag_limit_s != 0) start.Set("lag-limit-ms", uint64_t{arguments.lag_limit_s} * 1000);
   if (!arguments.arbiter.empty()) start.Set("arbiter", arguments.arbiter);
   Json encoder = EncoderOptions(arguments.encoder);
   // A device model that does not know of it protects with the defaults.

@@ -42,7 +42,8 @@ bool AddPrimary(const std::string& name, const std::string& path, std::vector<Js
   return true;
 }
 
-std::vector<Json> QueryBackups(const Arguments& arguments) {
+/// @return null: there is none, or it does not answer.
+Json QueryHavend(const Arguments& arguments) {
   std::error_code error;
   if (!std::filesystem::exists(arguments.ControlPath(), error)) return {};
   Result<Json> answer = AskHavend(arguments.ControlPath(), Json::Object().Set("command", "status"));
@@ -50,7 +51,7 @@ std::vector<Json> QueryBackups(const Arguments& arguments) {
     fprintf(stderr, "haven: %s\n", answer.status().message().c_str());
     return {};
   }
-  return answer.value()["guests"].Elements();
+  return answer.value();
 }
 
 /// The device model of such a backup only waits: it has nothing to say, and its
@@ -63,19 +64,24 @@ bool OnlyWaits(const std::vector<Json>& backups, const std::string& name) {
   });
 }
 
+/// @param havend  of itself; null: it did not say.
 /// @param one  a person asked for this guest: all that is known of it.
-void Print(const std::vector<Json>& guests, bool as_json, bool one) {
+void Print(const std::vector<Json>& guests, const Json& havend, bool as_json, bool one) {
   if (as_json) {
     Json list = Json::Array();
     for (const Json& guest : guests) list.Append(guest);
-    printf("%s\n", Json::Object().Set("guests", list).ToString().c_str());
+    Json all = Json::Object().Set("guests", list);
+    if (!havend.IsNull()) all.Set("havend", havend);
+    printf("%s\n", all.ToString().c_str());
   } else if (guests.empty()) {
     printf("No guests.\n");
   } else {
     fputs(FormatGuests(guests).c_str(), stdout);
     for (const Json& guest : guests) {
-      if (one) fputs((FormatNewer(guest) + FormatMode(guest) + FormatLastEpoch(guest)).c_str(), stdout);
+      if (one)
+        fputs((FormatNewer(guest) + FormatMode(guest) + FormatLimits(guest) + FormatLastEpoch(guest)).c_str(), stdout);
     }
+    if (!one) fputs(FormatHavend(havend).c_str(), stdout);
   }
 }
 
@@ -87,10 +93,11 @@ Status ShowStatus(const Arguments& arguments) {
   if (!arguments.qmp.empty()) {
     std::string name = arguments.guest.empty() ? arguments.qmp : arguments.guest;
     if (!AddPrimary(name, arguments.qmp, primaries, why_not)) return why_not;
-    Print(primaries, arguments.json, true);
+    Print(primaries, Json(), arguments.json, true);
     return Status::Ok();
   }
-  std::vector<Json> backups = QueryBackups(arguments);
+  const Json havend = QueryHavend(arguments);
+  std::vector<Json> backups = havend["guests"].Elements();
   for (const std::string& name : NamesOfSockets(arguments.run_dir)) {
     if (!arguments.guest.empty() && name != arguments.guest) continue;
     if (OnlyWaits(backups, name)) continue;
@@ -105,7 +112,7 @@ Status ShowStatus(const Arguments& arguments) {
     if (!why_not.ok()) message += " (" + why_not.message() + ")";
     return Status(StatusCode::kEnvironment, message);
   }
-  Print(guests, arguments.json, !arguments.guest.empty());
+  Print(guests, havend["havend"], arguments.json, !arguments.guest.empty());
   return Status::Ok();
 }
 

@@ -180,9 +180,14 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     if (number.ok()) guest.memory_limit_bytes = number.value() << 20;
     return number.status();
   }
+  if (key == "journal-limit-mb") {
+    Result<uint64_t> number = Number(value, 64, 16u << 20);
+    if (number.ok()) guest.journal_limit_bytes = number.value() << 20;
+    return number.status();
+  }
   return Invalid(
       "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, on-stuck, "
-      "other-machine, promote, deadline-ms, arbiter, memory-limit-mb, share)");
+      "other-machine, promote, deadline-ms, arbiter, memory-limit-mb, journal-limit-mb, share)");
 }
 
 Status CheckGuestName(const std::string& name) {
@@ -241,7 +246,13 @@ Status ParseHavend(GKeyFile* keys, Config& config) {
       if (number.ok()) config.share_memory_mib = static_cast<uint32_t>(number.value());
       return number.status();
     }
-    return Invalid("is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb)");
+    if (key == "half-open-limit") {
+      Result<uint64_t> number = Number(value, 8, 4096);
+      if (number.ok()) config.half_open_limit = static_cast<uint32_t>(number.value());
+      return number.status();
+    }
+    return Invalid(
+        "is not a known key (known: listen, state-dir, run-dir, insecure, share-memory-mb, half-open-limit)");
   }));
   if (config.host.empty()) return Invalid("[havend] listen: is missing; write listen = HOST:PORT");
   if (!insecure) {

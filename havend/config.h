@@ -29,6 +29,7 @@ struct GuestConfig {
   std::string share;    ///< the group of guests that it shares pages with; empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+  uint64_t journal_limit_bytes = 16ull << 30;
 
   bool operator==(const GuestConfig&) const = default;
 };
@@ -39,6 +40,7 @@ struct Config {
   std::string state_dir = "/var/lib/haven";
   std::string run_dir = "/run/haven";
   uint32_t share_memory_mib = 256;  ///< of each store of shared pages
+  uint32_t half_open_limit = 64;    ///< of connections that have not said HELLO
   std::vector<GuestConfig> guests;
 
   std::string GuestStateDir(const GuestConfig& guest) const { return state_dir + "/" + guest.name; }

@@ -88,7 +88,11 @@ std::string HandleControlLine(ControlTarget& target, const std::string& line) {
   if (!request.value().IsObject()) return ErrorAnswer("the request is not a JSON object");
   const std::string command = request.value()["command"].String();
   if (command == "status") {
-    return Json::Object().Set("ok", true).Set("guests", target.QueryGuests()).ToString();
+    return Json::Object()
+        .Set("ok", true)
+        .Set("guests", target.QueryGuests())
+        .Set("havend", target.QuerySelf())
+        .ToString();
   }
   if (command == "reload") return AnswerOf(target.Reload());
   if (command == "discard" || command == "adopt" || request.value()["describe"].Bool()) {

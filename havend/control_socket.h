@@ -19,6 +19,8 @@ class ControlTarget {
   virtual ~ControlTarget() = default;
   /// An array with one object for each guest.
   virtual qmp::Json QueryGuests() = 0;
+  /// What this daemon has of what is limited, and these limits.
+  virtual qmp::Json QuerySelf() = 0;
   /// Promotes; blocks until the guest runs. @return the guest's object.
   virtual Result<qmp::Json> Failover(const std::string& guest, bool force) = 0;
   /// Boots it from its replicas; blocks until it runs. @return the guest's object.

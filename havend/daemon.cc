@@ -11,6 +11,7 @@
 
 #include "havend/log.h"
 #include "havend/reload.h"
+#include "os/own_use.h"
 
 namespace haven::havend {
 
@@ -48,14 +49,21 @@ Result<std::unique_ptr<Daemon>> Daemon::Start(const Config& config) {
   daemon->control_ = std::move(control.value());
   Result<int> listen_fd = ListenTcp(config.host, config.port);
   if (!listen_fd.ok()) return listen_fd.status();
-  daemon->listener_ = std::make_unique<Listener>(
-      listen_fd.value(), kHelloTimeout,
+  auto listener = std::make_unique<Listener>(
+      listen_fd.value(), kHelloTimeout, config.half_open_limit,
       [raw = daemon.get()](std::unique_ptr<Link>& link, const wire::Hello& hello) { return raw->Attach(link, hello); });
+  std::lock_guard<std::mutex> lock(daemon->listener_mutex_);
+  daemon->listener_ = std::move(listener);
   return Result<std::unique_ptr<Daemon>>(std::move(daemon));
 }
 
 Daemon::~Daemon() {
-  listener_.reset();
+  std::unique_ptr<Listener> listener;
+  {
+    std::lock_guard<std::mutex> lock(listener_mutex_);
+    listener = std::move(listener_);
+  }
+  listener.reset();
   control_.reset();
   guests_.Clear();
   if (lock_fd_ >= 0) close(lock_fd_);
@@ -108,6 +116,22 @@ Json Daemon::QueryGuests() {
   Json list = Json::Array();
   for (const auto& guest : guests_.All()) list.Append(guest->ToJson());
   return list;
+}
+
+Json Daemon::QuerySelf() {
+  const os::OwnUse use = os::CountOwnUse();
+  uint64_t half_open = 0;
+  {
+    std::lock_guard<std::mutex> lock(listener_mutex_);
+    if (listener_) half_open = listener_->half_open();
+  }
+  return Json::Object()
+      .Set("descriptors", use.descriptors)
+      .Set("descriptors_limit", use.descriptors_limit)
+      .Set("threads", use.threads)
+      .Set("threads_limit", use.threads_limit)
+      .Set("half_open", half_open)
+      .Set("half_open_limit", uint64_t{config_.half_open_limit});
 }
 
 Result<GuestTable::Lease> Daemon::Order(const std::string& name, const char* what,

@@ -43,6 +43,7 @@ class Daemon : private ControlTarget {
   Status Attach(std::unique_ptr<Link>& link, const wire::Hello& hello);
 
   qmp::Json QueryGuests() override;
+  qmp::Json QuerySelf() override;
   Result<qmp::Json> Failover(const std::string& guest, bool force) override;
   Result<qmp::Json> HandOver(const std::string& guest) override;
   Result<qmp::Json> FailoverCold(const std::string& guest, bool force) override;
@@ -62,7 +63,8 @@ class Daemon : private ControlTarget {
   GuestTable guests_;
   std::mutex reload_mutex_;  ///< one at a time
   std::unique_ptr<ControlSocket> control_;
-  std::unique_ptr<Listener> listener_;
+  std::mutex listener_mutex_;           ///< the control socket is there before the listener, and after it
+  std::unique_ptr<Listener> listener_;  ///< under listener_mutex_
 };
 
 }  // namespace haven::havend

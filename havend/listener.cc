@@ -15,9 +15,8 @@ namespace haven::havend {
 
 namespace {
 
-constexpr size_t kMaxHalfOpen = 64;
 /// More than wait: those that were closed take a moment to end.
-constexpr size_t kMaxServed = 4 * kMaxHalfOpen;
+constexpr size_t kServedForEachHalfOpen = 4;
 constexpr int kBacklog = 64;
 
 Result<int> ListenOn(const addrinfo& address) {
@@ -48,11 +47,13 @@ Result<int> ListenTcp(const std::string& host, const std::string& port) {
   return fd;
 }
 
-Listener::Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& clock)
+Listener::Listener(int listen_fd, milliseconds timeout, size_t half_open_limit, Attach attach, Clock& clock)
     : timeout_(timeout),
+      half_open_limit_(half_open_limit),
       attach_(std::move(attach)),
       clock_(clock),
-      connections_(std::make_unique<Connections>("listener", listen_fd, kMaxServed, [this](int fd) { Greet(fd); })) {}
+      connections_(std::make_unique<Connections>("listener", listen_fd, kServedForEachHalfOpen * half_open_limit,
+                                                 [this](int fd) { Greet(fd); })) {}
 
 Listener::~Listener() {
   connections_->Stop();
@@ -64,9 +65,14 @@ Listener::~Listener() {
   connections_.reset();
 }
 
+size_t Listener::half_open() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return waiting_.size();
+}
+
 void Listener::AddWaiting(Link* link, const std::string& peer) {
   waiting_.push_back({link, peer.substr(0, peer.rfind(':'))});
-  if (waiting_.size() <= kMaxHalfOpen) return;
+  if (waiting_.size() <= half_open_limit_) return;
   // A primary says HELLO at once. Of the host that has most of them, so that a stranger displaces his own.
   std::map<std::string, size_t> of_host;
   for (const Waiting& one : waiting_) of_host[one.host]++;

@@ -22,10 +22,13 @@ class Listener {
   using Attach = std::function<Status(std::unique_ptr<Link>& link, const wire::Hello& hello)>;
 
   /// Takes over a listening socket. @param timeout  for the whole HELLO.
-  /// @param clock  of all connections; outlives them.
-  Listener(int listen_fd, milliseconds timeout, Attach attach, Clock& clock = MonotonicClock());
+  /// @param half_open_limit  of connections that have not said HELLO. @param clock  of all connections; outlives them.
+  Listener(int listen_fd, milliseconds timeout, size_t half_open_limit, Attach attach, Clock& clock = MonotonicClock());
   /// Ends the connections that were not passed on.
   ~Listener();
+
+  /// Connections that have not said HELLO now. Any thread.
+  size_t half_open();
 
  private:
   struct Waiting {
@@ -38,6 +41,7 @@ class Listener {
   void AddWaiting(Link* link, const std::string& peer);
 
   const milliseconds timeout_;
+  const size_t half_open_limit_;
   const Attach attach_;
   Clock& clock_;
   std::mutex mutex_;

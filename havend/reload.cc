@@ -53,6 +53,7 @@ void Reload::KeepOptions(const Config& file) {
   KeepOption("state-dir", file.state_dir != wanted_.state_dir);
   KeepOption("run-dir", file.run_dir != wanted_.run_dir);
   KeepOption("share-memory-mb", file.share_memory_mib != wanted_.share_memory_mib);
+  KeepOption("half-open-limit", file.half_open_limit != wanted_.half_open_limit);
 }
 
 void Reload::Keep(ServedGuest& guest, const Status& why) {

@@ -50,6 +50,7 @@ BackupGuestOptions ToBackupOptions(const Config& config, const GuestConfig& gues
   options.arbiter = guest.arbiter;
   options.deadline = guest.deadline;
   options.memory_limit_bytes = guest.memory_limit_bytes;
+  options.journal_limit_bytes = guest.journal_limit_bytes;
   options.share_group = guest.share;
   return options;
 }

@@ -6,11 +6,16 @@
 #include "core/assert.h"
 
 namespace haven::netrep {
+namespace {
+
+uint64_t Taken(size_t frame_bytes) { return sizeof(Frame) + frame_bytes; }
+
+}  // namespace
 
 bool OutputBuffer::Hold(void* nic, unsigned flags, const iovec* iov, int iov_count, Instant now) {
   size_t bytes = 0;
   for (int i = 0; i < iov_count; i++) bytes += iov[i].iov_len;
-  if (bytes_ + bytes > limit_bytes_) {
+  if (held_bytes_ + Taken(bytes) > limit_bytes_) {
     dropped_++;
     return false;
   }
@@ -20,9 +25,8 @@ bool OutputBuffer::Hold(void* nic, unsigned flags, const iovec* iov, int iov_cou
     memcpy(frame.data.get() + at, iov[i].iov_base, iov[i].iov_len);
     at += iov[i].iov_len;
   }
-  bytes_ += bytes;
-  held_++;
   frames_.push_back(std::move(frame));
+  held_bytes_ += Taken(bytes);
   return true;
 }
 
@@ -30,7 +34,7 @@ void OutputBuffer::SendFront(const Sink& sink) {
   // Taken out before it is sent: the sink may come back with a new frame.
   Frame frame = std::move(frames_.front());
   frames_.pop_front();
-  bytes_ -= frame.bytes;
+  held_bytes_ -= Taken(frame.bytes);
   released_++;
   sink(frame);
 }

@@ -29,8 +29,8 @@ class OutputBuffer {
  public:
   using Sink = std::function<void(const Frame&)>;
 
-  /// @param limit_bytes  of held frames; what does not fit is dropped, as a
-  ///                     full queue of a network card does.
+  /// @param limit_bytes  of memory for held frames; what does not fit is
+  ///                     dropped, as a full queue of a network card does.
   explicit OutputBuffer(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
 
   /// @return false if the frame had to be dropped.
@@ -54,7 +54,10 @@ class OutputBuffer {
   /// Whether a frame of the current epoch is held.
   bool waits() const { return !frames_.empty() && frames_.back().epoch == current_; }
   Epoch current() const { return current_; }
-  uint64_t held() const { return held_; }
+  uint64_t held() const { return frames_.size(); }
+  /// The memory that held frames take: also frames of no octets come to their limit.
+  uint64_t held_bytes() const { return held_bytes_; }
+  uint64_t limit_bytes() const { return limit_bytes_; }
   uint64_t released() const { return released_; }
   uint64_t dropped() const { return dropped_; }
   /// Age of the oldest held frame, 0 if there is none.
@@ -64,10 +67,10 @@ class OutputBuffer {
   void SendFront(const Sink& sink);
 
   const uint64_t limit_bytes_;
-  uint64_t bytes_ = 0;
+  uint64_t held_bytes_ = 0;
   Epoch current_ = 1;
   std::deque<Frame> frames_;
-  uint64_t held_ = 0, released_ = 0, dropped_ = 0;
+  uint64_t released_ = 0, dropped_ = 0;
 };
 
 }  // namespace haven::netrep

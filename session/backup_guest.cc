@@ -37,7 +37,8 @@ BackupGuest::~BackupGuest() {
 
 StoreOptions BackupGuest::MakeStoreOptions() const {
   const BackupGuestOptions& options = here_.options;
-  return {options.state_dir, options.ram_region, options.disks, options.durable(), options.memory_limit_bytes};
+  return {options.state_dir, options.ram_region,         options.disks,
+          options.durable(), options.memory_limit_bytes, options.journal_limit_bytes};
 }
 
 Status BackupGuest::Recover() {
@@ -491,6 +492,7 @@ BackupStatus BackupGuest::Query() {
   status.run_state = GuestRunName(here_.Run());
   status.newer = here_.newer;
   status.failover_ms = here_.failover_ms;
+  status.journal_limit_bytes = here_.options.journal_limit_bytes;
   if (here_.connection) status.primary = here_.connection->peer();
   if (here_.store) {
     status.epoch = here_.store->committed();

@@ -34,6 +34,7 @@ struct BackupGuestOptions {
   ArbiterChoice arbiter;         ///< empty: none
   milliseconds deadline{1000};
   uint64_t memory_limit_bytes = 64ull << 30;
+  uint64_t journal_limit_bytes = 16ull << 30;
   std::string share_group;                    ///< guests of it share pages; empty: it shares none ...
   memrep::PageStores* page_stores = nullptr;  ///< ... in one of these, which outlive the guest
   Clock* clock = &MonotonicClock();           ///< of promotion; a link has its own. Outlives the guest.

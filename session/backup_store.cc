@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/backup_store.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <glib.h>
 #include <unistd.h>
@@ -42,6 +43,11 @@ Result<wire::Layout> LoadLayout(const StoreOptions& options) {
   return layout;
 }
 
+/// Under a load that never pauses there are two of them, and what is not applied yet.
+uint64_t SegmentBytes(const StoreOptions& options) {
+  return std::min(options.journal_limit_bytes / 4, blkrep::Journal::kSegmentBytes);
+}
+
 blkrep::Request ToRequest(wire::Type type, const wire::DiskRequest& r) {
   blkrep::Request request;
   request.kind = type == wire::Type::kDiskWrite  ? blkrep::Request::Kind::kWrite
@@ -76,6 +82,7 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
                                                          const std::vector<blkrep::ReplicaOptions>& how) {
   auto store = std::unique_ptr<BackupStore>(new BackupStore);
   store->layout_ = layout;
+  store->journal_limit_bytes_ = options.journal_limit_bytes;
   store->durable_ = options.durable && !BreakRequested("ack-before-stable");
   auto image = memrep::GuestImage::Create(layout, options.ram_region, options.memory_limit_bytes);
   if (!image.ok()) return image.status();
@@ -91,10 +98,12 @@ Result<std::unique_ptr<BackupStore>> BackupStore::Create(const StoreOptions& opt
 Status BackupStore::Begin(const StoreOptions& options) {
   HAVEN_RETURN_IF_ERROR(DropJournal(options));
   HAVEN_RETURN_IF_ERROR(SaveLayout(options, layout_));
-  auto journal = blkrep::Journal::Open(JournalPath(options));
+  auto journal = blkrep::Journal::Open(JournalPath(options), SegmentBytes(options));
   if (!journal.ok()) return journal.status();
   journal_ = std::move(journal.value());
-  return journal_->StartOver();
+  HAVEN_RETURN_IF_ERROR(journal_->StartOver());
+  journal_bytes_ = journal_->FileBytes();
+  return Status::Ok();
 }
 
 void BackupStore::Share(std::unique_ptr<memrep::StoreLease> lease) {
@@ -154,6 +163,14 @@ Status BackupStore::ApplyJournal(blkrep::Journal& journal, Mutex& mutex,
   return journal.MarkApplied(epoch);
 }
 
+Status BackupStore::CheckJournal(size_t data_bytes) const {
+  if (journal_->FileBytes() + data_bytes < journal_limit_bytes_) return Status::Ok();
+  return {StatusCode::kEnvironment, "the backup's journal has reached its limit of " +
+                                        std::to_string(journal_limit_bytes_ >> 20) +
+                                        " MiB (journal-limit-mb): its replicas do not keep up with what the guest "
+                                        "writes"};
+}
+
 Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& request) {
   if (request.disk >= replicas_.size() || request.offset > layout_.disks[request.disk].bytes ||
       request.bytes > layout_.disks[request.disk].bytes - request.offset) {
@@ -179,7 +196,9 @@ Status BackupStore::OnDiskRecord(const Record& record, const wire::DiskRequest& 
     return {StatusCode::kProtocol,
             "disk record of epoch " + std::to_string(epoch) + " after epoch " + std::to_string(committed)};
   }
+  HAVEN_RETURN_IF_ERROR(CheckJournal(data.size()));
   HAVEN_RETURN_IF_ERROR(journal_->Append(epoch, change, data));
+  journal_bytes_ = journal_->FileBytes();
   return durable_ ? journal_->Sync() : Status::Ok();
 }
 
@@ -231,8 +250,10 @@ Status BackupStore::Finish() {
   HAVEN_RETURN_IF_ERROR(journal_->DiscardUncommitted());
   // The journal has handed those requests out; only Recover() gets them again.
   HAVEN_RETURN_IF_ERROR(apply_failure_);
+  journal_bytes_ = journal_->FileBytes();
   if (committed_ == kSyncEpoch) return Status::Ok();
   HAVEN_RETURN_IF_ERROR(ApplyJournal(*journal_, journal_mutex_, replicas_, committed_, true));
+  journal_bytes_ = journal_->FileBytes();
   // Else a crash of the host could have it applied again, over what the guest writes from here on.
   return journal_->Sync();
 }

@@ -24,6 +24,7 @@ struct StoreOptions {
   std::map<std::string, std::string> disks;  ///< name -> path of the replica
   bool durable = false;
   uint64_t memory_limit_bytes = 0;
+  uint64_t journal_limit_bytes = 16ull << 30;
   unsigned threads = memrep::UsualThreads();  ///< that decode and apply memory
 };
 
@@ -59,6 +60,7 @@ class BackupStore {
 
   /// Disk thread. A DISK_WRITE, DISK_ZERO or DISK_DISCARD record. When it
   /// returns Ok the change is in memory (policy `received`) or stable (`durable`).
+  /// @return kEnvironment, too, when the journal would go beyond its limit.
   Status OnDiskRecord(const Record& record, const wire::DiskRequest& request);
   /// Disk thread.
   Status OnDiskFlush();
@@ -104,7 +106,11 @@ class BackupStore {
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
 
   wire::Layout layout_;
+  /// Locked. Of a request that is to be appended.
+  Status CheckJournal(size_t data_bytes) const;
+
   bool durable_ = false;
+  uint64_t journal_limit_bytes_ = 0;
   std::unique_ptr<memrep::GuestImage> image_;
   std::unique_ptr<memrep::WorkerPool> workers_;
   std::unique_ptr<memrep::StoreLease> lease_;  ///< until Finish(); nullptr: no pages are shared

@@ -177,7 +177,7 @@ Status EpochLoop::TakeNow(PrimaryConnection& c) {
   const Instant ready = parts_.clock.Now();
   const Status taken = parts_.checkpointer.Take(checkpoint_, then_, [&] {
     if (then_ == Checkpointer::Then::kStayStopped) c.SetHandOver(HandOverStage::kStopped);
-    checkpoint_.output_since = c.TakeOutput();
+    checkpoint_.output_since = c.Cut();
   });
   checkpoint_.figures.settle = MicrosSince(guest_asked_, ready);
   return taken;

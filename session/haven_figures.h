@@ -80,7 +80,11 @@
   NUMBER(early_pages_total, pages, "pages that were sent while the guest ran on, before the pause of their epoch")    \
   NUMBER(look_p50_us, us, "median of looking for these pages, for which the guest stands still")                      \
   NUMBER(look_p99_us, us, "99th percentile of the same")                                                              \
-  TEXT(run_state, 16, "what the guest does: running, paused, io-error, panicked, watchdog, other or unknown")
+  TEXT(run_state, 16, "what the guest does: running, paused, io-error, panicked, watchdog, other or unknown")         \
+  NUMBER(output_held_bytes, bytes, "memory that the frames take which wait for a commit now")                         \
+  NUMBER(output_limit_bytes, bytes, "its limit: frames that do not fit are dropped")                                  \
+  NUMBER(commit_lag_us, us, "age of the oldest checkpoint that is not committed")                                     \
+  NUMBER(commit_lag_limit_us, us, "its limit: protection ends there, and begins anew")
 
 /* The figures only. */
 #define HAVEN_NO_TEXT(name, octets, meaning)
@@ -91,6 +95,7 @@
   NUMBER(memory_wire_bytes, bytes, "bytes received for memory and device state")   \
   NUMBER(disk_wire_bytes, bytes, "bytes received for disks")                       \
   NUMBER(journal_bytes, bytes, "size of the journal")                              \
+  NUMBER(journal_limit_bytes, bytes, "its limit: the session ends there")          \
   NUMBER(failover_ms, ms, "time from the decision to promote until the guest ran") \
   NUMBER(promoted_epoch, number, "epoch from which the guest runs here")
 

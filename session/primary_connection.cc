@@ -218,6 +218,7 @@ void PrimaryConnection::ReceiveControl() {
     Status status = links_->control->Receive(record, options_.deadline);
     if (status.ok()) status = OnControlRecord(record);
     if (status.ok()) status = watch.Check(disks_.acks(), clock_.Now(), patience());
+    if (status.ok()) status = CheckLag();
     if (status.ok()) continue;
     Fail(EndOf(status), Tell::kBackup);
     break;
@@ -285,6 +286,7 @@ Status PrimaryConnection::OnCommittedRecord(const Record& record) {
   {
     std::lock_guard lock(mutex_);
     committed_ = epoch;
+    uncommitted_.pop_front();
     last_commit_ = clock_.Now();
     commits_.push_back({epoch, figures, last_commit_});
   }
@@ -308,6 +310,14 @@ Status PrimaryConnection::OnVerifiedRecord(const Record& record) {
   }
   events_.OnProtected();
   return Status::Ok();
+}
+
+Status PrimaryConnection::CheckLag() {
+  if (commit_lag() < options_.lag_limit) return Status::Ok();
+  return {StatusCode::kPeerLost, "the backup answers, but has not committed a checkpoint for " +
+                                     std::to_string(options_.lag_limit.count()) +
+                                     " ms, the limit (--lag-limit): the link or the backup is too slow for what the "
+                                     "guest writes"};
 }
 
 void PrimaryConnection::ReceiveDiskAcks() {
@@ -335,8 +345,9 @@ void PrimaryConnection::SendDisks() {
 
 // --- what is known of it ------------------------------------------------------
 
-std::optional<Instant> PrimaryConnection::TakeOutput() {
+std::optional<Instant> PrimaryConnection::Cut() {
   std::lock_guard lock(mutex_);
+  uncommitted_.push_back(clock_.Now());
   return std::exchange(output_since_, std::nullopt);
 }
 
@@ -370,6 +381,11 @@ bool PrimaryConnection::failed() {
 Epoch PrimaryConnection::committed() {
   std::lock_guard lock(mutex_);
   return committed_;
+}
+
+microseconds PrimaryConnection::commit_lag() {
+  std::lock_guard lock(mutex_);
+  return failed_ || uncommitted_.empty() ? microseconds(0) : MicrosSince(uncommitted_.front(), clock_.Now());
 }
 
 HandOverStage PrimaryConnection::hand_over() {

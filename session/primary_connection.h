@@ -102,8 +102,8 @@ class PrimaryConnection {
 
   // Main thread.
   void Took(const Status& how);
-  /// The epoch is cut. @return when its first output came.
-  std::optional<Instant> TakeOutput();
+  /// The epoch is cut: its commit is awaited. @return when its first output came.
+  std::optional<Instant> Cut();
   /// The guest has sent something in the epoch that is not cut.
   void OutputWaits();
   void ChangeMode();
@@ -122,6 +122,8 @@ class PrimaryConnection {
   bool over();
   bool failed();
   Epoch committed();
+  /// Age of the oldest epoch that is cut and not committed.
+  microseconds commit_lag();
   HandOverStage hand_over();
   void SetHandOver(HandOverStage stage);
 
@@ -132,6 +134,8 @@ class PrimaryConnection {
   Status OnVerifiedRecord(const Record& record);
   Status OnHandOverRecord(const Record& record);
   Status OnErrorRecord(const Record& record);
+  /// Each commit may come in time and all the same further and further behind, as on a link that is too slow.
+  Status CheckLag();
   void ReceiveDiskAcks();
   void SendDisks();
   milliseconds patience() const { return options_.deadline * kDataDeadlines; }
@@ -155,6 +159,7 @@ class PrimaryConnection {
   std::vector<std::shared_ptr<Link>> opened_;  ///< the first is the control link
   Epoch committed_ = kSyncEpoch;
   Instant last_commit_{};
+  std::deque<Instant> uncommitted_;      ///< when each epoch was cut that is not committed
   std::deque<Commit> commits_;           ///< that the driver has not taken
   Epoch expected_ = kSyncEpoch;          ///< the last epoch that the backup may commit
   std::optional<Instant> output_since_;  ///< when the first output of the epoch that is not cut came

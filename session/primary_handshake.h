@@ -45,6 +45,7 @@ struct PrimaryLinks {
 struct ConnectOptions {
   std::string guest, host, port;
   milliseconds deadline;
+  milliseconds lag_limit{60000};     ///< of a commit, while the backup answers and makes progress
   bool share = false;                ///< offers to share pages with other guests of this host
   bool arbiter = false;              ///< this side asks one
   Clock* clock = &MonotonicClock();  ///< outlives what is made with it

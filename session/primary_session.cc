@@ -293,6 +293,8 @@ PrimaryStatus PrimarySession::Query() {
   status.disk_wire_bytes = disks_.sent_bytes();
   const netrep::OutputBuffer& output = gate_.buffer();
   status.frames_held = output.held();
+  status.output_held_bytes = output.held_bytes();
+  status.output_limit_bytes = output.limit_bytes();
   status.frames_released = output.released();
   status.frames_dropped = output.dropped();
   status.lag_us = static_cast<uint64_t>(output.Lag(SteadyClock::now()).count());
@@ -302,7 +304,11 @@ PrimaryStatus PrimarySession::Query() {
   status.mode = ModeName(mode.mode);
   status.mode_settings = DescribeMode(mode, options_.output_elsewhere);
   if (disks_.ack() == blkrep::DiskReplicator::Ack::kEpoch) status.mode_settings += ", disk-ack epoch";
-  if (auto c = connection()) status.epoch = c->committed();
+  status.commit_lag_limit_us = static_cast<uint64_t>(microseconds(options_.connect.lag_limit).count());
+  if (auto c = connection()) {
+    status.epoch = c->committed();
+    status.commit_lag_us = static_cast<uint64_t>(c->commit_lag().count());
+  }
   status.run_state = GuestRunName(guest_.RunState());
   return status;
 }

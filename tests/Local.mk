@@ -46,6 +46,7 @@ tests_unit_unit_tests_SOURCES = \
 	tests/unit/netrep_output_buffer_test.cc \
 	tests/unit/os_memory_left_test.cc \
 	tests/unit/os_own_limits_test.cc \
+	tests/unit/os_own_use_test.cc \
 	tests/unit/os_pid_file_test.cc \
 	tests/unit/os_recorded_spawn_test.cc \
 	tests/unit/os_run_program_test.cc \

@@ -31,12 +31,12 @@ struct HavenProtect {
     char *guest, *host, *port;
     char *on_backup_loss, *arbiter;
     char *on_start;
-    uint32_t deadline_ms, start_wait;
+    uint32_t deadline_ms, start_wait, lag_limit_ms;
     char *mode_name;
     OnOffAuto predict;
     struct haven_mode mode;     /* but for its name */
     char *encoder, *compression;
-    uint64_t cache_bytes;
+    uint64_t cache_bytes, output_limit_bytes;
     uint32_t block_bytes, cache_percent, encoder_cpu, encoder_threads;
     bool share;
     VMChangeStateEntry *running;
@@ -115,6 +115,8 @@ static bool start(const HavenProtect *h, Error **errp)
     options.deadline_ms = h->deadline_ms ?: options.deadline_ms;
     options.start_wait_s = h->start_wait ?: options.start_wait_s;
     options.on_backup_loss = on_backup_loss;
+    options.output_limit_bytes = h->output_limit_bytes;
+    options.lag_limit_ms = h->lag_limit_ms;
     options.encoder_stages = stages;
     options.encoder_compression = compression;
     options.encoder_block_bytes = h->block_bytes;
@@ -207,6 +209,9 @@ static Property haven_protect_properties[] = {
     DEFINE_PROP_STRING("arbiter", HavenProtect, arbiter),
     DEFINE_PROP_STRING("on-start", HavenProtect, on_start),
     DEFINE_PROP_UINT32("start-wait", HavenProtect, start_wait, 0),
+    DEFINE_PROP_SIZE("output-limit-bytes", HavenProtect, output_limit_bytes,
+                     0),
+    DEFINE_PROP_UINT32("lag-limit-ms", HavenProtect, lag_limit_ms, 0),
     DEFINE_PROP_STRING("encoder", HavenProtect, encoder),
     DEFINE_PROP_STRING("compression", HavenProtect, compression),
     DEFINE_PROP_UINT32("block-bytes", HavenProtect, block_bytes, 0),

@@ -116,7 +116,14 @@ void qmp_haven_start(HavenStart *s, Error **errp)
         (s->has_encoder && !read_encoder(s->encoder, &options, errp))) {
         return;
     }
+    if ((s->has_output_limit_bytes && !s->output_limit_bytes) ||
+        (s->has_lag_limit_ms && !s->lag_limit_ms)) {
+        error_setg(errp, "haven: a limit is 0; leave it out for the default");
+        return;
+    }
     options.mode = &mode;
+    options.output_limit_bytes = s->output_limit_bytes;
+    options.lag_limit_ms = s->lag_limit_ms;
     if (s->has_deadline_ms) {
         options.deadline_ms = s->deadline_ms;
     }

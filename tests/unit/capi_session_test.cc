@@ -142,6 +142,9 @@ TEST(CInterface, RefusesWhatCannotBeWithASentence) {
   options.deadline_ms = 49;
   CheckRefused("the deadline must be 50 to 60000 ms");
   options.deadline_ms = 50;
+  options.lag_limit_ms = 999;
+  CheckRefused("the limit of a commit's lag must be 1000 to 3600000 ms");
+  options.lag_limit_ms = 1000;
   region.bytes = 4097;
   CheckRefused("memory region pc.ram is not a whole number of pages");
   region.bytes = 8192;

@@ -43,8 +43,10 @@ TEST_GROUP(CliArguments){};
 TEST(CliArguments, ProtectTakesAllItsOptions) {
   Arguments a = Parsed(
       "protect web1 --to 10.0.0.2:7001 --interval 20 --deadline=300 --on-backup-loss pause "
-      "--arbiter /bin/a --qmp /q.sock --timeout 5 --no-wait");
+      "--arbiter /bin/a --qmp /q.sock --timeout 5 --no-wait --output-limit 32 --lag-limit 20");
   STRCMP_EQUAL("web1", a.guest.c_str());
+  CHECK_EQUAL(32u, a.output_limit_mib);
+  CHECK_EQUAL(20u, a.lag_limit_s);
   STRCMP_EQUAL("10.0.0.2", a.host.c_str());
   STRCMP_EQUAL("7001", a.port.c_str());
   CHECK_EQUAL(20u, a.mode.interval_ms);

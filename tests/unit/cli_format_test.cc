@@ -6,7 +6,9 @@
 using haven::cli::FormatBytes;
 using haven::cli::FormatDevices;
 using haven::cli::FormatGuests;
+using haven::cli::FormatHavend;
 using haven::cli::FormatLastEpoch;
+using haven::cli::FormatLimits;
 using haven::cli::FormatMicros;
 using haven::cli::FormatNewer;
 using haven::cli::FormatTable;
@@ -106,4 +108,18 @@ TEST(CliFormat, SaysWhoseCopyIsNewer) {
   STRCMP_EQUAL("newer copy: backup\n", FormatNewer(Json::Object().Set("newer", "backup")).c_str());
   STRCMP_EQUAL("newer copy: both are equal, generation here: 00000000000000ff\n",
                FormatNewer(Json::Object().Set("newer", "equal").Set("generation", "00000000000000ff")).c_str());
+}
+
+TEST(CliFormat, ShowsFiguresBesideTheirLimits) {
+  Json primary = Json::Object().Set("output_held_bytes", 512).Set("output_limit_bytes", 64 << 20);
+  STRCMP_EQUAL("output held: 512 B of 64.0 MiB, lag of the commit: 2.10 ms of 60.0 s\n",
+               FormatLimits(primary.Set("commit_lag_us", 2100).Set("commit_lag_limit_us", 60000000)).c_str());
+  STRCMP_EQUAL("", FormatLimits(Json::Object().Set("output_limit_bytes", 0)).c_str());  // never protected
+  Json backup = Json::Object().Set("journal_bytes", 1 << 20).Set("journal_limit_bytes", uint64_t{16} << 30);
+  STRCMP_EQUAL("journal: 1.00 MiB of 16.0 GiB\n", FormatLimits(backup).c_str());
+  Json havend = Json::Object().Set("descriptors", 31).Set("descriptors_limit", 1024).Set("threads", 9);
+  havend.Set("threads_limit", 4915).Set("half_open", 1).Set("half_open_limit", 64);
+  STRCMP_EQUAL("havend: descriptors 31 of 1024, threads 9 of 4915, half-open connections 1 of 64\n",
+               FormatHavend(havend).c_str());
+  STRCMP_EQUAL("", FormatHavend(Json()).c_str());  // an older one
 }

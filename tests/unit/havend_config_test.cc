@@ -39,12 +39,14 @@ TEST_GROUP(HavendConfig){};
 
 TEST(HavendConfig, ReadsAllThatItKnows) {
   Result<Config> parsed = ParseConfig(
-      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nshare-memory-mb = "
+      "# comment\n[havend]\nlisten = [fd00::2]:7001\nstate-dir = /s/\nrun-dir = /r\ninsecure = yes\nhalf-open-limit = "
+      "16\nshare-memory-mb = "
       "64\n"
       "[guest web1]\ncommand = /bin/true -name 'a b' -x \"c\\\"d\"\nram-region = mem0\n"
       "disk.disk0 = /d/0.raw\ndisk.disk1 = /dev/vg/d1\ncreate = yes\nother-machine = allow\ndisk-ack = "
       "durable\npromote = auto\n"
-      "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\nshare = web\n"
+      "deadline-ms = 250\narbiter = /bin/arbiter --x 'y z'\nmemory-limit-mb = 1024\njournal-limit-mb = 128\nshare = "
+      "web\n"
       "[guest db]\ncommand = /bin/false\n",
       "h.conf");
   CHECK_TRUE_TEXT(parsed.ok(), parsed.status().message().c_str());
@@ -67,8 +69,10 @@ TEST(HavendConfig, ReadsAllThatItKnows) {
   CHECK_EQUAL(250, web.deadline.count());
   STRCMP_EQUAL("/bin/arbiter --x 'y z'", web.arbiter.c_str());
   CHECK_EQUAL(1024ull << 20, web.memory_limit_bytes);
+  CHECK_EQUAL(128ull << 20, web.journal_limit_bytes);
   STRCMP_EQUAL("web", web.share.c_str());
   CHECK_EQUAL(64u, config.share_memory_mib);
+  CHECK_EQUAL(16u, config.half_open_limit);
 }
 
 TEST(HavendConfig, HasSafeDefaults) {
@@ -84,8 +88,10 @@ TEST(HavendConfig, HasSafeDefaults) {
   CHECK_EQUAL(1000, guest.deadline.count());
   STRCMP_EQUAL("pc.ram", guest.ram_region.c_str());
   CHECK_EQUAL(65536ull << 20, guest.memory_limit_bytes);
+  CHECK_EQUAL(16384ull << 20, guest.journal_limit_bytes);
   STRCMP_EQUAL("", guest.share.c_str());
   CHECK_EQUAL(256u, parsed.value().share_memory_mib);
+  CHECK_EQUAL(64u, parsed.value().half_open_limit);
 }
 
 TEST(HavendConfig, NamesFileLineGroupAndKeyOfAMistake) {
@@ -175,6 +181,7 @@ TEST(HavendConfig, RefusesNumbersOutOfTheirRange) {
   ExpectContains(HavendErrorOf("insecure = yes\nlisten = h:1\nshare-memory-mb = 0"),
                  "[havend] share-memory-mb: must be a whole number from 1 to 1048576, not '0'");
   ExpectContains(GuestErrorOf("memory-limit-mb = 0"), "memory-limit-mb: must be a whole number from 1");
+  ExpectContains(GuestErrorOf("journal-limit-mb = 63"), "journal-limit-mb: must be a whole number from 64");
 }
 
 TEST(HavendConfig, RefusesAddressesThatAreNone) {

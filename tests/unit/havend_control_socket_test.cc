@@ -29,6 +29,7 @@ class FakeTarget : public ControlTarget {
     list.Append(Json::Object().Set("name", "web1").Set("state", "protecting").Set("epoch", 7));
     return list;
   }
+  Json QuerySelf() override { return Json::Object().Set("descriptors", 5); }
   Result<Json> Failover(const std::string& guest, bool force) override {
     asked_guest = guest;
     asked_force = force;
@@ -74,8 +75,10 @@ TEST_GROUP(HavendControlSocket) {
 };
 
 TEST(HavendControlSocket, AnswersStatusWithAllGuests) {
-  STRCMP_EQUAL("{\"ok\":true,\"guests\":[{\"name\":\"web1\",\"state\":\"protecting\",\"epoch\":7}]}",
-               Ask("{\"command\":\"status\"}").c_str());
+  STRCMP_EQUAL(
+      "{\"ok\":true,\"guests\":[{\"name\":\"web1\",\"state\":\"protecting\",\"epoch\":7}],"
+      "\"havend\":{\"descriptors\":5}}",
+      Ask("{\"command\":\"status\"}").c_str());
 }
 
 TEST(HavendControlSocket, CarriesOutWhatAPersonDecides) {

@@ -2,6 +2,8 @@
 #include "havend/daemon.h"
 
 #include <filesystem>
+#include <fstream>
+#include <vector>
 
 #include "qmp/line_socket.h"
 #include "tests/unit/blkrep_support.h"
@@ -43,6 +45,27 @@ TEST_GROUP(HavendDaemon) {
     return answer.value();
   }
 };
+
+TEST(HavendDaemon, SaysWhatItHasOfWhatIsLimited) {
+  config.half_open_limit = 16;
+  auto daemon = Daemon::Start(config);
+  CHECK_TRUE_TEXT(daemon.ok(), daemon.status().message().c_str());
+  const auto descriptors = [&] {
+    const Json havend = Json::Parse(Ask("{\"command\":\"status\"}")).value()["havend"];
+    CHECK_EQUAL(16, havend["half_open_limit"].Int());
+    CHECK_EQUAL(0, havend["half_open"].Int(-1));
+    CHECK(havend["threads"].Int() > 1 && havend["threads_limit"].Int() > 1);
+    CHECK(havend["descriptors"].Int() < havend["descriptors_limit"].Int());
+    return havend["descriptors"].Int();
+  };
+  const int64_t before = descriptors();
+  {
+    std::vector<std::ifstream> files;
+    for (int i = 0; i < 100; i++) files.emplace_back("/dev/null");
+    CHECK(descriptors() >= before + 90);
+  }
+  CHECK(descriptors() < before + 10);
+}
 
 TEST(HavendDaemon, LeavesTheOtherGuestsTheirBackupWhenOneCannotBeUsed) {
   WriteFile(config.state_dir + "/web2", Bytes(10, 'x'));  // where its folder should be

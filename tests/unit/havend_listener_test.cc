@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "tests/unit/fake_clock.h"
+#include "tests/unit/session_fakes.h"
 
 #include <CppUTest/TestHarness.h>
 
 using namespace haven;
 using haven::havend::Listener;
 using haven::havend::ListenTcp;
+using haven::session::test::Eventually;
 
 namespace {
 
@@ -35,12 +37,12 @@ TEST_GROUP(HavendListener) {
 
   void teardown() override { listener.reset(); }
 
-  void Listen(milliseconds hello_timeout) {
+  void Listen(milliseconds hello_timeout, size_t half_open_limit = 64) {
     Result<int> fd = ListenTcp("127.0.0.1", "0");
     CHECK_TRUE(fd.ok());
     port = std::to_string(PortOf(fd.value()));
     listener = std::make_unique<Listener>(
-        fd.value(), hello_timeout,
+        fd.value(), hello_timeout, half_open_limit,
         [this](std::unique_ptr<Link>& link, const wire::Hello& hello) {
           if (hello.guest == "broken") return Status(StatusCode::kEnvironment, "its folder is no folder");
           if (hello.guest != "web1") return Status(StatusCode::kInvalid, "no guest named '" + hello.guest + "'");
@@ -161,6 +163,21 @@ TEST(HavendListener, HasRoomForAPrimaryWhenManySayNothing) {
   CHECK(record.header.type == wire::Type::kHelloReply);
   // Those that came first made way.
   CHECK(silent.front()->Receive(record, kLong).code() == StatusCode::kPeerLost);
+}
+
+TEST(HavendListener, ClosesWhoHasSaidNothingForLongestAtItsLimitAndCountsDownAgain) {
+  Listen(milliseconds(600000), 8);
+  std::vector<std::unique_ptr<Link>> silent;
+  for (size_t i = 1; i <= 8; i++) {
+    silent.push_back(Connect());
+    CHECK(Eventually([&] { return listener->half_open() == i; }));
+  }
+  silent.push_back(Connect());
+  Record record;
+  CHECK(silent[0]->Receive(record, kLong).code() == StatusCode::kPeerLost);
+  CHECK_EQUAL(8, listener->half_open());
+  for (auto& link : silent) link->Close();
+  CHECK(Eventually([&] { return listener->half_open() == 0; }));
 }
 
 TEST(HavendListener, EndsWhileConnectionsSayNothing) {

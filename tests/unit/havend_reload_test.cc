@@ -175,12 +175,13 @@ TEST(HavendReload, ChangesNothingWhenTheFileIsWrongAndNamesTheLine) {
 TEST(HavendReload, NamesWhatNeedsARestart) {
   Start(Guest("web1"));
   Write("[havend]\nlisten = 127.0.0.1:1\ninsecure = yes\nstate-dir = /elsewhere\nrun-dir = " + folder.File("run") +
-        "\nshare-memory-mb = 7\n" + Guest("web1") + Guest("web2"));
+        "\nshare-memory-mb = 7\nhalf-open-limit = 9\n" + Guest("web1") + Guest("web2"));
   STRCMP_EQUAL(
       "guest web2: added\n"
       "not: [havend] listen: is as before until havend is restarted\n"
       "[havend] state-dir: is as before until havend is restarted\n"
-      "[havend] share-memory-mb: is as before until havend is restarted\n",
+      "[havend] share-memory-mb: is as before until havend is restarted\n"
+      "[havend] half-open-limit: is as before until havend is restarted\n",
       Reload().c_str());
   CHECK_TRUE(std::filesystem::exists(folder.File("state/web2")));
 }

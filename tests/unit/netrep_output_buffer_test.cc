@@ -10,7 +10,7 @@ using namespace haven;
 using namespace haven::netrep;
 
 TEST_GROUP(OutputBuffer) {
-  OutputBuffer buffer{1000};
+  OutputBuffer buffer{1000 + 2 * sizeof(Frame)};
   std::vector<std::string> out;
   OutputBuffer::Sink sink = [this](const Frame& frame) {
     out.emplace_back(frame.data.get(), frame.data.get() + frame.bytes);
@@ -75,11 +75,22 @@ TEST(OutputBuffer, DropsWhatDoesNotFitAndTakesFramesAgainAfterARelease) {
   CHECK(Hold(std::string(400, 'c')));
   CHECK_FALSE(Hold("d"));
   CHECK_EQUAL(2, buffer.held());
+  CHECK_EQUAL(buffer.limit_bytes(), buffer.held_bytes());
   CHECK_EQUAL(2, buffer.dropped());
   buffer.Cut();
   buffer.Release(1, sink);
   CHECK_EQUAL(2, buffer.released());
+  CHECK_EQUAL(0, buffer.held());
+  CHECK_EQUAL(0, buffer.held_bytes());
   CHECK(Hold(std::string(1000, 'e')));
+}
+
+TEST(OutputBuffer, HoldsFramesOfNoOctetsToItsLimit) {
+  int held = 0;
+  while (held < 10000 && Hold("")) held++;
+  CHECK_EQUAL(buffer.limit_bytes() / sizeof(Frame), held);
+  buffer.ReleaseAll(sink);
+  CHECK_EQUAL(0, buffer.held_bytes());
 }
 
 TEST(OutputBuffer, LetsEverythingOutWhenToldThatNothingIsProtectedAnyMore) {

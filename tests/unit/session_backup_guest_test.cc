@@ -55,6 +55,18 @@ TEST_GROUP(BackupGuest) {
     CHECK(pair.BackupReaches(BackupState::kProtecting));
     return session;
   }
+  /// Of 4 KiB.
+  static void SendWrite(HandMadeSession & session, Epoch epoch) {
+    const Bytes data(4096, 'x'), head = wire::Encode(wire::DiskRequest{1, 0, 0, 0, data.size()});
+    const ByteSpan parts[] = {head, data};
+    HAVEN_CHECK_OK(session.disk->link.Send(wire::Type::kDiskWrite, epoch, parts));
+  }
+  static void Write(HandMadeSession & session, Epoch epoch, int count) {
+    for (int i = 0; i < count; i++) {
+      SendWrite(session, epoch);
+      CHECK(session.disk->Next().header.type == wire::Type::kDiskAck);
+    }
+  }
   /// A backup that may promote itself, if its arbiter lets it, has lost its primary.
   std::unique_ptr<HandMadeSession> LosePrimary(const std::string& arbiter) {
     pair.backup_options.auto_promote = true;
@@ -206,6 +218,36 @@ TEST(BackupGuest, RefusesAGuestThatIsLargerThanItsLimit) {
   CHECK(reply.header.type == wire::Type::kError);
   auto error = wire::DecodeError(reply.body);
   CHECK(error.value().code == wire::Error::kLayout);
+}
+
+TEST(BackupGuest, KeepsTheJournalBelowItsLimitUnderALoadThatNeverPauses) {
+  pair.backup_options.journal_limit_bytes = 1 << 20;
+  pair.StartBackup();
+  auto session = Committed(1);
+  for (Epoch epoch = 2; epoch < 40; epoch++) {
+    Write(*session, epoch, 30);
+    session->SendEpoch(epoch, 30);
+    CHECK(session->control.Next().header.type == wire::Type::kCommitted);
+    CHECK(pair.backup->Query().journal_bytes <= 1 << 20);
+  }
+  CHECK_EQUAL(1 << 20, pair.backup->Query().journal_limit_bytes);
+}
+
+TEST(BackupGuest, EndsTheSessionAtTheLimitOfItsJournalAndTakesTheNextWithAnEmptyOne) {
+  pair.backup_options.journal_limit_bytes = 1 << 20;
+  pair.StartBackup();
+  auto session = Committed(1);
+  Write(*session, 2, (1 << 20) / (4096 + 56));
+  SendWrite(*session, 2);
+  STRCMP_EQUAL(
+      "7 the backup's journal has reached its limit of 1 MiB (journal-limit-mb): its replicas do not keep up with what "
+      "the guest writes",
+      session->control.Error().c_str());
+  const BackupStatus full = pair.backup->Query();
+  CHECK(full.journal_bytes > (1 << 20) - 8192 && full.journal_bytes <= 1 << 20);
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPrimaryLost));
+  CHECK(Eventually([&] { return pair.backup->Query().journal_bytes < 8192; }));
 }
 
 TEST(BackupGuest, SaysWhyWhenNothingCanWaitForTheGuest) {

@@ -406,6 +406,54 @@ TEST(PrimarySession, LosesABackupThatDoesNotCommitTheOldestEpochWhateverElseIsSe
                wire::DecodeError(played.Expect(*played.control, wire::Type::kError).body).value().message.c_str());
 }
 
+TEST(PrimarySession, EndsProtectionWhenCommitsComeButLagBehindTheirLimit) {
+  played.features = wire::kFeatureEpochsInFlight;
+  pair.primary_options.mode.interval = milliseconds(50);
+  pair.primary_options.mode.in_flight = 2;
+  pair.primary_options.connect.lag_limit = milliseconds(12000);
+  StartWithPlayedBackup(milliseconds(1000));
+  CommitFirst();
+  auto lag_us = [&] { return pair.Query().commit_lag_us; };
+  for (Epoch epoch = 2; epoch <= 3; epoch++) {
+    CHECK(pair.WaitsOut(milliseconds(50)));
+    CHECK_EQUAL(epoch, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  }
+  CHECK_EQUAL(12000000, pair.Query().commit_lag_limit_us);
+  BeatFor(milliseconds(9000));
+  CHECK_EQUAL(9050000, lag_us());
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  CHECK_EQUAL(4, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  CHECK_EQUAL(9000000, lag_us());
+  BeatFor(milliseconds(2900));
+  CHECK(pair.Query().state == PrimaryState::kProtected);
+  pair.clock.Pass(milliseconds(100));
+  played.Beat();
+  STRCMP_EQUAL(
+      "the primary goes on without this backup: the backup answers, but has not committed a checkpoint for 12000 ms, "
+      "the limit (--lag-limit): the link or the backup is too slow for what the guest writes",
+      wire::DecodeError(played.Expect(*played.control, wire::Type::kError).body).value().message.c_str());
+  CHECK(Eventually([&] { return lag_us() == 0; }));
+}
+
+TEST(PrimarySession, ShowsWhatItsHeldOutputTakesAndTheLimitOfThat) {
+  pair.primary_options.output_limit_bytes = 1000;
+  StartWithPlayedBackup();
+  CommitFirst();
+  CHECK_EQUAL(0, pair.Query().output_held_bytes);
+  for (int i = 0; i < 2; i++) pair.Frame(std::string(600, 'a' + i));
+  PrimaryStatus full = pair.Query();
+  CHECK_EQUAL(1, full.frames_held);
+  CHECK_EQUAL(1, full.frames_dropped);
+  CHECK_EQUAL(1000, full.output_limit_bytes);
+  CHECK(full.output_held_bytes >= 600 && full.output_held_bytes <= 1000);
+  CHECK(full.state == PrimaryState::kProtected);
+  CHECK(pair.WaitsOut(pair.primary_options.mode.interval));
+  CHECK_EQUAL(2, played.Expect(*played.memory, wire::Type::kEpochEnd).header.epoch);
+  HAVEN_CHECK_OK(played.control->Send(wire::Type::kCommitted, 2, ByteSpan{}));
+  CHECK(Eventually([&] { return pair.Query().output_held_bytes == 0; }));
+  CHECK_EQUAL(0, pair.Query().frames_held);
+}
+
 TEST(PrimarySession, RefusesTheCommitOfAnEpochThatWasNotCut) {
   played.features = wire::kFeatureEpochsInFlight;
   StartWithPlayedBackup();

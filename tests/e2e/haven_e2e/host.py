@@ -138,11 +138,11 @@ class Host:
 
     def start_havend(self, *, environment: Optional[dict[str, str]] = None,
                      guest_environment: Optional[dict[str, str]] = None, beside: "Sequence[Host]" = (),
-                     **policy: Any) -> None:
+                     half_open_limit: int = 64, **policy: Any) -> None:
         """`beside`: this host with other guests that its havend backs up."""
         config = self.folder / "havend.conf"
         lines = ["[havend]", f"listen = {self.address}:{PORT}", f"state-dir = {self.state_dir}",
-                 f"run-dir = {self.run_dir}", "insecure = yes", ""]
+                 f"run-dir = {self.run_dir}", "insecure = yes", f"half-open-limit = {half_open_limit}", ""]
         for host in (self, *beside):
             lines += host._guest_section(guest_environment or {}, **policy)
         config.write_text("\n".join(lines))
@@ -154,7 +154,7 @@ class Host:
     def _guest_section(self, environment: dict[str, str], *, promote: str = "auto", arbiter: str = "none",
                        deadline_ms: int = 1000, disk_ack: str = "received", share: str = "",
                        create: str = "no", on_new_life: str = "ask", other_machine: str = "refuse",
-                       on_stuck: str = "tell") -> list[str]:
+                       on_stuck: str = "tell", journal_limit_mb: int = 1024) -> list[str]:
         command = shlex.join(self.launcher + self.change_command(self.qemu_argv(environment)))
         return [f"[guest {self.spec.name}]", f"command = {command}",
                 "ram-region = pc.ram",
@@ -162,7 +162,8 @@ class Host:
                 f"disk-ack = {disk_ack}", f"create = {create}", f"on-new-life = {on_new_life}",
                 f"other-machine = {other_machine}", f"promote = {promote}", f"deadline-ms = {deadline_ms}",
                 f"on-stuck = {on_stuck}", f"arbiter = {arbiter}",
-                "memory-limit-mb = 1024", *([f"share = {share}"] if share else []), ""]
+                "memory-limit-mb = 1024", f"journal-limit-mb = {journal_limit_mb}",
+                *([f"share = {share}"] if share else []), ""]
 
     def _havend_listens(self) -> bool:
         assert self._havend
@@ -198,10 +199,11 @@ class Host:
 
     def protect(self, other: "Host", *, mode: str = "remus", interval_ms: int = 50, in_flight: int = 4,
                 deadline_ms: int = 1000, arbiter: str = "none", on_backup_loss: str = "continue",
-                encoder: str = "all", share: bool = False, seconds: float = 60) -> None:
+                encoder: str = "all", share: bool = False, output_limit: int = 64, lag_limit: int = 60,
+                seconds: float = 60) -> None:
         done = self.haven("protect", self.spec.name, "--to", f"{other.address}:{PORT}",
                           "--mode", mode, "--interval", interval_ms, "--in-flight", in_flight,
-                          "--deadline", deadline_ms,
+                          "--deadline", deadline_ms, "--output-limit", output_limit, "--lag-limit", lag_limit,
                           "--on-backup-loss", on_backup_loss, "--encoder", encoder,
                           *(["--arbiter", arbiter] if arbiter != "none" else []),
                           *(["--share"] if share else []), seconds=seconds)
@@ -227,6 +229,10 @@ class Host:
         # A host may know a guest twice for a moment; the primary's word counts.
         entries.sort(key=lambda entry: entry["role"] != "primary")
         return entries[0] if entries else None
+
+    def havend_status(self) -> dict[str, int]:
+        """What havend says of itself in `haven status --json`."""
+        return dict(json.loads(self.haven("status", "--json", seconds=10).stdout)["havend"])
 
     def state(self) -> str:
         entry = self.status()
