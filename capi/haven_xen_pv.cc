@@ -15,6 +15,7 @@ using haven::capi::Report;
 
 #ifdef HAVE_XEN
 
+#include "xen/frontends.h"
 #include "xen/libxc_hypervisor.h"
 #include "xen/pv_suspend.h"
 #include "xen/vif_plugs.h"
@@ -32,10 +33,21 @@ struct haven_plugs {
   std::unique_ptr<xen::VifPlugs> plugs;  ///< uses the control
 };
 
+struct haven_frontends {
+  haven_frontends(std::unique_ptr<xen::XenStore> s, uint32_t domid) : store(std::move(s)), frontends(*store, domid) {}
+  const std::unique_ptr<xen::XenStore> store;
+  xen::Frontends frontends;
+};
+
 static_assert(HAVEN_SUSPEND_NO_DRIVERS == static_cast<int>(xen::PvSuspend::Answer::kNoDrivers));
 static_assert(HAVEN_SUSPEND_ASKED == static_cast<int>(xen::PvSuspend::Answer::kAsked));
 static_assert(HAVEN_SUSPEND_PAUSED == static_cast<int>(xen::PvSuspend::Answer::kPaused));
 static_assert(HAVEN_SUSPEND_BUSY == static_cast<int>(xen::PvSuspend::Answer::kBusy));
+static_assert(HAVEN_COVERED_REPLICATED == static_cast<int>(xen::Coverage::Kind::kReplicated));
+static_assert(HAVEN_COVERED_HELD == static_cast<int>(xen::Coverage::Kind::kHeld));
+static_assert(HAVEN_COVERED_SAVED == static_cast<int>(xen::Coverage::Kind::kSaved));
+static_assert(HAVEN_COVERED_NOT_HELD == static_cast<int>(xen::Coverage::Kind::kNotHeld));
+static_assert(HAVEN_COVERED_REFUSED == static_cast<int>(xen::Coverage::Kind::kRefused));
 
 namespace {
 
@@ -95,6 +107,33 @@ int haven_plugs_drop(haven_plugs* p, haven_error* error) { return Report(p->plug
 int haven_plugs_cover(haven_plugs* p, const char* device) { return p->plugs->Covers(device); }
 size_t haven_plugs_count(haven_plugs* p) { return p->plugs->count(); }
 
+haven_frontends* haven_frontends_open(uint32_t domid, haven_error* error) {
+  auto store = xen::OpenXenStore();
+  if (store.ok()) return new haven_frontends(std::move(store.value()), domid);
+  Report(store.status(), error);
+  return nullptr;
+}
+
+void haven_frontends_close(haven_frontends* f) { delete f; }
+int haven_frontends_check(haven_frontends* f, haven_error* error) { return Report(f->frontends.Check(), error); }
+int haven_frontends_begin(haven_frontends* f, haven_error* error) { return Report(f->frontends.Begin(), error); }
+int haven_frontends_fd(haven_frontends* f) { return f->store->fd(); }
+int haven_frontends_covered(haven_frontends* f, haven_error* error) { return Report(f->frontends.Covered(), error); }
+
+int haven_frontends_list(haven_frontends* f,
+                         void (*each)(void* opaque, const char* title, const char* type, haven_coverage coverage,
+                                      const char* why),
+                         void* opaque, haven_error* error) {
+  auto found = f->frontends.Find();
+  if (!found.ok()) return Report(found.status(), error);
+  for (const xen::Frontend& frontend : found.value()) {
+    const xen::Coverage c = xen::CoverageOf(frontend);
+    const std::string why = c.instead.empty() ? c.why : "it " + c.why + "; " + c.instead;
+    each(opaque, frontend.Title().c_str(), frontend.type.c_str(), static_cast<haven_coverage>(c.kind), why.c_str());
+  }
+  return 0;
+}
+
 #else
 
 using haven::capi::NoXen;
@@ -121,5 +160,18 @@ int haven_plugs_release_all(haven_plugs*, haven_error* error) { return NoXen(err
 int haven_plugs_drop(haven_plugs*, haven_error* error) { return NoXen(error); }
 int haven_plugs_cover(haven_plugs*, const char*) { return 0; }
 size_t haven_plugs_count(haven_plugs*) { return 0; }
+haven_frontends* haven_frontends_open(uint32_t, haven_error* error) {
+  NoXen(error);
+  return nullptr;
+}
+void haven_frontends_close(haven_frontends*) {}
+int haven_frontends_check(haven_frontends*, haven_error* error) { return NoXen(error); }
+int haven_frontends_begin(haven_frontends*, haven_error* error) { return NoXen(error); }
+int haven_frontends_fd(haven_frontends*) { return -1; }
+int haven_frontends_covered(haven_frontends*, haven_error* error) { return NoXen(error); }
+int haven_frontends_list(haven_frontends*, void (*)(void*, const char*, const char*, haven_coverage, const char*),
+                         void*, haven_error* error) {
+  return NoXen(error);
+}
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * haven_xen_pv.h - the part of libhaven that a device model under Xen uses for a
- * guest with PV drivers: the guest's own suspend, and the output of NICs that
- * netback serves.
+ * guest with PV drivers: the guest's own suspend, the output of NICs that
+ * netback serves, and which of its PV devices a checkpoint covers.
  *
  * The rules of haven.h hold. All calls on the main thread. A library that was
  * built without Xen has these functions, too; those that open fail there.
@@ -68,6 +68,35 @@ HAVEN_EXPORT int haven_plugs_drop(haven_plugs *, struct haven_error *error);
 /* Whether the output of that device is held. */
 HAVEN_EXPORT int haven_plugs_cover(haven_plugs *, const char *device);
 HAVEN_EXPORT size_t haven_plugs_count(haven_plugs *);
+
+/* --- The domain's PV devices ----------------------------------------------- */
+
+typedef struct haven_frontends haven_frontends;
+
+enum haven_coverage {
+  HAVEN_COVERED_REPLICATED = 0,
+  HAVEN_COVERED_HELD = 1,
+  HAVEN_COVERED_SAVED = 2,
+  HAVEN_COVERED_NOT_HELD = 3,
+  HAVEN_COVERED_REFUSED = 4,
+};
+
+/* NULL with `error` filled. */
+HAVEN_EXPORT haven_frontends *haven_frontends_open(uint32_t domid, struct haven_error *error);
+HAVEN_EXPORT void haven_frontends_close(haven_frontends *);
+/* 0 if all are covered, or -1 with `error` filled: the first that is not. */
+HAVEN_EXPORT int haven_frontends_check(haven_frontends *, struct haven_error *error);
+/* As haven_frontends_check(), and from here on haven_frontends_covered() knows. Once. */
+HAVEN_EXPORT int haven_frontends_begin(haven_frontends *, struct haven_error *error);
+/* Readable when haven_frontends_covered() should be called; it costs next to nothing else.
+ * 0, or -1 with `error` filled: what the domain has been given since, or is not covered any more. */
+HAVEN_EXPORT int haven_frontends_fd(haven_frontends *);
+HAVEN_EXPORT int haven_frontends_covered(haven_frontends *, struct haven_error *error);
+/* Calls `each` for all of them. `why` may be empty. 0 or -1 with `error` filled. */
+HAVEN_EXPORT int haven_frontends_list(haven_frontends *,
+                                      void (*each)(void *opaque, const char *title, const char *type,
+                                                   enum haven_coverage coverage, const char *why),
+                                      void *opaque, struct haven_error *error);
 
 #ifdef __cplusplus
 }

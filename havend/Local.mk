@@ -60,6 +60,7 @@ tests_unit_havend_tests_SOURCES = \
 	tests/unit/havend_xl_libxl_stream_test.cc \
 	tests/unit/havend_xl_receiver_test.cc \
 	tests/unit/havend_xl_stream_reader_test.cc \
+	tests/unit/havend_xl_trial_config_test.cc \
 	tests/unit/no_threads.h \
 	tests/unit/session_fakes.cc \
 	tests/unit/session_fakes.h \

@@ -153,6 +153,7 @@ Status SetShare(GuestConfig& guest, const std::string& value) {
 Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string& value) {
   if (key == "command") return SetCommand(guest, value);
   if (key == "xl-config") return SetPath(guest.xl_config, value);
+  if (key == "trial") return SetChoice(guest.trial, value, "no", "yes");
   if (key == "share") return SetShare(guest, value);
   if (key == "arbiter") return SetArbiter(guest, value);
   if (key == "disk-ack") return SetDiskAck(guest.disk_ack, value);
@@ -186,8 +187,8 @@ Status SetGuestKey(GuestConfig& guest, const std::string& key, const std::string
     return number.status();
   }
   return Invalid(
-      "is not a known key (known: command, xl-config, ram-region, disk.NAME, create, disk-ack, on-new-life, on-stuck, "
-      "other-machine, promote, deadline-ms, arbiter, memory-limit-mb, journal-limit-mb, share)");
+      "is not a known key (known: command, xl-config, trial, ram-region, disk.NAME, create, disk-ack, on-new-life, "
+      "on-stuck, other-machine, promote, deadline-ms, arbiter, memory-limit-mb, journal-limit-mb, share)");
 }
 
 Status CheckGuestName(const std::string& name) {
@@ -216,6 +217,11 @@ Status ParseGuest(GKeyFile* keys, const std::string& group, Config& config) {
   }
   if (!guest.command.empty() && !guest.xl_config.empty()) {
     return Invalid("[" + group + "] xl-config: a guest is started either by xl or by a command; remove one of them");
+  }
+  if (guest.xl_config.empty() && g_key_file_has_key(keys, group.c_str(), "trial", nullptr)) {
+    return Invalid("[" + group +
+                   "] trial: is for guests that xl starts (xl-config); one that a command starts is always loaded as a "
+                   "trial; remove it");
   }
   if (guest.auto_promote && !g_key_file_has_key(keys, group.c_str(), "arbiter", nullptr)) {
     return Invalid("[" + group +

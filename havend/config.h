@@ -17,6 +17,7 @@ struct GuestConfig {
   std::vector<std::string> command;  ///< argv of the device model; [0] is an absolute path; empty under Xen
   std::string xl_config;             ///< a guest of Xen: its xl.cfg on this host; else empty
   std::string xl_text;               ///< what LoadConfig() has found in that
+  bool trial = false;                ///< of Xen: a trial domain proves that it can go on here
   std::string ram_region = "pc.ram";
   std::map<std::string, std::string> disks;  ///< name on the primary -> path of the replica
   session::DiskAck disk_ack = session::DiskAck::kReceived;

@@ -59,6 +59,7 @@ XlOptions ToXlOptions(const Config& config, const GuestConfig& guest) {
   XlOptions options;
   options.name = guest.name;
   options.config_path = guest.xl_config;
+  options.trial = guest.trial;
   options.state_dir = config.GuestStateDir(guest);
   options.log = [](const std::string& line) { Log(line); };
   return options;

@@ -3,18 +3,22 @@ noinst_LTLIBRARIES += libhavenxen.la
 libhavenxen_la_SOURCES = \
 	xen/domain_guard.cc xen/domain_guard.h \
 	xen/domain_state.cc xen/domain_state.h \
+	xen/frontend_rules.cc xen/frontend_rules.h \
+	xen/frontends.cc xen/frontends.h \
 	xen/guest_memory.cc xen/guest_memory.h \
 	xen/hypervisor.cc xen/hypervisor.h \
 	xen/pv_domain.h \
 	xen/pv_suspend.cc xen/pv_suspend.h \
 	xen/state_saver.cc xen/state_saver.h \
 	xen/traffic_control.h \
-	xen/vif_plugs.cc xen/vif_plugs.h
+	xen/vif_plugs.cc xen/vif_plugs.h \
+	xen/xen_store.h
 if HAVE_XEN
 noinst_LTLIBRARIES += libhavenlibxc.la
 libhavenlibxc_la_SOURCES = \
 	xen/libxc_hypervisor.cc xen/libxc_hypervisor.h \
 	xen/libxc_pv_domain.cc \
+	xen/libxs_xen_store.cc \
 	xen/netlink_traffic_control.cc
 libhavenlibxc_la_CPPFLAGS = $(AM_CPPFLAGS) $(XEN_CFLAGS)
 # The headers of Xen's libraries use GNU extensions.
@@ -54,6 +58,7 @@ tests_unit_xen_tests_SOURCES = \
 	tests/unit/xen_support.h \
 	tests/unit/xen_domain_guard_test.cc \
 	tests/unit/xen_domain_state_test.cc \
+	tests/unit/xen_frontends_test.cc \
 	tests/unit/xen_guest_memory_test.cc \
 	tests/unit/xen_pv_suspend_test.cc \
 	tests/unit/xen_vif_plugs_test.cc

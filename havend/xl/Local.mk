@@ -3,9 +3,13 @@ noinst_LTLIBRARIES += libhavenxl.la
 libhavenxl_la_LIBADD = libhavenxen.la libhavenengine.la $(JSON_GLIB_LIBS) $(GLIB_LIBS)
 libhavenxl_la_SOURCES = \
 	havend/xl/domain_config.cc havend/xl/domain_config.h \
+	havend/xl/json_members.cc havend/xl/json_members.h \
 	havend/xl/libxl_stream.cc havend/xl/libxl_stream.h \
 	havend/xl/stream_feed.cc havend/xl/stream_feed.h \
 	havend/xl/stream_reader.cc havend/xl/stream_reader.h \
+	havend/xl/trial_config.cc havend/xl/trial_config.h \
+	havend/xl/trial_disks.cc havend/xl/trial_disks.h \
+	havend/xl/xl_log.cc havend/xl/xl_log.h \
 	havend/xl/xl_receiver.cc havend/xl/xl_receiver.h
 
 check_PROGRAMS += tests/fuzz/xen_state_fuzz

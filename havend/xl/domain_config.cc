@@ -3,57 +3,12 @@
 
 #include <cctype>
 #include <cstring>
-#include <memory>
 #include <vector>
 
-#include <json-glib/json-glib.h>
+#include "havend/xl/json_members.h"
 
 namespace haven::havend {
 namespace {
-
-using Node = std::unique_ptr<JsonNode, decltype(&json_node_unref)>;
-
-/// @return null with `why` filled when the text is no JSON object.
-Node ParseObject(const std::string& text, std::string& why) {
-  GError* error = nullptr;
-  Node node(json_from_string(text.c_str(), &error), json_node_unref);
-  if (error != nullptr) {
-    why = error->message;
-    g_error_free(error);
-    node.reset();
-  } else if (node && !JSON_NODE_HOLDS_OBJECT(node.get())) {
-    node.reset();
-  }
-  if (!node && why.empty()) why = "it is no JSON object";
-  return node;
-}
-
-JsonNode* Member(JsonObject* object, const char* name) {
-  return object != nullptr ? json_object_get_member(object, name) : nullptr;
-}
-
-JsonObject* ObjectMember(JsonObject* object, const char* name) {
-  JsonNode* node = Member(object, name);
-  return node != nullptr && JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
-}
-
-JsonArray* ArrayMember(JsonObject* object, const char* name) {
-  JsonNode* node = Member(object, name);
-  return node != nullptr && JSON_NODE_HOLDS_ARRAY(node) ? json_node_get_array(node) : nullptr;
-}
-
-std::string StringMember(JsonObject* object, const char* name) {
-  JsonNode* node = Member(object, name);
-  const char* text = node != nullptr && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : nullptr;
-  return text != nullptr ? text : "";
-}
-
-JsonObject* ElementObject(JsonArray* array, guint index) {
-  JsonNode* node = json_array_get_element(array, index);
-  return JSON_NODE_HOLDS_OBJECT(node) ? json_node_get_object(node) : nullptr;
-}
-
-guint Length(JsonArray* array) { return array != nullptr ? json_array_get_length(array) : 0; }
 
 /// Hexadecimal digits with `separator` after each group; `groups` in octets.
 bool IsHex(const std::string& text, const std::vector<int>& groups, char separator) {
@@ -76,12 +31,7 @@ Status Differs(const std::string& what, const std::string& there, const std::str
                                     " on the primary and " + here + " in the xl.cfg of this host; make them equal"};
 }
 
-std::string Printed(JsonNode* node) {
-  char* text = json_to_string(node, FALSE);
-  std::string printed = text;
-  g_free(text);
-  return printed.substr(0, 100);
-}
+std::string Shown(JsonNode* node) { return Printed(node).substr(0, 100); }
 
 /// Numbers that make the virtual machine. A side that does not say uses libxl's default.
 Status CompareBuild(JsonObject* own, JsonObject* primary) {
@@ -89,7 +39,7 @@ Status CompareBuild(JsonObject* own, JsonObject* primary) {
     JsonNode* here = Member(own, name);
     JsonNode* there = Member(primary, name);
     if (here == nullptr || there == nullptr || json_node_equal(here, there)) continue;
-    return Differs(name, Printed(there), Printed(here));
+    return Differs(name, Shown(there), Shown(here));
   }
   return Status::Ok();
 }
@@ -154,10 +104,7 @@ Result<std::string> MergeDomainConfig(const std::string& own_text, const std::st
   HAVEN_RETURN_IF_ERROR(CompareDisks(here, there));
   HAVEN_RETURN_IF_ERROR(CopyMacs(here, there));
   json_object_set_string_member(create, "uuid", uuid.c_str());
-  char* text = json_to_string(own.get(), FALSE);
-  std::string merged = text;
-  g_free(text);
-  return merged;
+  return Printed(own.get());
 }
 
 Result<std::string> DomainName(const std::string& config) {

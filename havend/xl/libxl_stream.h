@@ -21,6 +21,9 @@ namespace haven::havend {
 /// What xl writes before it reads anything.
 constexpr char kReceiverBanner[] = "xl migration receiver ready, send binary domain data.\n";
 
+/// What xl writes when it has restored a domain from a plain stream, and waits for the leave to let it run.
+constexpr char kReceiverReady[] = "domain received, ready to unpause";
+
 /// Frames in one PAGE_DATA record, as Xen's own tools send at most.
 constexpr size_t kMaxPagesPerRecord = 1024;
 

@@ -126,7 +126,11 @@ Status StreamFeed::SendPages(const std::vector<uint64_t>& frames) {
   return batch_.empty() ? Status::Ok() : flush();
 }
 
-Status StreamFeed::Checkpoint() {
+Status StreamFeed::Checkpoint() { return SendEpoch(AppendCheckpoint); }
+
+Status StreamFeed::Plain() { return SendEpoch(AppendPlainEnd); }
+
+Status StreamFeed::SendEpoch(void (*append)(const xen::DomainState& state, Bytes& out)) {
   if (!begun_) {
     HAVEN_RETURN_IF_ERROR(SendHead());
     HAVEN_RETURN_IF_ERROR(SendPages(todo_));
@@ -162,7 +166,7 @@ Status StreamFeed::Checkpoint() {
       HAVEN_RETURN_IF_ERROR(SendPages(todo_));
       continue;
     }
-    AppendCheckpoint(state, last);
+    append(state, last);
     HAVEN_RETURN_IF_ERROR(sink_(last));
     epoch_ = epoch;
     return Status::Ok();

@@ -31,6 +31,8 @@ class StreamFeed {
   /// Sends what has changed up to the last committed epoch, and the checkpoint.
   /// The first call sends everything.
   Status Checkpoint();
+  /// All of it as a plain stream of one epoch, with its end; instead of Checkpoint() and End().
+  Status Plain();
   /// The epoch of the last Checkpoint().
   Epoch epoch() const { return epoch_; }
   /// The receiver may run the guest now.
@@ -39,6 +41,8 @@ class StreamFeed {
  private:
   StreamFeed(const memrep::GuestImage& image, Configure configure, Sink sink);
   Status SendHead();
+  /// @param append  what follows the pages of the last committed epoch.
+  Status SendEpoch(void (*append)(const xen::DomainState& state, Bytes& out));
   Status SendPages(const std::vector<uint64_t>& frames);
   /// Under the image's mutex.
   Result<xen::DomainState> ReadState() const;

@@ -90,14 +90,16 @@ Status StreamReader::Expect(const std::string& text, milliseconds timeout, const
   while (got_text.size() < text.size()) {
     pollfd pollers[2] = {{out_, POLLIN, 0}, {interrupt.fd(), POLLIN, 0}};
     if (os::Poll(pollers, 2, os::PollTimeout(deadline)) <= 0)
-      return {StatusCode::kEnvironment, "no greeting came in time"};
+      return {StatusCode::kEnvironment,
+              "the program that takes the guest's state did not answer in time; its messages are in " + log_path_};
     if (pollers[1].revents != 0) return {StatusCode::kTryAgain, "interrupted"};
     char piece[256];
     ssize_t got = read(out_, piece, std::min(sizeof(piece), text.size() - got_text.size()));
     if (got <= 0) return Gone();
     got_text.append(piece, static_cast<size_t>(got));
     if (got_text != text.substr(0, got_text.size())) {
-      return {StatusCode::kEnvironment, "an unknown greeting came: '" + got_text + "'"};
+      return {StatusCode::kEnvironment,
+              "the program that takes the guest's state gave an unknown answer: '" + got_text + "'"};
     }
   }
   return Status::Ok();

@@ -5,6 +5,9 @@
 #include "os/run_program.h"
 #include "havend/xl/domain_config.h"
 #include "havend/xl/libxl_stream.h"
+#include "havend/xl/trial_config.h"
+#include "havend/xl/trial_disks.h"
+#include "havend/xl/xl_log.h"
 
 namespace haven::havend {
 namespace {
@@ -84,6 +87,7 @@ Status XlReceiver::Prepare(const memrep::GuestImage& image) {
   std::lock_guard lock(mutex_);
   order_ = Order::kFeed;
   committed_ = kSyncEpoch;
+  trial_due_ = options_.trial;
   run_done_ = false;
   interrupt_.Lower();
   thread_ = Thread([this, &image] { Feed(image); },
@@ -94,6 +98,47 @@ Status XlReceiver::Prepare(const memrep::GuestImage& image) {
                      changed_.notify_all();
                    });
   return Status::Ok();
+}
+
+Status XlReceiver::TryLoad(const memrep::GuestImage& image) {
+  if (!options_.trial) return Status::Ok();
+  HAVEN_RETURN_IF_ERROR(Guarded([&] { return LoadTrial(image); }));
+  options_.log("guest " + options_.name + ": a trial domain was loaded with its first checkpoint");
+  std::lock_guard lock(mutex_);
+  trial_due_ = false;
+  changed_.notify_all();
+  return Status::Ok();
+}
+
+Status XlReceiver::LoadTrial(const memrep::GuestImage& image) {
+  const XlLog log(options_.LogPath());
+  Status tried = LoadTrialOnce(image);
+  DestroyIncoming();
+  if (tried.code() != StatusCode::kEnvironment) return tried;
+  options_.log("guest " + options_.name + ": " + tried.message() + "; trying once more, with a fresh xl");
+  tried = LoadTrialOnce(image).AfterTry(tried);
+  DestroyIncoming();
+  if (tried.code() != StatusCode::kEnvironment) return tried;
+  const std::string words = log.Complaint();
+  return {StatusCode::kRefused, "xl cannot load the guest's state on this host: " + tried.message() +
+                                    (words.empty() ? "" : "; xl says: " + words)};
+}
+
+Status XlReceiver::LoadTrialOnce(const memrep::GuestImage& image) {
+  TrialDisks disks(options_.state_dir);
+  auto reader = StreamReader::Spawn({options_.xl, "migrate-receive", "-e"}, options_.LogPath(), options_.RecordPath());
+  if (!reader.ok()) return reader.status();
+  StreamReader& xl = *reader.value();
+  HAVEN_RETURN_IF_ERROR(xl.Expect(kReceiverBanner, kBannerTimeout, interrupt_));
+  auto configure = [&](const std::string& primary) -> Result<std::string> {
+    auto merged = MergeDomainConfig(own_config_, primary);
+    if (!merged.ok()) return merged;
+    return MakeTrialConfig(merged.value(), [&](const std::string& disk) { return disks.Add(disk); });
+  };
+  auto feed = StreamFeed::Create(image, configure, [&](ByteSpan data) { return xl.Write(data, interrupt_); });
+  if (!feed.ok()) return feed.status();
+  HAVEN_RETURN_IF_ERROR(feed.value().Plain());
+  return xl.Expect(kReceiverReady, kRunTimeout, interrupt_);
 }
 
 void XlReceiver::Committed(const memrep::GuestImage& image) {
@@ -152,7 +197,7 @@ void XlReceiver::Discard() {
 bool XlReceiver::AwaitWork() {
   std::unique_lock lock(mutex_);
   const Epoch fed = feed_ ? feed_->epoch() : kSyncEpoch;
-  changed_.wait(lock, [&] { return order_ != Order::kFeed || committed_ > fed; });
+  changed_.wait(lock, [&] { return order_ != Order::kFeed || (committed_ > fed && !trial_due_); });
   return order_ != Order::kEnd;
 }
 

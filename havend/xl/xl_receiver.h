@@ -21,6 +21,7 @@ struct XlOptions {
   std::string xl = "/usr/sbin/xl";
   std::string config_path;          ///< the domain's xl.cfg on this host
   std::string state_dir;            ///< of this guest: xl.log, xl.pid
+  bool trial = false;               ///< the first checkpoint is loaded before the guest counts as protected
   milliseconds feed_interval{500};  ///< between two checkpoints for xl, at least
   std::function<void(const std::string&)> log;
 
@@ -30,7 +31,8 @@ struct XlOptions {
 
 /// The Activator under Xen: keeps a stock `xl migrate-receive -r` supplied with
 /// committed epochs, so that the domain's memory is here before it is needed,
-/// and lets it run the last one at Activate(). Calls one at a time, from any
+/// and lets it run the last one at Activate(). A trial is a domain of its own, which is gone before the one that waits
+/// is made: two would need the guest's memory twice. Calls one at a time, from any
 /// thread, as Activator says; Committed() on its own.
 class XlReceiver : public session::Activator {
  public:
@@ -44,6 +46,7 @@ class XlReceiver : public session::Activator {
 
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
+  Status TryLoad(const memrep::GuestImage& image) override;
   void Committed(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
@@ -59,6 +62,9 @@ class XlReceiver : public session::Activator {
   /// start here; and it finds it in the page cache.
   Status TryDeviceModel();
   void DestroyIncoming();
+  /// The trial domain stands, paused; or kRefused with what xl says.
+  Status LoadTrial(const memrep::GuestImage& image);
+  Status LoadTrialOnce(const memrep::GuestImage& image);
   void Feed(const memrep::GuestImage& image);
   Status FeedOne(const memrep::GuestImage& image);
   /// Lets the domain run; what fails before it runs is tried once more, with a fresh xl.
@@ -79,6 +85,7 @@ class XlReceiver : public session::Activator {
   std::condition_variable changed_;
   Order order_ = Order::kEnd;
   Epoch committed_ = kSyncEpoch;
+  bool trial_due_ = false;  ///< nothing is fed before it
   bool run_done_ = false;
   Status run_status_;
   bool running_ = false;

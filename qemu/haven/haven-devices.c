@@ -13,7 +13,9 @@
 #include "hw/virtio/virtio-bus.h"
 #include "sysemu/block-backend.h"
 #include "sysemu/haven-hooks.h"
+#include "sysemu/xen.h"
 #include "haven-int.h"
+#include "haven-xen.h"
 
 typedef struct Rule {
     const char *type;       /* "*" at its end: every type that begins so */
@@ -209,6 +211,9 @@ HavenCheck *qmp_query_haven_check(Error **errp)
     Error *err = NULL;
 
     object_child_foreach_recursive(object_get_root(), list_device, &tail);
+    if (xen_enabled()) {
+        haven_domain_list(&tail);
+    }
     /* One that is protected has passed it, and blocks itself. */
     if (haven_change_allowed("check it", NULL) && !haven_check_guest(&err)) {
         check->has_refused = true;

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which of a domain's devices bypass this process. */
+/* What becomes of a domain's PV devices; see haven_xen_pv.h. */
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/qapi-types-haven.h"
+#include "qemu/main-loop.h"
 #include "hw/xen/xen-block.h"
 #include "hw/xen/xen-bus.h"
 #include "hw/xen/xen-legacy-backend.h"
@@ -10,22 +12,17 @@
 #include "haven-int.h"
 #include "haven-xen.h"
 
-typedef struct Backend {
-    const char *type;           /* in xenstore */
-    bool when_connected;        /* else: when it exists */
-    const char *what;
-    const char *instead;
-} Backend;
+#include <haven_xen_pv.h>
 
-static const Backend bypasses[] = {
-    { "vbd", true, "is served by the kernel's blkback",
-      "write backendtype=qdisk in its disk=[...] line and start the guest "
-      "again" },
-    { "pci", false, "is a passed-through device, whose state cannot be saved",
-      "remove its pci=[...] line" },
-    { "vusb", false, "is a PV USB controller, which this version does not "
-      "replicate", "remove its usbctrl=[...] line" },
-};
+QEMU_BUILD_BUG_ON((int)HAVEN_COVERAGE_REPLICATED !=
+                  (int)HAVEN_COVERED_REPLICATED);
+QEMU_BUILD_BUG_ON((int)HAVEN_COVERAGE_HELD != (int)HAVEN_COVERED_HELD);
+QEMU_BUILD_BUG_ON((int)HAVEN_COVERAGE_SAVED != (int)HAVEN_COVERED_SAVED);
+QEMU_BUILD_BUG_ON((int)HAVEN_COVERAGE_NOT_HELD != (int)HAVEN_COVERED_NOT_HELD);
+QEMU_BUILD_BUG_ON((int)HAVEN_COVERAGE_REFUSED != (int)HAVEN_COVERED_REFUSED);
+
+/* Of the session; else NULL. */
+static haven_frontends *watched;
 
 char *haven_domain_read(const char *directory, const char *device,
                         const char *node)
@@ -37,48 +34,78 @@ char *haven_domain_read(const char *directory, const char *device,
     return xs_read(xenstore, XBT_NULL, path, &bytes);
 }
 
-static bool bypasses_us(const Backend *b, const char *directory,
-                        const char *device)
+bool haven_domain_check(Error **errp)
 {
-    char *state;
-    bool connected;
+    struct haven_error error;
+    haven_frontends *frontends = haven_frontends_open(xen_domid, &error);
+    bool ok = frontends && haven_frontends_check(frontends, &error) == 0;
 
-    if (!b->when_connected) {
-        return true;
+    if (!ok) {
+        error_setg(errp, "haven: %s", error.message);
     }
-    state = haven_domain_read(directory, device, "state");
-    connected = state && atoi(state) == XenbusStateConnected;
-    free(state);
-    return connected;
-}
-
-static bool check_backend(const Backend *b, Error **errp)
-{
-    g_autofree char *directory =
-        g_strdup_printf("/local/domain/0/backend/%s/%u", b->type, xen_domid);
-    unsigned int count = 0;
-    char **devices = xs_directory(xenstore, XBT_NULL, directory, &count);
-    bool ok = true;
-
-    for (unsigned int i = 0; ok && i < count; i++) {
-        ok = !bypasses_us(b, directory, devices[i]);
-        if (!ok) {
-            error_setg(errp, "haven: device %s %s of domain %u %s; %s",
-                       b->type, devices[i], xen_domid, b->what, b->instead);
-        }
-    }
-    free(devices);
+    haven_frontends_close(frontends);
     return ok;
 }
 
-bool haven_domain_check(Error **errp)
+bool haven_domain_watch(IOHandler *changed, Error **errp)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(bypasses); i++) {
-        if (!check_backend(&bypasses[i], errp)) {
-            return false;
-        }
+    struct haven_error error;
+
+    watched = haven_frontends_open(xen_domid, &error);
+    if (!watched || haven_frontends_begin(watched, &error) < 0) {
+        error_setg(errp, "haven: %s", error.message);
+        haven_frontends_close(watched);
+        watched = NULL;
+        return false;
     }
+    qemu_set_fd_handler(haven_frontends_fd(watched), changed, NULL, NULL);
     return true;
+}
+
+void haven_domain_unwatch(void)
+{
+    if (watched) {
+        qemu_set_fd_handler(haven_frontends_fd(watched), NULL, NULL, NULL);
+        haven_frontends_close(watched);
+        watched = NULL;
+    }
+}
+
+bool haven_domain_covered(Error **errp)
+{
+    struct haven_error error;
+
+    if (haven_frontends_covered(watched, &error) == 0) {
+        return true;
+    }
+    error_setg(errp, "%s", error.message);
+    return false;
+}
+
+static void list_frontend(void *opaque, const char *title, const char *type,
+                          enum haven_coverage coverage, const char *why)
+{
+    HavenDeviceList ***tail = opaque;
+    HavenDevice *device = g_new0(HavenDevice, 1);
+
+    device->path = g_strdup(title);
+    device->type = g_strdup(type);
+    device->coverage = (HavenCoverage)coverage;
+    device->has_why = *why != '\0';
+    device->why = device->has_why ? g_strdup(why) : NULL;
+    QAPI_LIST_APPEND(*tail, device);
+}
+
+void haven_domain_list(HavenDeviceList ***tail)
+{
+    struct haven_error error;
+    haven_frontends *frontends = haven_frontends_open(xen_domid, &error);
+
+    /* haven_domain_check() says it when they cannot be read. */
+    if (frontends) {
+        haven_frontends_list(frontends, list_frontend, tail, &error);
+    }
+    haven_frontends_close(frontends);
 }
 
 bool haven_domain_disk_is_idle(DeviceState *dev)

@@ -67,6 +67,11 @@ bool haven_domain_check(Error **errp)
     g_assert_not_reached();
 }
 
+void haven_domain_list(HavenDeviceList ***tail)
+{
+    g_assert_not_reached();
+}
+
 bool haven_domain_disk_is_idle(DeviceState *dev)
 {
     g_assert_not_reached();

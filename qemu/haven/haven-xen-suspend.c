@@ -111,13 +111,20 @@ static bool still_covered(HavenGuest *g)
     Error *err = NULL;
 
     state.looked_ms = now_ms();
-    if (haven_domain_check(&err) && haven_vifs_covered(g->plugs, &err) &&
+    if (haven_domain_covered(&err) && haven_vifs_covered(g->plugs, &err) &&
         haven_domain_disks_covered(&err)) {
         return true;
     }
     haven_guest_give_up(error_get_pretty(err));
     error_free(err);
     return false;
+}
+
+static void look_at_devices(void *opaque)
+{
+    if (state.guest) {
+        still_covered(state.guest);
+    }
 }
 
 /* However rare checkpoints are. */
@@ -161,6 +168,9 @@ bool haven_suspend_start(HavenGuest *g, uint32_t deadline_ms, Error **errp)
         error_setg(errp, "haven: %s", error.message);
         return false;
     }
+    if (!haven_domain_watch(look_at_devices, errp)) {
+        return false;
+    }
     timer_del(state.timer);
     state.guest = g;
     state.patience_ms = (int64_t)deadline_ms * PATIENCE_DEADLINES;
@@ -175,6 +185,7 @@ void haven_suspend_stop(void)
     if (state.guest) {
         state.guest = NULL;
         timer_del(state.watch);
+        haven_domain_unwatch();
         take_back();
     }
 }

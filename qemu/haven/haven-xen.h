@@ -10,6 +10,8 @@
 #include <haven.h>
 
 #include "hw/qdev-core.h"
+#include "qapi/qapi-types-haven.h"
+#include "qemu/main-loop.h"
 
 typedef struct HavenDomain HavenDomain;
 struct HavenGuest;
@@ -47,6 +49,14 @@ int haven_domain_save(HavenDomain *domain, const void *device_model,
 
 /* False, with the reason: the guest's data does not all pass this process. */
 bool haven_domain_check(Error **errp);
+/* As that, and `changed` is run when haven_domain_covered() should be called. */
+bool haven_domain_watch(IOHandler *changed, Error **errp);
+void haven_domain_unwatch(void);
+/* False, with the reason: the domain was given another device, or uses one that
+ * is not covered.  Next to free as long as nothing has changed. */
+bool haven_domain_covered(Error **errp);
+/* Appends the domain's PV devices, and what becomes of them. */
+void haven_domain_list(HavenDeviceList ***tail);
 /* A PV disk that no frontend uses: the guest has it as an emulated one. */
 bool haven_domain_disk_is_idle(DeviceState *dev);
 /* The name in xl.cfg (xvda) if it is a PV disk, else NULL. */

@@ -173,6 +173,14 @@ TEST(HavendConfig, StartsAGuestOfXenByItsXlCfgInsteadOfACommand) {
   ExpectContains(ErrorOf(head + "xl-config = /a\ncommand = /q\n"), "either by xl or by a command");
 }
 
+TEST(HavendConfig, LoadsAGuestOfXenAsATrialWhenItIsToldTo) {
+  const std::string head = std::string(kHead) + "[guest a]\n";
+  CHECK_FALSE(ParseConfig(head + "xl-config = /a\n", "h.conf").value().guests[0].trial);
+  CHECK_TRUE(ParseConfig(head + "xl-config = /a\ntrial = yes\n", "h.conf").value().guests[0].trial);
+  ExpectContains(ErrorOf(head + "xl-config = /a\ntrial = on\n"), "[guest a] trial: must be no or yes, not 'on'");
+  ExpectContains(ErrorOf(head + "command = /q\ntrial = yes\n"), "[guest a] trial: is for guests that xl starts");
+}
+
 TEST(HavendConfig, RefusesNumbersOutOfTheirRange) {
   for (const char* value : {"49", "60001", "-1", "1e3", "", "99999999999999999999", "100 # ms"}) {
     ExpectContains(GuestErrorOf(std::string("deadline-ms = ") + value),

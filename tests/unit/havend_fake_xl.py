@@ -6,7 +6,10 @@ It restores a checkpointed stream as the stock one does, from the format's
 specification and without HAVEN's code: pages count when their checkpoint is
 complete, an END record lets the last checkpoint run. State is files in
 $FAKE_XL: `own.json`, `domains/NAME`; the result goes to `restored.json`. The
-files `broken`, `fail_once` and `fail_late` there tell it to fail.
+files `broken`, `fail_once`, `fail_late` and `fail_trial` there tell it to fail.
+
+Without -r it restores a plain stream, leaves what that was in `trial.json` and the
+domain paused, and waits for the leave to let it run, which a trial never gives.
 
 With $FAKE_XL_STOCK set, a stream that breaks off lets the last checkpoint run,
 too, as for the stock one. Without, that is an error: HAVEN must not let it come
@@ -51,7 +54,7 @@ def pages(body, memory):
         memory[frame] = body[at:at + 4096]
 
 
-def restore():
+def head():
     os.write(1, b"xl migration receiver ready, send binary domain data.\n")
     assert exact(32) == b"Xen saved domain, xl format\n \0 \r", "xl magic"
     order, mandatory, optional, length = struct.unpack("<IIII", exact(16))
@@ -60,6 +63,7 @@ def restore():
     assert optional_data[-1:] == b"\0"
     config = json.loads(optional_data[4:-1])
     incoming = config["c_info"]["name"] + "--incoming"
+    assert "FAKE_XL_STOCK" in os.environ or not os.path.exists(domain(incoming)), "there is one already"
     open(domain(incoming), "w").close()
     assert exact(16) == struct.pack(">QII", 0x4c6962786c466d74, 2, 0), "libxl header"
     assert record() == (1, b""), "LIBXC_CONTEXT"
@@ -68,6 +72,11 @@ def restore():
     assert (kind, shift, reserved) == (2, 12, 0) and major > 0, "domain header"
     assert record()[0] == 0x11 and record()[0] == 0x12 and record() == (0x10, b""), "policies"
 
+    return config, incoming
+
+
+def checkpointed():
+    config, incoming = head()
     memory, staged, emulator, checkpoints = {}, {}, None, 0
     context = staged_context = None
     try:
@@ -107,6 +116,34 @@ def restore():
     os.rename(domain(incoming), domain(config["c_info"]["name"]))
 
 
+def plain():
+    config, _ = head()
+    memory, seen = {}, []
+    while True:
+        kind, body = record()
+        if kind == 0:
+            break
+        if kind == 1:
+            pages(body, memory)
+        else:
+            seen.append(kind)
+    assert seen in ([8, 9], [8, 9, 0xa]), "records %s" % seen
+    kind, body = record()
+    assert kind == 3 and body[:8] == struct.pack("<II", 2, 0), "EMULATOR_CONTEXT"
+    assert record() == (0, b""), "END"
+    fail = os.path.join(HOME, "fail_trial")
+    if os.path.exists(fail):
+        sys.exit(open(fail).read())
+    disks = [disk.get("pdev_path") for disk in config.get("disks", [])]
+    with open(os.path.join(HOME, "trial.json"), "w") as out:
+        json.dump({"emulator": body[8:].decode(), "config": config,
+                   "disk_bytes": [os.path.getsize(disk) for disk in disks],
+                   "pages": {str(frame): data[0] for frame, data in memory.items()}}, out)
+    os.write(1, b"domain received, ready to unpause")
+    exact(1)
+    sys.exit("a trial must not run")
+
+
 def fail_if_told(name):
     """Once: before the domain runs, or when it has got its name."""
     for marker, renamed in (("fail_once", False), ("fail_late", True)):
@@ -135,7 +172,7 @@ def main():
     elif command == "migrate-receive":
         if os.path.exists(os.path.join(HOME, "broken")):
             sys.exit("told to fail")
-        restore()
+        checkpointed() if "-r" in arguments else plain()
 
 
 main()

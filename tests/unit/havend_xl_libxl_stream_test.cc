@@ -107,8 +107,8 @@ std::string ResumedFrom(const TestFolder& folder, const Bytes& stream, size_t by
       .write(reinterpret_cast<const char*>(stream.data()), static_cast<std::streamsize>(bytes));
   std::string command = "mkdir -p " + (folder / "domains") + "; rm -f " + (folder / "restored.json") +
                         "; FAKE_XL_STOCK=1 FAKE_XL=" + folder.path() + " python3 " +
-                        (source != nullptr ? source : ".") + "/tests/unit/havend_fake_xl.py migrate-receive <" + file +
-                        " >/dev/null 2>&1";
+                        (source != nullptr ? source : ".") + "/tests/unit/havend_fake_xl.py migrate-receive -r <" +
+                        file + " >/dev/null 2>&1";
   (void)!system(command.c_str());
   std::ifstream in(folder / "restored.json");
   std::string text((std::istreambuf_iterator<char>(in)), {});

@@ -43,6 +43,7 @@ TEST_GROUP(XlReceiver) {
   std::mutex logged_mutex;
   uint64_t pages_in_epoch = 0;
   uint32_t records_in_epoch = 0;
+  std::string sample_config;  ///< empty: SampleState()'s
 
   void setup() override {
     setenv("FAKE_XL", folder.path().c_str(), 1);
@@ -58,7 +59,7 @@ TEST_GROUP(XlReceiver) {
     receiver.reset();
     unsetenv("FAKE_XL");
   }
-  void MakeReceiver() {
+  void MakeReceiver(bool trial = false) {
     const char* source = getenv("srcdir");
     XlOptions options;
     options.name = "web1";
@@ -66,6 +67,7 @@ TEST_GROUP(XlReceiver) {
     options.config_path = folder / "g1.cfg";
     options.state_dir = folder.path();
     options.feed_interval = milliseconds(0);
+    options.trial = trial;
     options.log = [this](const std::string& line) {
       std::lock_guard lock(logged_mutex);
       logged.push_back(line);
@@ -89,6 +91,7 @@ TEST_GROUP(XlReceiver) {
     DomainState state = SampleState();
     state.device_model.assign(emulator.begin(), emulator.end());
     state.populated = std::move(populated);
+    if (!sample_config.empty()) state.config = sample_config;
     Bytes blob;
     Encode(state, blob);
     Bytes body;
@@ -105,6 +108,15 @@ TEST_GROUP(XlReceiver) {
     staging->Apply(epoch, end);
     pages_in_epoch = records_in_epoch = 0;
     receiver->Committed(*image);
+  }
+  /// As a session with `trial = yes` does it, up to its first commit.
+  void PrepareTrial() {
+    receiver.reset();
+    MakeReceiver(true);
+    CHECK_TRUE(receiver->Prepare(*image).ok());
+    AddPage(kSyncEpoch, 3, 0x33);
+    AddPage(1, 5, 0x51);
+    CommitState(1, "first", {{0, 8}});
   }
   /// How often xl was called with `command`.
   int Calls(const std::string& command) {
@@ -292,4 +304,76 @@ TEST(XlReceiver, SaysWhyADomainIsNotCreated) {
   std::ofstream(folder / "broken") << "";
   STRCMP_CONTAINS("the domain does not start", receiver->Boot().message().c_str());
   CHECK_FALSE(receiver->Running());
+}
+
+namespace {
+
+const char kConfigWithDisk[] = R"({"c_info": {"name": "g1", "uuid": ""}, "b_info": {},
+  "disks": [{"pdev_path": "DISK", "vdev": "hda"}], "nics": []})";
+
+}  // namespace
+
+TEST(XlReceiver, TrialIsADomainWithTheCheckpointThatNeverRunsAndIsGone) {
+  PrepareTrial();
+  CHECK_TRUE(receiver->TryLoad(*image).ok());
+  STRCMP_CONTAINS("\"emulator\": \"first\"", ReadFile(folder / "trial.json").c_str());
+  STRCMP_CONTAINS("\"3\": 51, ", ReadFile(folder / "trial.json").c_str());
+  STRCMP_CONTAINS("\"5\": 81", ReadFile(folder / "trial.json").c_str());
+  CHECK_FALSE(Exists(folder / "domains/g1"));
+  CHECK_EQUAL(1, Calls("destroy g1--incoming"));
+  CHECK_EQUAL(1, Calls("migrate-receive -e"));
+}
+
+TEST(XlReceiver, TrialIsOverBeforeTheDomainThatWaitsIsMade) {
+  PrepareTrial();
+  CHECK_TRUE(receiver->TryLoad(*image).ok());
+  AddPage(2, 5, 0x52);
+  CommitState(2, "second", {{0, 8}});
+  std::string restored = Activated();
+  STRCMP_CONTAINS("\"emulator\": \"second\"", restored.c_str());
+  STRCMP_CONTAINS("\"3\": 51, ", restored.c_str());
+  STRCMP_CONTAINS("\"5\": 82", restored.c_str());
+  const std::string calls = ReadFile(folder / "calls");
+  CHECK_TRUE(calls.find("destroy g1--incoming") < calls.find("migrate-receive -r"));
+  CHECK_EQUAL(1, Calls("migrate-receive -e"));
+  CHECK_EQUAL(1, Calls("migrate-receive -r"));
+}
+
+TEST(XlReceiver, TrialThatFailsIsRefusedWithTheWordsOfXl) {
+  PrepareTrial();
+  std::ofstream(folder / "fail_trial") << "libxl: error: the device model does not take it";
+  Status status = receiver->TryLoad(*image);
+  CHECK_TRUE(status.code() == StatusCode::kRefused);
+  STRCMP_CONTAINS("xl cannot load the guest's state on this host", status.message().c_str());
+  STRCMP_CONTAINS("xl says: libxl: error: the device model does not take it", status.message().c_str());
+  CHECK_EQUAL(2, Calls("migrate-receive -e"));
+  CHECK_EQUAL(0, Calls("migrate-receive -r"));
+  CHECK_FALSE(Exists(folder / "domains/g1--incoming"));
+}
+
+TEST(XlReceiver, TrialThatWasRefusedDoesNotKeepAPersonFromStartingTheGuest) {
+  PrepareTrial();
+  std::ofstream(folder / "fail_trial") << "no";
+  CHECK_FALSE(receiver->TryLoad(*image).ok());
+  STRCMP_CONTAINS("\"emulator\": \"first\"", Activated().c_str());
+}
+
+TEST(XlReceiver, TrialHasEmptyFilesForDisksWhichAreGoneAfterwards) {
+  const std::string disk = folder / "replica";
+  std::ofstream(disk) << std::string(12345, 'x');
+  std::string config = kConfigWithDisk;
+  std::ofstream(folder / "g1.cfg") << config.replace(config.find("DISK"), 4, disk);
+  sample_config = R"({"c_info":{"uuid":"01234567-89ab-cdef-0123-456789abcdef"},"disks":[{"vdev":"hda"}],"nics":[]})";
+  PrepareTrial();
+  Status status = receiver->TryLoad(*image);
+  STRCMP_EQUAL("", status.message().c_str());
+  STRCMP_CONTAINS("\"disk_bytes\": [12345]", ReadFile(folder / "trial.json").c_str());
+  CHECK_TRUE(ReadFile(folder / "trial.json").find("replica") == std::string::npos);
+  CHECK_FALSE(Exists(folder / "trial-disk0"));
+}
+
+TEST(XlReceiver, TrialIsNotMadeUnlessItIsAskedFor) {
+  CHECK_TRUE(receiver->Prepare(*image).ok());
+  CHECK_TRUE(receiver->TryLoad(*image).ok());
+  CHECK_EQUAL(0, Calls("migrate-receive -e"));
 }

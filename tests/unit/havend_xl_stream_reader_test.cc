@@ -110,7 +110,7 @@ TEST(XlStreamReader, StopsWaitingForAReaderThatClosedItsInputWhenInterrupted) {
 
 TEST(XlStreamReader, RefusesAnUnknownGreeting) {
   auto reader = Spawn("echo bye; exec sleep 1000");
-  STRCMP_CONTAINS("unknown greeting", reader->Expect("hello\n", kLong, interrupt).message().c_str());
+  STRCMP_CONTAINS("unknown answer", reader->Expect("hello\n", kLong, interrupt).message().c_str());
 }
 
 TEST(XlStreamReader, KillsAReaderThatWaitsWhenItGoes) {

@@ -63,6 +63,7 @@ class Protection:
     disks_mib: Sequence[int] = SAN_MIB
     # Else the emulated backup needs a second of its failover to load a kernel that the guest has already.
     can_boot_on_backup: bool = True
+    trial: bool = False
 
     def start_backup(self) -> None:
         """hostB: the guest's xl.cfg, empty replicas, havend."""
@@ -73,7 +74,7 @@ class Protection:
         host.agent.put(CONFIG, (
             f"[havend]\nlisten = {host.address}:{self.port}\ninsecure = yes\nstate-dir = /data/haven\n\n"
             f"[guest {self.guest.name}]\nxl-config = /root/{self.guest.name}.cfg\n{disks}"
-            f"promote = {self.promote}\narbiter = {self.arbiter or 'none'}\ndeadline-ms = {self.deadline_ms}\n"))
+            f"trial = {'yes' if self.trial else 'no'}\npromote = {self.promote}\narbiter = {self.arbiter or 'none'}\ndeadline-ms = {self.deadline_ms}\n"))
         self.start_havend()
 
     def start_havend(self) -> int:
