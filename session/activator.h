@@ -10,7 +10,7 @@
 namespace haven::session {
 
 /// Runs the guest from an image. Implemented by havend for a waiting QEMU and for a stock xl.
-/// Calls come one at a time, from any thread.
+/// Calls come one at a time, from any thread, but for EndTrial().
 class Activator {
  public:
   virtual ~Activator() = default;
@@ -31,6 +31,8 @@ class Activator {
     (void)image;
     return Status::Ok();
   }
+  /// While TryLoad() runs, from another thread: nobody waits for it any longer; it returns kTryAgain soon.
+  virtual void EndTrial() {}
   /// The image has become that of another committed epoch; the next one may
   /// come at any time. On the memory connection's thread: must not block.
   virtual void Committed(const memrep::GuestImage& image) { (void)image; }

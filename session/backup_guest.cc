@@ -31,7 +31,7 @@ BackupGuest::~BackupGuest() {
   here_.changed.notify_all();
   if (connection) connection->End(ShuttingDown(), wire::Error::kEnvironment);
   if (control_thread_.joinable()) control_thread_.join();
-  trial_.Join();
+  trial_.End();
   if (!here_.activator.Running()) here_.activator.Discard();
 }
 
@@ -186,7 +186,7 @@ Result<BackupStore*> BackupGuest::OnLayout(const BackupConnection& connection, c
     same_guest = here_.store != nullptr && here_.store->layout() == layout && here_.store->committed() != kSyncEpoch &&
                  here_.state != BackupState::kFailed;
   }
-  trial_.Join();
+  trial_.End();
   // Whatever runs here owns the disks; what waits for them is ours.
   HAVEN_RETURN_IF_ERROR(here_.activator.MayStart());
   here_.activator.Discard();
@@ -346,7 +346,7 @@ void BackupGuest::FillEnd(const BackupConnection& connection, bool goodbye, Left
 }
 
 void BackupGuest::OnEnded(BackupConnection& connection) {
-  trial_.Join();
+  trial_.End();
   const bool goodbye = connection.goodbye() && connection.goodbye() != wire::Goodbye::kHandedOver;
   Left left;
   FinishStore(connection, goodbye, left);

@@ -25,11 +25,8 @@ Status EpochLoop::HandOver(Way& way) {
   HAVEN_RETURN_IF_ERROR(last);
   HAVEN_RETURN_IF_ERROR(AwaitCommits(way));
   // Whatever is committed is out: the release was posted before this.
-  HAVEN_RETURN_IF_ERROR(CallMain(parts_.main, c, [&] {
-    // Here, so that a Stop() comes before or after it.
-    c.SetHandOver(HandOverStage::kSaid);
-    return Status::Ok();
-  }));
+  HAVEN_RETURN_IF_ERROR(CallMain(parts_.main, c, [] { return Status::Ok(); }));
+  if (!c.GiveGuest()) return Ended();
   HAVEN_RETURN_IF_ERROR(c.links().control->Send(wire::Type::kGoodbye, kSyncEpoch,
                                                 wire::Encode(wire::GoodbyeBody{wire::Goodbye::kHandedOver})));
   if (!c.AwaitHandOver()) return {StatusCode::kPeerLost, "the hand-over was not confirmed"};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "session/going_alone.h"
 
+#include <utility>
+
 #include "core/random_token.h"
 #include "session/arbiter.h"
 #include "session/newer_wins.h"
@@ -29,6 +31,8 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
   std::optional<StandStillWatch> watch;  // of the last attempt at the backup, which comes before any release
   Instant answered = clock_.Now();
   std::string said, by_arbiter;  // last, by the backup or the arbiter
+  // Once only: the answer is old by then, and is asked for again.
+  int record_tries = kRecordTries;
   facts.arbiter = options_.arbiter.empty() ? LossFacts::Arbiter::kNone : LossFacts::Arbiter::kNotAsked;
   while (true) {
     const AfterLoss step = Decide(facts);
@@ -54,7 +58,7 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
         break;
       }
       case AfterLoss::kRelease: {
-        if (!RecordAlone()) return std::nullopt;
+        if (!RecordAlone(std::exchange(record_tries, 1))) return std::nullopt;
         const auto released = Release(answered, *watch);
         if (!released) return std::nullopt;
         if (!*released) {
@@ -71,7 +75,8 @@ std::optional<AfterLoss> GoingAlone::Settle(LossFacts facts, const wire::Token& 
       case AfterLoss::kRetry:
       case AfterLoss::kHold: return step;
     }
-    if (stop_.IsSet()) return std::nullopt;
+    // What was heard counts all the same.
+    if (stop_.IsSet() && Decide(facts) != AfterLoss::kHalt) return std::nullopt;
     answered = clock_.Now();
   }
 }
@@ -127,9 +132,9 @@ LossFacts::Arbiter GoingAlone::AskTheArbiter(const wire::Token& session, std::st
   return LossFacts::Arbiter::kLost;
 }
 
-bool GoingAlone::RecordAlone() {
+bool GoingAlone::RecordAlone(int tries) {
   Status recorded = ledger_.GoAlone();
-  for (int i = 1; i < kRecordTries && !recorded.ok(); i++) {
+  for (int i = 1; i < tries && !recorded.ok() && !once_; i++) {
     say_(PrimaryState::kUnprotected,
          "output is held until a record says that this copy is ahead: " + recorded.message());
     if (stop_.SetWithin(clock_, kAskAgain)) return false;

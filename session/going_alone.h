@@ -46,7 +46,7 @@ class GoingAlone {
   bool AskAgain(milliseconds pause) { return !once_ && !stop_.SetWithin(clock_, pause); }
   /// Nothing may leave without the backup before a record says that this copy is ahead.
   /// @return false: the session ends.
-  bool RecordAlone();
+  bool RecordAlone(int tries);
   /// @param answered  when it was last known that nobody else runs the guest.
   /// @return false: that is too long ago, or this process has stood still since it asked. Nothing: the session ends.
   std::optional<bool> Release(Instant answered, StandStillWatch& watch);

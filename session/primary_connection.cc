@@ -205,7 +205,7 @@ Status PrimaryConnection::AwaitTaken() {
 bool PrimaryConnection::AwaitHandOver() {
   std::unique_lock lock(mutex_);
   // As long as it takes: the backup sends heartbeats while it starts the guest.
-  changed_.wait(lock, [this] { return goodbye_acknowledged_ || failed_ || stopping_; });
+  changed_.wait(lock, [this] { return goodbye_acknowledged_ || failed_; });
   return goodbye_acknowledged_;
 }
 
@@ -396,6 +396,17 @@ HandOverStage PrimaryConnection::hand_over() {
 void PrimaryConnection::SetHandOver(HandOverStage stage) {
   std::lock_guard lock(mutex_);
   hand_over_ = stage;
+}
+
+bool PrimaryConnection::GiveGuest() {
+  std::lock_guard lock(mutex_);
+  if (!stopping_) hand_over_ = HandOverStage::kSaid;
+  return !stopping_;
+}
+
+bool PrimaryConnection::promoted() {
+  std::lock_guard lock(mutex_);
+  return failed_ && end_.kind == ConnectionEnd::Kind::kPromoted;
 }
 
 }  // namespace haven::session

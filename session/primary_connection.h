@@ -126,6 +126,10 @@ class PrimaryConnection {
   microseconds commit_lag();
   HandOverStage hand_over();
   void SetHandOver(HandOverStage stage);
+  /// From here on it is kSaid. @return false: Stop() was called before.
+  bool GiveGuest();
+  /// It has ended since the guest runs at the backup.
+  bool promoted();
 
  private:
   void ReceiveControl();

@@ -8,6 +8,7 @@ namespace {
 
 constexpr milliseconds kTryAgain{500};
 constexpr char kGiven[] = "protection was ended while the guest was handed over: the backup has it";
+constexpr char kRunsThere[] = "protection was ended while the backup started the guest, which runs there";
 constexpr char kNobodyConfirmed[] =
     "nobody has confirmed that the backup does not run the guest: what was held did not leave";
 
@@ -52,11 +53,13 @@ PrimarySession::Ending PrimarySession::EndProtection(wire::Goodbye reason, std::
   stop_.Set();
   const bool given = c && c->Stop() == HandOverStage::kSaid;
   if (!heard) heard = c && !given && SayGoodbye(*c, reason);
-  if (c) c->Fail(EndOf(Ended()));
+  // Who is giving the guest away says so, and hears the answer.
+  if (c && !given) c->Fail(EndOf(Ended()));
   going_alone_.Cancel();
   if (driver_.joinable()) driver_.join();
   const PrimaryState state = report_.state();
-  if (given) return {Ending::Guest::kIsToHalt, PrimaryState::kLost, kGiven};
+  if (given && c->hand_over() == HandOverStage::kSaid) return {Ending::Guest::kIsToHalt, PrimaryState::kLost, kGiven};
+  if (c && c->promoted()) return {Ending::Guest::kIsToHalt, PrimaryState::kLost, kRunsThere};
   if (state == PrimaryState::kLost) return {Ending::Guest::kIsHalted, state, report_.message()};
   if (*heard) return {Ending::Guest::kGoesOn, PrimaryState::kStopped, RecordEnd(reason).message()};
   if (gate_.holding()) {
@@ -85,18 +88,25 @@ Status PrimarySession::RecordEnd(wire::Goodbye reason) {
 }
 
 void PrimarySession::Finish(const Ending& ending) {
-  const bool is_new = report_.Set(ending.state, ending.message);
-  (void)guest_.SetDirtyLog(false);
+  // Whatever of this fails, the end comes.
+  bool is_new = false;
+  (void)Guarded([&] {
+    is_new = report_.Set(ending.state, ending.message);
+    return guest_.SetDirtyLog(false);
+  });
   switch (ending.guest) {
     case Ending::Guest::kGoesOn:
-      if (auto c = connection(); c && c->hand_over() == HandOverStage::kStopped && !epochs_.guest_paused())
+      if (auto c = connection(); c && c->hand_over() >= HandOverStage::kStopped && !epochs_.guest_paused())
         guest_.Resume();
       gate_.Open();
       break;
     case Ending::Guest::kIsToHalt: HaltGuest(); break;
     case Ending::Guest::kIsHalted: break;
   }
-  if (is_new) guest_.StateChanged(Query());
+  (void)Guarded([&] {
+    if (is_new) guest_.StateChanged(Query());
+    return Status::Ok();
+  });
   main_.Close();
   guest_.Ended();  // may free this session
 }

@@ -13,10 +13,11 @@ namespace haven::session {
 /// What the primary tells people of itself. Any thread.
 class PrimaryReport {
  public:
-  /// @return whether that is new.
+  /// What is lost stays so. @return whether that is new.
   bool Set(PrimaryState state, const std::string& message) {
     std::lock_guard lock(mutex_);
     if (state_ == state && message_ == message) return false;
+    if (state_ == PrimaryState::kLost && state != PrimaryState::kLost) return false;
     state_ = state;
     message_ = message;
     return true;

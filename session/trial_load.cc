@@ -4,12 +4,14 @@
 namespace haven::session {
 
 void TrialLoad::Begin(const memrep::GuestImage& image, Done done) {
-  Join();
+  End();
   thread_ = Thread([this, &image, done] { done(activator_.TryLoad(image)); }, done);
 }
 
-void TrialLoad::Join() {
-  if (thread_.joinable()) thread_.join();
+void TrialLoad::End() {
+  if (!thread_.joinable()) return;
+  activator_.EndTrial();
+  thread_.join();
 }
 
 }  // namespace haven::session

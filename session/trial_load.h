@@ -17,12 +17,12 @@ class TrialLoad {
   using Done = std::function<void(const Status& tried)>;
 
   explicit TrialLoad(Activator& activator) : activator_(activator) {}
-  ~TrialLoad() { Join(); }
+  ~TrialLoad() { End(); }
 
   /// @param image  outlives the trial. @param done  gets what came of it, on the trial's thread.
   void Begin(const memrep::GuestImage& image, Done done);
-  /// Until none is under way, as long as TryLoad() takes. The activator is the caller's again.
-  void Join();
+  /// Until none is under way; one that is ends soon, without a verdict. The activator is the caller's again.
+  void End();
 
  private:
   Activator& activator_;

@@ -10,6 +10,11 @@ namespace {
 /// A hotplug script that puts the NIC nowhere.
 constexpr char kNoScript[] = "/bin/true";
 
+/// Options of the device model with disks and NICs of their own.
+constexpr const char* kOwn[] = {"-drive",    "-blockdev", "-netdev", "-nic",       "-net", "-hda",
+                                "-hdb",      "-hdc",      "-hdd",    "-fda",       "-fdb", "-sd",
+                                "-mtdblock", "-pflash",   "-cdrom",  "-readconfig"};
+
 std::string RandomUuid() {
   std::string uuid = Hex(RandomToken());
   for (size_t at : {20, 16, 12, 8}) uuid.insert(at, "-");
@@ -55,13 +60,14 @@ Status CheckArguments(JsonObject* build, const char* name) {
   Status status;
   for (guint i = 0; i < Length(words); i++) {
     const std::string word = StringElement(words, i);
+    const std::string option = word.starts_with("--") ? word.substr(1) : word;  // QEMU takes both
     const bool last = i + 1 == Length(words);
-    if (word == "-device" && !last && StringElement(words, i + 1).starts_with("haven-protect")) {
+    if (option == "-device" && !last && StringElement(words, i + 1).starts_with("haven-protect")) {
       i++;
       continue;
     }
-    for (const char* own : {"-drive", "-blockdev", "-netdev", "-nic", "-hda", "-hdb", "-hdc", "-hdd"}) {
-      if (word != own || !status.ok()) continue;
+    for (const char* own : kOwn) {
+      if (option != own || !status.ok()) continue;
       status = {StatusCode::kRefused, "a trial domain would use the disk or NIC of " + word +
                                           " in device_model_args beside the guest; give it in disk=[...] or vif=[...], "
                                           "or write trial = no"};

@@ -90,6 +90,7 @@ Status XlReceiver::Prepare(const memrep::GuestImage& image) {
   trial_due_ = options_.trial;
   run_done_ = false;
   interrupt_.Lower();
+  trial_interrupt_.Lower();
   thread_ = Thread([this, &image] { Feed(image); },
                    [this](const Status& status) {
                      std::lock_guard failed_lock(mutex_);
@@ -129,16 +130,16 @@ Status XlReceiver::LoadTrialOnce(const memrep::GuestImage& image) {
   auto reader = StreamReader::Spawn({options_.xl, "migrate-receive", "-e"}, options_.LogPath(), options_.RecordPath());
   if (!reader.ok()) return reader.status();
   StreamReader& xl = *reader.value();
-  HAVEN_RETURN_IF_ERROR(xl.Expect(kReceiverBanner, kBannerTimeout, interrupt_));
+  HAVEN_RETURN_IF_ERROR(xl.Expect(kReceiverBanner, kBannerTimeout, trial_interrupt_));
   auto configure = [&](const std::string& primary) -> Result<std::string> {
     auto merged = MergeDomainConfig(own_config_, primary);
     if (!merged.ok()) return merged;
     return MakeTrialConfig(merged.value(), [&](const std::string& disk) { return disks.Add(disk); });
   };
-  auto feed = StreamFeed::Create(image, configure, [&](ByteSpan data) { return xl.Write(data, interrupt_); });
+  auto feed = StreamFeed::Create(image, configure, [&](ByteSpan data) { return xl.Write(data, trial_interrupt_); });
   if (!feed.ok()) return feed.status();
   HAVEN_RETURN_IF_ERROR(feed.value().Plain());
-  return xl.Expect(kReceiverReady, kRunTimeout, interrupt_);
+  return xl.Expect(kReceiverReady, kRunTimeout, trial_interrupt_);
 }
 
 void XlReceiver::Committed(const memrep::GuestImage& image) {

@@ -47,6 +47,7 @@ class XlReceiver : public session::Activator {
   Status MayStart() override;
   Status Prepare(const memrep::GuestImage& image) override;
   Status TryLoad(const memrep::GuestImage& image) override;
+  void EndTrial() override { trial_interrupt_.Raise(); }
   void Committed(const memrep::GuestImage& image) override;
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
@@ -79,7 +80,7 @@ class XlReceiver : public session::Activator {
   const XlOptions options_;
   std::string own_config_;
   std::string domain_;  ///< its name for xl
-  os::Interrupt interrupt_;
+  os::Interrupt interrupt_, trial_interrupt_;
 
   std::mutex mutex_;  ///< guards what follows
   std::condition_variable changed_;

@@ -20,6 +20,10 @@
 
 #include <haven_xen_pv.h>
 
+/* Of a shutdown, when there is no memory or thread to tell the backup with. */
+#define SHUTDOWN_TRIES 20
+#define SHUTDOWN_RETRY_MS 500
+
 static HavenGuest *the_guest;
 static struct haven_status last_status = {
     .size = sizeof(last_status), .state = HAVEN_STOPPED,
@@ -361,13 +365,33 @@ bool haven_guest_unprotect(Error **errp)
     return end_session(HAVEN_STOP_UNPROTECT, NULL, errp);
 }
 
+static void shut_down(void *opaque)
+{
+    qemu_system_shutdown_request(shutdown_waits);
+}
+
+/* Without the end of its session the backup starts the guest. */
 bool haven_shutdown_must_wait(int cause)
 {
-    /* Without its end the backup starts the guest. So it does after one that failed. */
-    if (!the_guest || !end_session(HAVEN_STOP_GUEST_OFF, NULL, NULL)) {
+    static QEMUTimer *again;
+    static int tries;
+    Error *err = NULL;
+
+    if (!the_guest) {
         return false;
     }
     shutdown_waits = cause;
+    if (end_session(HAVEN_STOP_GUEST_OFF, NULL, &err)) {
+        /* It is off: nothing of it is to happen after what the backup has. */
+        pause_all_vcpus();
+        return true;
+    }
+    error_report_err(err);
+    if (++tries > SHUTDOWN_TRIES) {
+        return false;
+    }
+    again = again ?: timer_new_ms(QEMU_CLOCK_REALTIME, shut_down, NULL);
+    timer_mod(again, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + SHUTDOWN_RETRY_MS);
     return true;
 }
 
@@ -377,8 +401,8 @@ static void give_up_bh(void *opaque)
 {
     g_autofree char *why = g_steal_pointer(&give_up_reason);
 
-    if (the_guest) {
-        error_report("haven: protection has ended: %s", why);
+    if (the_guest && !the_guest->ending) {
+        error_report("haven: protection ends: %s", why);
         end_session(HAVEN_STOP_UNPROTECT, why, NULL);
     }
 }

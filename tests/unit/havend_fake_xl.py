@@ -6,7 +6,8 @@ It restores a checkpointed stream as the stock one does, from the format's
 specification and without HAVEN's code: pages count when their checkpoint is
 complete, an END record lets the last checkpoint run. State is files in
 $FAKE_XL: `own.json`, `domains/NAME`; the result goes to `restored.json`. The
-files `broken`, `fail_once`, `fail_late` and `fail_trial` there tell it to fail.
+files `broken`, `fail_once`, `fail_late` and `fail_trial` there tell it to fail, `hang_trial` to
+stand still until it is killed, when it has written `hangs`.
 
 Without -r it restores a plain stream, leaves what that was in `trial.json` and the
 domain paused, and waits for the leave to let it run, which a trial never gives.
@@ -20,6 +21,7 @@ import json
 import os
 import struct
 import sys
+import time
 
 HOME = os.environ["FAKE_XL"]
 
@@ -131,6 +133,9 @@ def plain():
     kind, body = record()
     assert kind == 3 and body[:8] == struct.pack("<II", 2, 0), "EMULATOR_CONTEXT"
     assert record() == (0, b""), "END"
+    if os.path.exists(os.path.join(HOME, "hang_trial")):
+        open(os.path.join(HOME, "hangs"), "w").close()
+        time.sleep(1000)
     fail = os.path.join(HOME, "fail_trial")
     if os.path.exists(fail):
         sys.exit(open(fail).read())

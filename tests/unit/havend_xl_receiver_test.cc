@@ -5,6 +5,7 @@
 #include <fstream>
 #include <sstream>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 
 #include "core/wire.h"
@@ -370,6 +371,18 @@ TEST(XlReceiver, TrialHasEmptyFilesForDisksWhichAreGoneAfterwards) {
   STRCMP_CONTAINS("\"disk_bytes\": [12345]", ReadFile(folder / "trial.json").c_str());
   CHECK_TRUE(ReadFile(folder / "trial.json").find("replica") == std::string::npos);
   CHECK_FALSE(Exists(folder / "trial-disk0"));
+}
+
+TEST(XlReceiver, TrialThatHangsDoesNotKeepTheGuestFromBeingStarted) {
+  PrepareTrial();
+  std::ofstream(folder / "hang_trial") << "";
+  Status tried;
+  std::thread trial([&] { tried = receiver->TryLoad(*image); });
+  while (!Exists(folder / "hangs")) std::this_thread::sleep_for(milliseconds(5));
+  receiver->EndTrial();
+  trial.join();
+  CHECK(tried.code() == StatusCode::kTryAgain);
+  STRCMP_CONTAINS("\"emulator\": \"first\"", Activated().c_str());
 }
 
 TEST(XlReceiver, TrialIsNotMadeUnlessItIsAskedFor) {

@@ -62,7 +62,7 @@ TEST(XenTrialConfig, DoesNotHaveTheTrialProtected) {
 }
 
 TEST(XenTrialConfig, RefusesDisksAndNicsOfWhichXlKnowsNothing) {
-  for (const char* word : {"-drive", "-netdev", "-blockdev", "-nic"}) {
+  for (const char* word : {"-drive", "--drive", "-netdev", "-blockdev", "-nic", "-net", "-fda"}) {
     const auto made = Made(Replace(kConfig, "-S", word));
     CHECK_TRUE(made.status().code() == StatusCode::kRefused);
     STRCMP_CONTAINS((std::string("the disk or NIC of ") + word + " in device_model_args").c_str(),

@@ -4,6 +4,7 @@
 // that is held leaves before somebody has confirmed that it may.
 
 #include <algorithm>
+#include <filesystem>
 
 #include "tests/unit/session_pair.h"
 
@@ -87,6 +88,24 @@ TEST(SessionEnd, IsNotWaitedForAnyLongerWhenTheGuestIsPoweredOffMeanwhile) {
   Stop(wire::Goodbye::kGuestPoweredOff);
   CHECK(HasEnded());
   CHECK_FALSE(pair.FrameIsOut("held"));
+}
+
+TEST(SessionEnd, ComesThoughNoRecordOfItCanBeWritten) {
+  pair.UseFakeClock();
+  pair.primary_options.connect.deadline = pair.backup_options.deadline = milliseconds(1000);
+  pair.StartBackup();
+  pair.StartPrimary();
+  CHECK(pair.Protects());
+  std::filesystem::rename(pair.primary_options.state_dir, pair.folder.File("elsewhere"));
+  pair.EndBackup();
+  pair.Frame("held");
+  Stop(wire::Goodbye::kUnprotect);
+  CHECK(Eventually([&] {
+    pair.clock.Pass(milliseconds(500));
+    return pair.guest.ended.load();
+  }));
+  CHECK_FALSE(pair.guest.halted);
+  CHECK(pair.FrameIsOut("held"));
 }
 
 TEST(SessionEnd, CanBeFreedWhileTheArbiterHangs) {

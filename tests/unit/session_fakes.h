@@ -151,15 +151,17 @@ class FakeActivator : public Activator {
   Status Prepare(const memrep::GuestImage& image) override;
   std::string Machine() override { return machine; }
   Status TryLoad(const memrep::GuestImage& image) override;
+  void EndTrial() override { on_end_trial(); }
   Status Activate(const memrep::GuestImage& image) override;
   Status Boot() override;
   void Discard() override;
   bool Running() override;
 
-  std::vector<std::string> replica_paths;                        ///< what Activate() reads the disks from
-  Status may_start, prepare_fails, activate_fails, boot_fails;   ///< set before they are called
-  std::string machine;                                           ///< what Machine() says; set before it is called
-  std::function<Status()> on_try = [] { return Status(); };      ///< TryLoad()
+  std::vector<std::string> replica_paths;                       ///< what Activate() reads the disks from
+  Status may_start, prepare_fails, activate_fails, boot_fails;  ///< set before they are called
+  std::string machine;                                          ///< what Machine() says; set before it is called
+  std::function<Status()> on_try = [] { return Status(); };     ///< TryLoad()
+  std::function<void()> on_end_trial = [] {};
   std::function<void()> on_start = [] {};                        ///< called by Activate() and Boot()
   std::function<void()> on_prepare = [] {}, on_discard = [] {};  ///< called first of all
 

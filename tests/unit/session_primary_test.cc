@@ -1056,10 +1056,41 @@ TEST(PrimarySession, EndedDuringAHandOverTheGuestIsTheBackups) {
   StartWithPlayedBackup();
   CommitFirst();
   HandOver();
-  pair.StopPrimary(wire::Goodbye::kUnprotect);
-  CHECK_TRUE(pair.guest.halted);
+  pair.loop.Run([&] { HAVEN_CHECK_OK(pair.primary->Stop(wire::Goodbye::kUnprotect)); });
   pair.Frame("never");
+  CHECK_FALSE(pair.guest.ended);  // the backup has still to say whether it runs there
+  played.End();
+  CHECK(Eventually([&] { return pair.guest.ended.load(); }));
+  CHECK_TRUE(pair.guest.halted);
   CHECK_FALSE(pair.FrameIsOut("never"));
+}
+
+TEST(PrimarySession, EndedDuringAHandOverThatTheBackupRefusesTheGuestGoesOnHere) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  HandOver();
+  pair.loop.Run([&] { HAVEN_CHECK_OK(pair.primary->Stop(wire::Goodbye::kUnprotect)); });
+  SendError(*played.control, wire::Error::kEnvironment, "it does not start here");
+  played.End();
+  CHECK(Eventually([&] { return pair.guest.ended.load(); }));
+  CHECK_FALSE(pair.guest.halted);
+  bool running = false;
+  pair.loop.Run([&] { running = pair.guest.running(); });
+  CHECK_TRUE(running);
+}
+
+TEST(PrimarySession, EndedWhileTheBackupSaysThatItRunsTheGuestIsHalted) {
+  StartWithPlayedBackup();
+  CommitFirst();
+  pair.Frame("never");
+  pair.loop.Run([&] { HAVEN_CHECK_OK(pair.primary->Stop(wire::Goodbye::kUnprotect)); });
+  played.Expect(*played.control, wire::Type::kGoodbye);
+  SendError(*played.control, wire::Error::kPromoted, "promoted by order of a person");
+  played.End();  // nobody can be asked any more
+  CHECK(Eventually([&] { return pair.guest.ended.load(); }));
+  CHECK_TRUE(pair.guest.halted);
+  CHECK_FALSE(pair.FrameIsOut("never"));
+  CHECK(pair.Query().state == PrimaryState::kLost);
 }
 
 TEST(PrimarySession, DoesNotBelieveACommitOfAnEpochThatItHasNotCut) {

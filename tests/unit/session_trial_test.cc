@@ -112,6 +112,15 @@ TEST(Trial, APrimaryThatDiesMeanwhileIsTakenOverFromWhenTheTrialHasEnded) {
   CHECK_EQUAL(1, pair.activator.activations());
 }
 
+TEST(Trial, OneThatHangsDoesNotKeepTheGuestFromBeingTakenOver) {
+  HoldTrial(Status(StatusCode::kTryAgain, "ended"));
+  pair.activator.on_end_trial = [this] { may_end = true; };
+  pair.backup_options.auto_promote = true;
+  auto session = Verifying();
+  session->Close();
+  CHECK(pair.BackupReaches(BackupState::kPromoted));
+}
+
 TEST(Trial, APersonsFailoverMeanwhileIsDoneWhenTheTrialHasEnded) {
   HoldTrial(Status(StatusCode::kRefused, "it has another ROM"));
   auto session = Verifying();
