@@ -20,10 +20,6 @@
 
 #include <haven_xen_pv.h>
 
-/* Of a shutdown, when there is no memory or thread to tell the backup with. */
-#define SHUTDOWN_TRIES 20
-#define SHUTDOWN_RETRY_MS 500
-
 static HavenGuest *the_guest;
 static struct haven_status last_status = {
     .size = sizeof(last_status), .state = HAVEN_STOPPED,
@@ -186,8 +182,6 @@ static void set_reason(struct haven_status *status, const char *why)
     pstrcpy(status->reason, sizeof(status->reason), why);
 }
 
-static ShutdownCause shutdown_waits;
-
 static void guest_ended(void *opaque)
 {
     HavenGuest *g = opaque;
@@ -201,10 +195,7 @@ static void guest_ended(void *opaque)
     }
     the_guest = NULL;
     guest_free(g);
-    if (shutdown_waits) {
-        qemu_system_shutdown_request(shutdown_waits);
-        shutdown_waits = SHUTDOWN_CAUSE_NONE;
-    }
+    haven_shutdown_go_on();
 }
 
 static bool may_start(Error **errp)
@@ -365,34 +356,14 @@ bool haven_guest_unprotect(Error **errp)
     return end_session(HAVEN_STOP_UNPROTECT, NULL, errp);
 }
 
-static void shut_down(void *opaque)
+bool haven_guest_power_off(Error **errp)
 {
-    qemu_system_shutdown_request(shutdown_waits);
+    return end_session(HAVEN_STOP_GUEST_OFF, NULL, errp);
 }
 
-/* Without the end of its session the backup starts the guest. */
-bool haven_shutdown_must_wait(int cause)
+bool haven_guest_has_session(void)
 {
-    static QEMUTimer *again;
-    static int tries;
-    Error *err = NULL;
-
-    if (!the_guest) {
-        return false;
-    }
-    shutdown_waits = cause;
-    if (end_session(HAVEN_STOP_GUEST_OFF, NULL, &err)) {
-        /* It is off: nothing of it is to happen after what the backup has. */
-        pause_all_vcpus();
-        return true;
-    }
-    error_report_err(err);
-    if (++tries > SHUTDOWN_TRIES) {
-        return false;
-    }
-    again = again ?: timer_new_ms(QEMU_CLOCK_REALTIME, shut_down, NULL);
-    timer_mod(again, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + SHUTDOWN_RETRY_MS);
-    return true;
+    return the_guest != NULL;
 }
 
 static char *give_up_reason;

@@ -213,6 +213,9 @@ typedef struct HavenGuest {
 bool haven_guest_start(const struct haven_options *options, Error **errp);
 /* Does not wait: query says what is waited for, and when it has ended. */
 bool haven_guest_unprotect(Error **errp);
+/* As that, since the guest is off: nothing is asked for twice. */
+bool haven_guest_power_off(Error **errp);
+bool haven_guest_has_session(void);
 bool haven_guest_set_mode(const struct haven_mode *mode, Error **errp);
 /* Main thread, also from a callback: ends the session soon, with the reason. */
 void haven_guest_give_up(const char *why);
@@ -220,6 +223,9 @@ void haven_guest_give_up(const char *why);
 bool haven_guest_undecided(Error **errp);
 /* Of the running session, else of the last one. */
 void haven_guest_query(struct haven_status *status);
+
+/* haven-shutdown.c: the session has ended. */
+void haven_shutdown_go_on(void);
 
 /* haven-gate.c: may the guest's first instruction run? */
 bool haven_gate_allows(Error **errp);
