@@ -3,8 +3,8 @@
 is not in the guest's.
 
 Through its gdbstub the waiting device model overwrites memory that the guest has its kernel
-in. And a first device model that lacks a device which the primary has cannot load the state;
-havend tries once more with a fresh one. Each time the guest goes on, with the client's
+in. And one that lacks a device which the primary has cannot load the state; havend tries once
+more with a fresh one. Each time the guest goes on, with the client's
 connection and everything acknowledged."""
 from pathlib import Path
 
@@ -23,20 +23,23 @@ def overwrite_kernel(path: Path) -> None:
             debugger.write(at, b"\xcc" * 1024)
 
 
-def launcher(lab: Lab, first: list[str], later: list[str]) -> list[str]:
-    """Starts the command that follows, with other options the first time than later."""
-    script = f'mkdir {lab.folder}/started && exec "$@" {" ".join(first)}; exec "$@" {" ".join(later)}'
+def launcher(lab: Lab, *options: list[str]) -> list[str]:
+    """Starts the command that follows, each time with the next options, and at last with the last ones."""
+    cases = "".join(f'{number}) set -- "$@" {" ".join(words)} ;; ' for number, words in enumerate(options[:-1], 1))
+    script = (f'n=1; while ! mkdir {lab.folder}/start-$n; do n=$((n + 1)); done; '
+              f'case $n in {cases}*) set -- "$@" {" ".join(options[-1])} ;; esac; exec "$@"')
     return ["/bin/sh", "-c", script, "sh"]
 
 
-def protected(lab: Lab, first: list[str], later: list[str], **policy: str) -> None:
-    """By a backup whose command differs, and whose first device model wrote over the kernel."""
+def protected(lab: Lab, waits: list[str], **policy: str) -> None:
+    """By a backup whose command differs. Its first device model is used up by the trial; the second one, which waits for
+    the failover with the options `waits`, writes over the kernel."""
     lab.spec.extra = DEVICE
     lab.boot()
     lab.the_client().load()
     lab.spec.extra = []
     gdb = lab.folder / "gdb"
-    lab.backup.launcher = launcher(lab, ["-gdb", f"unix:{gdb},server=on,wait=off", *first], later)
+    lab.backup.launcher = launcher(lab, DEVICE, ["-gdb", f"unix:{gdb},server=on,wait=off", *waits], DEVICE)
     lab.prepare_backup(**policy)
     lab.protect()
     lab.wait_for_epochs(10)
@@ -50,15 +53,15 @@ def fail_over(lab: Lab, t: Notes) -> None:
 
 @case("what the waiting device model wrote into its memory is forgotten")
 def forgotten(lab: Lab, t: Notes) -> None:
-    protected(lab, DEVICE, DEVICE)
+    protected(lab, DEVICE)
     fail_over(lab, t)
     if "trying once more" in lab.primary.havend_log():
         raise Failure("the first try failed; nothing was shown about its memory")
 
 
-@case("a state that the first device model cannot load is loaded by a second one")
+@case("a state that the device model that waits cannot load is loaded by another one")
 def second_try(lab: Lab, t: Notes) -> None:
-    protected(lab, [], DEVICE, other_machine="allow")
+    protected(lab, [], other_machine="allow")
     fail_over(lab, t)
     log = lab.primary.havend_log()
     if "did not accept the guest's state" not in log or "trying once more" not in log:
