@@ -105,10 +105,10 @@ class BackupStore {
   static Status ApplyJournal(blkrep::Journal& journal, Mutex& mutex,
                              std::vector<std::unique_ptr<blkrep::Replica>>& replicas, Epoch epoch, bool durable);
 
-  wire::Layout layout_;
   /// Locked. Of a request that is to be appended.
   Status CheckJournal(size_t data_bytes) const;
 
+  wire::Layout layout_;
   bool durable_ = false;
   uint64_t journal_limit_bytes_ = 0;
   std::unique_ptr<memrep::GuestImage> image_;
